@@ -1,0 +1,79 @@
+package v1beta1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// InPlaceUpdateState is the record of a pod's latest update in place, kept as JSON in the annotation
+// apps.kruise.io/inplace-update-state. Its form is part of the wire contract: an update that another manager
+// began is finished from it.
+type InPlaceUpdateState struct {
+	// revision is the revision that the update goes to, as in the label controller-revision-hash.
+	Revision string `json:"revision"`
+	// updateTimestamp is when the update began.
+	UpdateTimestamp metav1.Time `json:"updateTimestamp"`
+	// lastContainerStatuses is what the changed containers ran before, by container name.
+	LastContainerStatuses map[string]InPlaceUpdateContainerStatus `json:"lastContainerStatuses"`
+	// updateEnvFromMetadata says that containers restart because labels or annotations in their env changed.
+	UpdateEnvFromMetadata bool `json:"updateEnvFromMetadata,omitempty"`
+	// updateResources says that container resources were changed.
+	UpdateResources bool `json:"updateResources,omitempty"`
+	// updateImages says that container images were changed.
+	UpdateImages bool `json:"updateImages,omitempty"`
+	// nextContainerImages are images still to be set, in later batches, by container name.
+	NextContainerImages map[string]string `json:"nextContainerImages,omitempty"`
+	// nextContainerRefMetadata is metadata still to be set, in later batches, by container name.
+	NextContainerRefMetadata map[string]metav1.ObjectMeta `json:"nextContainerRefMetadata,omitempty"`
+	// nextContainerResources are resources still to be set, in later batches, by container name.
+	NextContainerResources map[string]corev1.ResourceRequirements `json:"nextContainerResources,omitempty"`
+	// preCheckBeforeNext is what must hold before the next batch.
+	PreCheckBeforeNext *InPlaceUpdatePreCheckBeforeNext `json:"preCheckBeforeNext,omitempty"`
+	// containerBatchesRecord is one entry for each batch that was carried out.
+	ContainerBatchesRecord []InPlaceUpdateContainerBatch `json:"containerBatchesRecord,omitempty"`
+}
+
+// InPlaceUpdatePreCheckBeforeNext is what must hold before the next batch of containers is changed.
+type InPlaceUpdatePreCheckBeforeNext struct {
+	// containersRequiredReady are containers that must be ready.
+	ContainersRequiredReady []string `json:"containersRequiredReady,omitempty"`
+}
+
+// InPlaceUpdateContainerBatch is a set of containers that were changed together.
+type InPlaceUpdateContainerBatch struct {
+	// timestamp is when they were changed.
+	Timestamp metav1.Time `json:"timestamp"`
+	// containers are their names.
+	Containers []string `json:"containers"`
+}
+
+// InPlaceUpdateContainerStatus is what a container ran before its update.
+type InPlaceUpdateContainerStatus struct {
+	// imageID is the image ID that kubelet reported.
+	ImageID string `json:"imageID,omitempty"`
+	// resources are the resources that kubelet reported.
+	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+}
+
+// UpdateSpec is a change that waits for its grace period, kept as JSON in the annotation
+// apps.kruise.io/inplace-update-grace. Its form is part of the wire contract.
+type UpdateSpec struct {
+	// revision is the revision that the change leads to, as in the label controller-revision-hash.
+	Revision string `json:"revision"`
+	// containerImages are the new images by container name.
+	ContainerImages map[string]string `json:"containerImages,omitempty"`
+	// containerRefMetadata is metadata that containers consume, by container name.
+	ContainerRefMetadata map[string]metav1.ObjectMeta `json:"containerRefMetadata,omitempty"`
+	// containerResources are the new resources by container name.
+	ContainerResources map[string]corev1.ResourceRequirements `json:"containerResources,omitempty"`
+	// metaDataPatch is a strategic merge patch of the pod's metadata.
+	MetaDataPatch []byte `json:"metaDataPatch,omitempty"`
+	// updateEnvFromMetadata says that containers restart because labels or annotations in their env change.
+	UpdateEnvFromMetadata bool `json:"updateEnvFromMetadata,omitempty"`
+	// graceSeconds is the length of the grace period.
+	GraceSeconds int32 `json:"graceSeconds,omitempty"`
+	// oldTemplate is the template that the pod had.
+	OldTemplate *corev1.PodTemplateSpec `json:"oldTemplate,omitempty"`
+	// newTemplate is the template that the pod gets.
+	NewTemplate *corev1.PodTemplateSpec `json:"newTemplate,omitempty"`
+}

@@ -1,0 +1,58 @@
+package v1beta1
+
+import corev1 "k8s.io/api/core/v1"
+
+// Labels that the product writes on pods, claims and revisions, or reads there.
+const (
+	// CloneSetInstanceID ties a pod to its claims: five characters that also end the pod's name.
+	CloneSetInstanceID = "apps.kruise.io/cloneset-instance-id"
+	// SpecifiedDeleteKey on a pod asks for this pod to be replaced or scaled in first. Its presence counts, not its value.
+	SpecifiedDeleteKey = "apps.kruise.io/specified-delete"
+	// CloneSetScalingExcludePreparingDeleteKey on a v1alpha1 CloneSet stands for spec.scaleStrategy.excludePreparingDelete.
+	CloneSetScalingExcludePreparingDeleteKey = "apps.kruise.io/cloneset-scaling-exclude-preparing-delete"
+	// DefaultPodTemplateHashLabel carries the short hash of the pod's revision.
+	DefaultPodTemplateHashLabel = "pod-template-hash"
+	// LifecycleStateKey carries the pod's life-cycle state.
+	LifecycleStateKey = "lifecycle.apps.kruise.io/state"
+	// UnavailablePodLabelPrefix begins any label that makes a pod count as unavailable.
+	UnavailablePodLabelPrefix = "unavailable-pod.kruise.io/"
+	// ImagePreDownloadCreatedKey on a ControllerRevision says that its image pull jobs exist. The spelling is the contract's.
+	ImagePreDownloadCreatedKey = "apps.kruise.io/pre-predownload-created"
+	// ImagePreDownloadIgnoredKey on a ControllerRevision says that pulling ahead was found to be of no use.
+	ImagePreDownloadIgnoredKey = "apps.kruise.io/image-predownload-ignored"
+)
+
+// Annotations on pods and workloads.
+const (
+	// LifecycleTimestampKey holds the time of the last change of the life-cycle state (RFC 3339).
+	LifecycleTimestampKey = "lifecycle.apps.kruise.io/timestamp"
+	// InPlaceUpdateStateKey holds an InPlaceUpdateState as JSON.
+	InPlaceUpdateStateKey = "apps.kruise.io/inplace-update-state"
+	// InPlaceUpdateStateKeyOld is the older name of InPlaceUpdateStateKey; it is still read.
+	InPlaceUpdateStateKeyOld = "inplace-update-state"
+	// InPlaceUpdateGraceKey holds an UpdateSpec as JSON while its grace period runs.
+	InPlaceUpdateGraceKey = "apps.kruise.io/inplace-update-grace"
+	// InPlaceUpdateGraceKeyOld is the older name of InPlaceUpdateGraceKey; it is still read.
+	InPlaceUpdateGraceKeyOld = "inplace-update-grace"
+	// RuntimeContainerMetaKey holds what the node agent knows of the pod's containers, as JSON.
+	RuntimeContainerMetaKey = "apps.kruise.io/runtime-containers-meta"
+	// VolumeClaimTemplateHashKey on a ControllerRevision holds the hash of the claim templates.
+	VolumeClaimTemplateHashKey = "kruise.io/cloneset-volumeclaimtemplate-hash"
+	// ImagePreDownloadParallelismKey is the v1alpha1 form of imagePreDownloadParallelism.
+	ImagePreDownloadParallelismKey = "apps.kruise.io/image-predownload-parallelism"
+	// ImagePreDownloadTimeoutSecondsKey is the v1alpha1 form of imagePreDownloadTimeoutSeconds.
+	ImagePreDownloadTimeoutSecondsKey = "apps.kruise.io/image-predownload-timeout-seconds"
+	// ImagePreDownloadMinUpdatedReadyPodsKey is the v1alpha1 form of imagePreDownloadMinUpdatedReadyPods.
+	ImagePreDownloadMinUpdatedReadyPodsKey = "apps.kruise.io/image-predownload-min-updated-ready-pods"
+)
+
+// Conditions of pods that are readiness gates.
+const (
+	// InPlaceUpdateReady is False while a pod is being updated in place.
+	InPlaceUpdateReady corev1.PodConditionType = "InPlaceUpdateReady"
+	// KruisePodReadyConditionType is False while any part of the product holds the pod out of service.
+	KruisePodReadyConditionType corev1.PodConditionType = "KruisePodReady"
+)
+
+// StartInPlaceUpdateReason is the reason of a False InPlaceUpdateReady.
+const StartInPlaceUpdateReason = "StartInPlaceUpdate"
