@@ -51,8 +51,13 @@ type InPlaceUpdateContainerBatch struct {
 type InPlaceUpdateContainerStatus struct {
 	// imageID is the image ID that kubelet reported.
 	ImageID string `json:"imageID,omitempty"`
+	// containerID is the container ID that kubelet reported. It tells a restart apart from none where the image ID
+	// stays the same; an addition to the older form, which other managers ignore.
+	ContainerID string `json:"containerID,omitempty"`
+	// image is the image that the pod's spec had. An addition to the older form, too.
+	Image string `json:"image,omitempty"`
 	// resources are the resources that kubelet reported.
-	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+	Resources corev1.ResourceRequirements `json:"resources,omitempty,omitzero"`
 }
 
 // UpdateSpec is a change that waits for its grace period, kept as JSON in the annotation

@@ -1,0 +1,115 @@
+package inplace
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/lifecycle"
+)
+
+// podPatch is a strategic merge patch of a pod in the making. It names only what changes.
+type podPatch struct {
+	pod         *corev1.Pod
+	labels      map[string]*string
+	annotations map[string]*string
+	conditions  []corev1.PodCondition
+	containers  []containerImage
+}
+
+type containerImage struct {
+	Name  string `json:"name"`
+	Image string `json:"image"`
+}
+
+func patchOf(pod *corev1.Pod) *podPatch {
+	return &podPatch{pod: pod, labels: map[string]*string{}, annotations: map[string]*string{}}
+}
+
+func (p *podPatch) label(key, value string) { p.labels[key] = &value }
+
+func (p *podPatch) setAll(labels, annotations map[string]*string) {
+	maps.Copy(p.labels, labels)
+	maps.Copy(p.annotations, annotations)
+}
+
+// drop removes the annotations that the pod has.
+func (p *podPatch) drop(keys ...string) {
+	for _, key := range keys {
+		if _, ok := p.pod.Annotations[key]; ok {
+			p.annotations[key] = nil
+		}
+	}
+}
+
+func (p *podPatch) annotateJSON(key string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("pod %s/%s: encode annotation %s: %w", p.pod.Namespace, p.pod.Name, key, err)
+	}
+	s := string(text)
+	p.annotations[key] = &s
+	return nil
+}
+
+func (p *podPatch) state(to lifecycle.State, now time.Time) {
+	p.label(v1beta1.LifecycleStateKey, string(to))
+	at := now.UTC().Format(time.RFC3339)
+	p.annotations[v1beta1.LifecycleTimestampKey] = &at
+}
+
+func (p *podPatch) images(images map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(images)) {
+		p.containers = append(p.containers, containerImage{name, images[name]})
+	}
+}
+
+func (p *podPatch) condition(c corev1.PodCondition) { p.conditions = append(p.conditions, c) }
+
+// outOfService turns the readiness gate False, and Ready with it, so that endpoints drop the pod before kubelet looks.
+func (p *podPatch) outOfService(now time.Time) {
+	at := metav1.NewTime(now)
+	p.condition(corev1.PodCondition{
+		Type: v1beta1.InPlaceUpdateReady, Status: corev1.ConditionFalse,
+		Reason: v1beta1.StartInPlaceUpdateReason, LastTransitionTime: at,
+	})
+	for i := range p.pod.Status.Conditions {
+		if c := p.pod.Status.Conditions[i]; c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			c.Status, c.Reason, c.LastTransitionTime = corev1.ConditionFalse, v1beta1.StartInPlaceUpdateReason, at
+			p.condition(c)
+		}
+	}
+}
+
+func (p *podPatch) empty() bool {
+	return len(p.labels) == 0 && len(p.annotations) == 0 && len(p.conditions) == 0 && len(p.containers) == 0
+}
+
+// bytes encodes the patch. The UID guards it: a patch for a pod that was replaced under the same name is refused.
+func (p *podPatch) bytes() []byte {
+	meta := map[string]any{"uid": p.pod.UID}
+	if len(p.labels) > 0 {
+		meta["labels"] = p.labels
+	}
+	if len(p.annotations) > 0 {
+		meta["annotations"] = p.annotations
+	}
+	out := map[string]any{"metadata": meta}
+	if len(p.conditions) > 0 {
+		out["status"] = map[string]any{"conditions": p.conditions}
+	}
+	if len(p.containers) > 0 {
+		out["spec"] = map[string]any{"containers": p.containers}
+	}
+	text, err := json.Marshal(out)
+	if err != nil { // maps of strings and API types always have a JSON form
+		return nil
+	}
+	return text
+}

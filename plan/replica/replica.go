@@ -1,0 +1,197 @@
+// Package replica holds the facts about one pod that decisions are made from: a small value, made once from a Pod and a
+// time, so that nothing that decides ever asks a clock, a client or a Pod twice.
+package replica
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/lifecycle"
+)
+
+// Replica is what is known of one pod. Strings and maps are shared with the Pod and must not be written.
+type Replica struct {
+	Name     string
+	UID      types.UID
+	Node     string
+	Slot     string // the instance id, for workloads that have one
+	Revision string // the label controller-revision-hash
+	Trouble  string // why the pod is not ready, in a few words, when kubelet says so
+	Labels   map[string]string
+
+	Created     time.Time
+	ReadySince  time.Time // zero while not ready
+	AvailableAt time.Time // when a ready pod becomes available; zero while that cannot be known
+	GraceUntil  time.Time // end of the grace period of an update in place; zero without one
+
+	State        lifecycle.State
+	Holds        lifecycle.Holds
+	Stage        inplace.Stage
+	Phase        Phase
+	Restarts     int32
+	DeletionCost int32
+
+	Scheduled       bool
+	Ready           bool
+	Available       bool
+	Terminating     bool
+	SpecifiedDelete bool // somebody asked for this pod to go
+	Unlabelled      bool // lacks a label that the workload gives its pods
+	Ungated         bool // a readiness condition of ours is missing or False and could be True
+}
+
+// Phase orders the phases of a pod by how much is lost with it.
+type Phase uint8
+
+// The phases, the least loss first.
+const (
+	Pending Phase = iota
+	Unknown
+	Running
+	Ended // Succeeded or Failed
+)
+
+// Options say how pods of a workload are read.
+type Options struct {
+	Now             time.Time
+	MinReadySeconds int32
+	Hooks           *v1beta1.Lifecycle
+	// SlotLabel is the label that holds the slot. Empty: pods have no slot.
+	SlotLabel string
+}
+
+// Of reads the facts about one pod.
+func Of(pod *corev1.Pod, o Options) Replica {
+	r := Replica{
+		Name: pod.Name, UID: pod.UID, Node: pod.Spec.NodeName, Labels: pod.Labels,
+		Slot: pod.Labels[o.SlotLabel], Revision: pod.Labels["controller-revision-hash"],
+		Created:      pod.CreationTimestamp.Time,
+		State:        lifecycle.State(pod.Labels[v1beta1.LifecycleStateKey]),
+		Holds:        lifecycle.HoldsOf(o.Hooks, pod),
+		Phase:        phaseOf(pod.Status.Phase),
+		DeletionCost: deletionCost(pod),
+		Scheduled:    pod.Spec.NodeName != "",
+		Terminating:  pod.DeletionTimestamp != nil,
+		Unlabelled:   pod.Labels[v1beta1.DefaultPodTemplateHashLabel] == "",
+	}
+	_, r.SpecifiedDelete = pod.Labels[v1beta1.SpecifiedDeleteKey]
+	for i := range pod.Status.ContainerStatuses {
+		r.Restarts += pod.Status.ContainerStatuses[i].RestartCount
+	}
+	progress := inplace.ProgressOf(pod)
+	r.Stage = progress.Stage
+	r.GraceUntil = progress.GraceUntil
+	r.Ungated = ungated(pod)
+	r.readiness(pod, o)
+	return r
+}
+
+// Active says whether the pod counts as one of the workload's replicas: it has not ended and is not on its way out.
+func (r *Replica) Active() bool { return !r.Terminating && r.Phase != Ended }
+
+// readiness fills in what follows from the pod's conditions. Available is: running, ready for minReadySeconds, in no
+// update, in the state Normal, and without a label that says otherwise.
+func (r *Replica) readiness(pod *corev1.Pod, o Options) {
+	for i := range pod.Status.Conditions {
+		c := &pod.Status.Conditions[i]
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			r.Ready = r.Phase == Running && !gateFalse(pod)
+			r.ReadySince = c.LastTransitionTime.Time
+		}
+	}
+	if !r.Ready {
+		r.ReadySince = time.Time{}
+		r.Trouble = trouble(pod)
+		return
+	}
+	if !lifecycle.Serves(r.State) || markedUnavailable(pod) {
+		return
+	}
+	r.AvailableAt = r.ReadySince.Add(time.Duration(o.MinReadySeconds) * time.Second)
+	r.Available = o.MinReadySeconds == 0 || !o.Now.Before(r.AvailableAt)
+}
+
+func phaseOf(p corev1.PodPhase) Phase {
+	switch p {
+	case corev1.PodRunning:
+		return Running
+	case corev1.PodSucceeded, corev1.PodFailed:
+		return Ended
+	case corev1.PodUnknown:
+		return Unknown
+	default:
+		return Pending
+	}
+}
+
+// gateFalse says whether the pod is held out of service for an update; kubelet may not have turned Ready yet.
+func gateFalse(pod *corev1.Pod) bool {
+	for i := range pod.Status.Conditions {
+		if pod.Status.Conditions[i].Type == v1beta1.InPlaceUpdateReady {
+			return pod.Status.Conditions[i].Status == corev1.ConditionFalse
+		}
+	}
+	return false
+}
+
+// ungated says whether a readiness gate of ours on the pod has no True condition. A False KruisePodReady with a message
+// is held by somebody, who alone may lift it.
+func ungated(pod *corev1.Pod) bool {
+	for _, gate := range pod.Spec.ReadinessGates {
+		if gate.ConditionType != v1beta1.InPlaceUpdateReady && gate.ConditionType != v1beta1.KruisePodReadyConditionType {
+			continue
+		}
+		open := false
+		for i := range pod.Status.Conditions {
+			c := &pod.Status.Conditions[i]
+			if c.Type != gate.ConditionType {
+				continue
+			}
+			held := c.Type == v1beta1.KruisePodReadyConditionType && c.Status == corev1.ConditionFalse
+			open = c.Status == corev1.ConditionTrue || held
+		}
+		if !open {
+			return true
+		}
+	}
+	return false
+}
+
+func markedUnavailable(pod *corev1.Pod) bool {
+	for key := range pod.Labels {
+		if strings.HasPrefix(key, v1beta1.UnavailablePodLabelPrefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// deletionCost reads controller.kubernetes.io/pod-deletion-cost; what is no integer counts as 0, as for ReplicaSets.
+func deletionCost(pod *corev1.Pod) int32 {
+	cost, err := strconv.ParseInt(pod.Annotations[corev1.PodDeletionCost], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int32(cost)
+}
+
+// trouble says in a few words what keeps a pod from being ready.
+func trouble(pod *corev1.Pod) string {
+	for i := range pod.Status.ContainerStatuses {
+		if w := pod.Status.ContainerStatuses[i].State.Waiting; w != nil && w.Reason != "" && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing" {
+			return w.Reason
+		}
+	}
+	for i := range pod.Status.Conditions {
+		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return c.Reason
+		}
+	}
+	return ""
+}
