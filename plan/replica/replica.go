@@ -42,7 +42,6 @@ type Replica struct {
 	Available       bool
 	Terminating     bool
 	SpecifiedDelete bool // somebody asked for this pod to go
-	Unlabelled      bool // lacks a label that the workload gives its pods
 	Ungated         bool // a readiness condition of ours is missing or False and could be True
 }
 
@@ -78,7 +77,6 @@ func Of(pod *corev1.Pod, o Options) Replica {
 		DeletionCost: deletionCost(pod),
 		Scheduled:    pod.Spec.NodeName != "",
 		Terminating:  pod.DeletionTimestamp != nil,
-		Unlabelled:   pod.Labels[v1beta1.DefaultPodTemplateHashLabel] == "",
 	}
 	_, r.SpecifiedDelete = pod.Labels[v1beta1.SpecifiedDeleteKey]
 	for i := range pod.Status.ContainerStatuses {

@@ -1,0 +1,107 @@
+// Package podset decides which pods of a workload to create, delete and update next.
+//
+// A decision is made from facts alone: what is wanted, what the pods are, and the time. It returns the steps that may be
+// taken now, each with its reason, and a note for everything that is wanted and makes no step. The same facts give the
+// same decision, in whatever order the pods come. Steps stand in the order in which they should be taken; leaving out the
+// last of them loses nothing, since the next decision finds them again.
+//
+// What it promises of its own steps: never more pods unavailable than maxUnavailable (pods that are unavailable anyway may
+// be changed freely, unless that many of the newest revision are broken already); never more pods than replicas and
+// maxSurge; the partition holds; a paused rollout stops, while scaling and healing go on.
+package podset
+
+import (
+	"time"
+
+	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/replica"
+)
+
+// Do is what a step does.
+type Do string
+
+// What steps do.
+const (
+	// Create creates a pod of revision To for Slot.
+	Create Do = "Create"
+	// Delete deletes a pod.
+	Delete Do = "Delete"
+	// Move writes a pod's life-cycle state and nothing else: to PreparingDelete, PreparingUpdate, or back.
+	Move Do = "Move"
+	// Update begins to change a pod in place to revision To.
+	Update Do = "Update"
+	// Apply changes the pod's spec after its grace period.
+	Apply Do = "Apply"
+	// Settle moves a pod on in its life cycle and puts it into service.
+	Settle Do = "Settle"
+)
+
+// Step is one thing to do.
+type Step struct {
+	Do Do
+	// Slot is the instance id of the pod to create.
+	Slot string
+	// Pod is the pod that the step is about; nil for Create.
+	Pod *replica.Replica
+	// To is the revision that the step leads to, for Create and Update.
+	To string
+	// State is the life-cycle state that the step leads to, for Move and Settle.
+	State lifecycle.State
+	// Specified marks a pod that is to be deleted for good once its hook lets go, whatever becomes of replicas.
+	Specified bool
+	// Why says in a few words what the step is for.
+	Why string
+}
+
+// Tally holds the counts for the status.
+type Tally struct {
+	Replicas         int
+	Ready            int
+	Available        int
+	Updated          int
+	UpdatedReady     int
+	UpdatedAvailable int
+	ExpectedUpdated  int
+}
+
+// Wish names what a note is about.
+type Wish string
+
+// The wishes.
+const (
+	WishScaleOut  Wish = "scale out"
+	WishScaleIn   Wish = "scale in"
+	WishUpdate    Wish = "update"
+	WishAvailable Wish = "become available"
+)
+
+// Note says why something wanted makes no step.
+type Note struct {
+	// Wish is what is wanted.
+	Wish Wish
+	// Pods is how many pods the wish is about.
+	Pods int
+	// Because is the reason: a sentence's second half, stable as long as the reason is.
+	Because string
+}
+
+// Plan is a decision.
+type Plan struct {
+	// Steps may be taken now, in this order.
+	Steps []Step
+	// Wake is when to decide again even if nothing happens; zero for never.
+	Wake time.Time
+	// Tally counts the pods as they are, before the steps.
+	Tally Tally
+	// Notes say what is wanted and not done, and why.
+	Notes []Note
+	// Scaling is true when the steps add or remove pods.
+	Scaling bool
+}
+
+// wakeAt makes sure that the next decision is made at t or earlier.
+func (p *Plan) wakeAt(t time.Time) {
+	if p.Wake.IsZero() || t.Before(p.Wake) {
+		p.Wake = t
+	}
+}
