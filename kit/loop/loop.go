@@ -1,0 +1,243 @@
+// Package loop is the shape of every controller: get → own writes seen? → observe → decide → act → report → one status
+// patch → events → again at the time that the decision asked for.
+//
+// It promises: decisions are made on caches that show all of the controller's own writes; at most one status write for
+// a reconcile, and none when nothing changed; at most one a second for an object; events only after the status that
+// they speak of; reconciles of one object spaced by its size, so that a set of ten thousand pods costs work for every
+// second and not for every event, while a small set reacts at once.
+package loop
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"kruise.io/kruise/kit/seen"
+)
+
+const (
+	// pacePerItem is how long one reconcile keeps the next one of the same object off, for each item that it looked at.
+	pacePerItem = 100 * time.Microsecond
+	// slowestPace bounds it.
+	slowestPace = time.Second
+	// statusPace is the shortest time between two status writes of an object.
+	statusPace = time.Second
+	// unseenPace is when to look again for a write that the cache does not show; mostly its event comes sooner.
+	unseenPace = 500 * time.Millisecond
+)
+
+// Work is one reconcile of one object. The methods are called once each, in this order.
+type Work[O client.Object] interface {
+	// Observe gathers the facts from caches. It writes nothing.
+	Observe(ctx context.Context) error
+	// Decide makes the plan out of the facts. It reads and writes nothing.
+	Decide(now time.Time) error
+	// Act carries the plan out.
+	Act(ctx context.Context) error
+	// Report says what became of it. failure is the error of the first method that failed, or nil.
+	Report(now time.Time, failure error) Report[O]
+}
+
+// Report is the outcome of one reconcile.
+type Report[O client.Object] struct {
+	// Object is the object with its new status. The zero value leaves the status as it is.
+	Object O
+	// Events are sent once the status is written.
+	Events []Event
+	// Wake is when to reconcile again even if nothing happens; zero for never.
+	Wake time.Time
+	// Items is how many objects the work looked at.
+	Items int
+}
+
+// Event is something worth telling the user about the object.
+type Event struct {
+	Warning bool
+	Reason  string
+	Action  string
+	Note    string
+}
+
+// Loop reconciles the objects of one kind. It is a reconcile.Reconciler.
+type Loop[O client.Object] struct {
+	// Kind names the kind among the caches of Writes.
+	Kind string
+	// Client reads objects from the cache and writes their status.
+	Client client.Client
+	// Recorder takes the events.
+	Recorder events.EventRecorder
+	// Writes remembers what was written until the cache shows it.
+	Writes *seen.Writes
+	// Clock tells the time.
+	Clock clock.PassiveClock
+	// New makes an empty object.
+	New func() O
+	// Begin begins the work on an object, which the work must not change.
+	Begin func(obj O) Work[O]
+
+	mu    sync.Mutex
+	paces map[types.NamespacedName]pace
+}
+
+// pace is when things may happen again to one object.
+type pace struct {
+	next   time.Time
+	status time.Time
+}
+
+// Reconcile does the work on one object.
+func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	now := l.Clock.Now()
+	if wait := l.paceOf(req.NamespacedName).next.Sub(now); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	obj := l.New()
+	if err := l.Client.Get(ctx, req.NamespacedName, obj); err != nil {
+		if apierrors.IsNotFound(err) {
+			l.forget(req.NamespacedName)
+			return reconcile.Result{}, nil
+		}
+		return reconcile.Result{}, fmt.Errorf("get %s: %w", req.NamespacedName, err)
+	}
+	if obj.GetDeletionTimestamp() != nil {
+		return reconcile.Result{}, nil // the garbage collector deletes what it owns
+	}
+	if what := l.Writes.Behind(req.NamespacedName); what != "" {
+		log.FromContext(ctx).V(2).Info("Waiting for the cache to show own writes", "missing", what)
+		return reconcile.Result{RequeueAfter: unseenPace}, nil
+	}
+
+	work := l.Begin(obj)
+	failure := l.run(ctx, work, now)
+	report := work.Report(now, failure)
+	l.setNext(req.NamespacedName, now.Add(min(time.Duration(report.Items)*pacePerItem, slowestPace)))
+	again, err := l.publish(ctx, obj, report, now)
+	if failure == nil {
+		failure = err
+	}
+	if failure != nil {
+		return l.outcome(ctx, failure)
+	}
+	return reconcile.Result{RequeueAfter: earliest(now, report.Wake, again)}, nil
+}
+
+// run observes, decides and acts, as far as that goes.
+func (l *Loop[O]) run(ctx context.Context, work Work[O], now time.Time) error {
+	if err := work.Observe(ctx); err != nil {
+		return fmt.Errorf("observe: %w", err)
+	}
+	if err := work.Decide(now); err != nil {
+		return fmt.Errorf("decide: %w", err)
+	}
+	return work.Act(ctx)
+}
+
+// publish writes the status if it changed and is due, then sends the events. It returns when a status that is not due
+// yet must be written.
+func (l *Loop[O]) publish(ctx context.Context, before O, report Report[O], now time.Time) (time.Time, error) {
+	var again time.Time
+	if any(report.Object) != any(l.zero()) {
+		patch := client.MergeFrom(before)
+		data, err := patch.Data(report.Object)
+		if err != nil {
+			return again, fmt.Errorf("status: %w", err)
+		}
+		due := l.paceOf(client.ObjectKeyFromObject(before)).status
+		switch {
+		case string(data) == "{}":
+		case now.Before(due):
+			again = due
+		default:
+			key := client.ObjectKeyFromObject(before)
+			err := l.Client.Status().Patch(ctx, report.Object, client.RawPatch(types.MergePatchType, data))
+			if apierrors.IsNotFound(err) {
+				return again, nil
+			}
+			if err != nil {
+				return again, fmt.Errorf("patch status: %w", err)
+			}
+			l.Writes.Wrote(key, l.Kind, report.Object)
+			l.setStatus(key, now.Add(statusPace))
+		}
+	}
+	for _, e := range report.Events {
+		kind := corev1.EventTypeNormal
+		if e.Warning {
+			kind = corev1.EventTypeWarning
+		}
+		l.Recorder.Eventf(before, nil, kind, e.Reason, e.Action, "%s", e.Note)
+	}
+	return again, nil
+}
+
+// outcome tells errors that pass by themselves from those to report: a conflict means that the cache lags behind
+// somebody's write, and the event of that write brings the object back.
+func (l *Loop[O]) outcome(ctx context.Context, err error) (reconcile.Result, error) {
+	if apierrors.IsConflict(err) {
+		log.FromContext(ctx).V(1).Info("Trying again after a conflict", "cause", err.Error())
+		return reconcile.Result{RequeueAfter: unseenPace}, nil
+	}
+	return reconcile.Result{}, err
+}
+
+func (l *Loop[O]) zero() O {
+	var none O
+	return none
+}
+
+func (l *Loop[O]) paceOf(key types.NamespacedName) pace {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.paces[key]
+}
+
+func (l *Loop[O]) setNext(key types.NamespacedName, at time.Time) {
+	l.change(key, func(p *pace) { p.next = at })
+}
+
+func (l *Loop[O]) setStatus(key types.NamespacedName, at time.Time) {
+	l.change(key, func(p *pace) { p.status = at })
+}
+
+func (l *Loop[O]) change(key types.NamespacedName, set func(*pace)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.paces == nil {
+		l.paces = map[types.NamespacedName]pace{}
+	}
+	p := l.paces[key]
+	set(&p)
+	l.paces[key] = p
+}
+
+func (l *Loop[O]) forget(key types.NamespacedName) {
+	l.mu.Lock()
+	delete(l.paces, key)
+	l.mu.Unlock()
+	l.Writes.Forget(key)
+}
+
+// earliest is how long to wait for the first of the times that are set; 0 when none is.
+func earliest(now time.Time, times ...time.Time) time.Duration {
+	var first time.Duration
+	for _, t := range times {
+		if t.IsZero() {
+			continue
+		}
+		wait := max(t.Sub(now), time.Millisecond)
+		if first == 0 || wait < first {
+			first = wait
+		}
+	}
+	return first
+}

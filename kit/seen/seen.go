@@ -1,0 +1,106 @@
+// Package seen remembers what a controller wrote until its cache shows it.
+//
+// A decision made on a cache that lags behind one's own writes would repeat them. So each owner's writes are noted with
+// the resource version that the API server gave them, and the owner is not decided upon again before the cache has got
+// that far: resource versions of one kind grow, and can be compared (KEP-5504), and a store knows how far it is
+// (KEP-5647). Nothing is lost with a restart: a fresh cache is newer than every write before it. Nothing can leak: a
+// relist brings the cache forward as a watch does.
+package seen
+
+import (
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Cache tells how far a store of one kind is.
+type Cache interface {
+	// Version is the resource version up to which every change is in the store.
+	Version() string
+	// Lives says whether an object is in the store and not being deleted.
+	Lives(key types.NamespacedName, uid types.UID) bool
+}
+
+// Writes remembers writes by owner. It is safe for concurrent use; make it with New.
+type Writes struct {
+	mu     sync.Mutex
+	caches map[string]Cache
+	owners map[types.NamespacedName]*pending
+}
+
+type pending struct {
+	versions map[string]string // the highest resource version written, by kind
+	deleted  map[types.UID]deletion
+}
+
+type deletion struct {
+	kind string
+	key  types.NamespacedName
+}
+
+// New makes a memory over the caches of the kinds that are written.
+func New(caches map[string]Cache) *Writes {
+	return &Writes{caches: caches, owners: map[types.NamespacedName]*pending{}}
+}
+
+// Wrote notes that an object was created or changed for an owner. The object is as the API server returned it.
+func (w *Writes) Wrote(owner types.NamespacedName, kind string, obj client.Object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.of(owner)
+	version := obj.GetResourceVersion()
+	if c, err := resourceversion.CompareResourceVersion(version, p.versions[kind]); p.versions[kind] == "" || err == nil && c > 0 {
+		p.versions[kind] = version
+	}
+}
+
+// Deleted notes that an object was deleted for an owner.
+func (w *Writes) Deleted(owner types.NamespacedName, kind string, obj client.Object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.of(owner).deleted[obj.GetUID()] = deletion{kind, client.ObjectKeyFromObject(obj)}
+}
+
+// Forget drops what is remembered of an owner.
+func (w *Writes) Forget(owner types.NamespacedName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.owners, owner)
+}
+
+// Behind says what the caches do not show yet of an owner's writes; empty when they show everything.
+func (w *Writes) Behind(owner types.NamespacedName) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.owners[owner]
+	if p == nil {
+		return ""
+	}
+	for kind, version := range p.versions {
+		cache := w.caches[kind]
+		if c, err := resourceversion.CompareResourceVersion(cache.Version(), version); err != nil || c < 0 {
+			return fmt.Sprintf("%s at resource version %s, the cache is at %s", kind, version, cache.Version())
+		}
+		delete(p.versions, kind)
+	}
+	for uid, d := range p.deleted {
+		if w.caches[d.kind].Lives(d.key, uid) {
+			return fmt.Sprintf("the deletion of %s %s", d.kind, d.key)
+		}
+		delete(p.deleted, uid)
+	}
+	delete(w.owners, owner)
+	return ""
+}
+
+func (w *Writes) of(owner types.NamespacedName) *pending {
+	p := w.owners[owner]
+	if p == nil {
+		p = &pending{versions: map[string]string{}, deleted: map[types.UID]deletion{}}
+		w.owners[owner] = p
+	}
+	return p
+}
