@@ -59,7 +59,7 @@ func Begin(pod *corev1.Pod, t Target, now time.Time) (Patches, error) {
 		return Patches{Pod: meta.bytes()}, nil
 	}
 
-	gated := hasGate(pod, v1beta1.InPlaceUpdateReady)
+	gated := HasGate(pod, v1beta1.InPlaceUpdateReady)
 	if t.GraceSeconds > 0 && gated {
 		pending := v1beta1.UpdateSpec{Revision: t.Revision, ContainerImages: change.Images, GraceSeconds: t.GraceSeconds}
 		if err := meta.annotateJSON(v1beta1.InPlaceUpdateGraceKey, pending); err != nil {
@@ -108,7 +108,7 @@ func Settle(pod *corev1.Pod, to lifecycle.State, hash string, now time.Time) Pat
 	}
 	if lifecycle.Serves(to) || to == lifecycle.Updated || to == lifecycle.PreparingNormal {
 		for _, gate := range []corev1.PodConditionType{v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType} {
-			if hasGate(pod, gate) && !gateStands(pod, gate) {
+			if HasGate(pod, gate) && !gateStands(pod, gate) {
 				p.condition(corev1.PodCondition{Type: gate, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now)})
 			}
 		}
@@ -119,10 +119,14 @@ func Settle(pod *corev1.Pod, to lifecycle.State, hash string, now time.Time) Pat
 	return Patches{Status: p.bytes()}
 }
 
-// Move makes the patch that moves a pod to a state of its life cycle and does nothing else.
-func Move(pod *corev1.Pod, to lifecycle.State, now time.Time) Patches {
+// Move makes the patch that moves a pod to a state of its life cycle and does nothing else; specified marks the pod to be
+// deleted whatever becomes of replicas.
+func Move(pod *corev1.Pod, to lifecycle.State, specified bool, now time.Time) Patches {
 	p := patchOf(pod)
 	p.state(to, now)
+	if specified {
+		p.label(v1beta1.SpecifiedDeleteKey, "true")
+	}
 	return Patches{Pod: p.bytes()}
 }
 
@@ -195,7 +199,8 @@ func pendingMetadata(pending v1beta1.UpdateSpec) (labels, annotations map[string
 	return p.Metadata.Labels, p.Metadata.Annotations, nil
 }
 
-func hasGate(pod *corev1.Pod, gate corev1.PodConditionType) bool {
+// HasGate says whether a pod has a readiness gate.
+func HasGate(pod *corev1.Pod, gate corev1.PodConditionType) bool {
 	return slices.ContainsFunc(pod.Spec.ReadinessGates, func(g corev1.PodReadinessGate) bool { return g.ConditionType == gate })
 }
 

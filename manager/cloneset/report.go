@@ -1,0 +1,215 @@
+package cloneset
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/loop"
+	"kruise.io/kruise/plan/podset"
+)
+
+// longestMessage bounds a condition's message, in bytes.
+const longestMessage = 600
+
+// Report turns the outcome into status, conditions and events.
+func (w *work) Report(now time.Time, failure error) loop.Report[*v1beta1.CloneSet] {
+	report := loop.Report[*v1beta1.CloneSet]{Wake: w.plan.Wake, Items: len(w.pods), Events: w.events()}
+	if w.updateRevision == "" { // nothing could be observed
+		return report
+	}
+	set := w.set.DeepCopy()
+	status := &set.Status
+	before := w.set.Status
+	t := w.plan.Tally
+	status.ObservedGeneration = w.set.Generation
+	status.Replicas, status.ReadyReplicas, status.AvailableReplicas = int32(t.Replicas), int32(t.Ready), int32(t.Available)
+	status.UpdatedReplicas, status.UpdatedReadyReplicas = int32(t.Updated), int32(t.UpdatedReady)
+	status.UpdatedAvailableReplicas, status.ExpectedUpdatedReplicas = int32(t.UpdatedAvailable), int32(t.ExpectedUpdated)
+	status.UpdateRevision, status.CurrentRevision = w.updateRevision, w.currentRevision
+	status.CollisionCount = w.collisionCount
+	status.LabelSelector = metav1.FormatLabelSelector(w.set.Spec.Selector)
+	if wanted := wantedReplicas(w.set); t.Updated == t.Replicas && t.Replicas == wanted {
+		status.CurrentRevision = w.updateRevision
+	}
+
+	scaleFailure, updateFailure := w.failures(failure)
+	conditions := conditionList{list: slices.Clone(before.Conditions), now: now}
+	conditions.failure(v1beta1.CloneSetConditionFailedScale, scaleFailure)
+	conditions.failure(v1beta1.CloneSetConditionFailedUpdate, updateFailure)
+	deadline := conditions.progress(w.progress(before))
+	if !deadline.IsZero() && (report.Wake.IsZero() || deadline.Before(report.Wake)) {
+		report.Wake = deadline
+	}
+	status.Conditions = conditions.list
+	report.Object = set
+	return report
+}
+
+func wantedReplicas(set *v1beta1.CloneSet) int {
+	if set.Spec.Replicas == nil {
+		return podset.DefaultReplicas
+	}
+	return int(*set.Spec.Replicas)
+}
+
+// failures sorts the failure of a reconcile into the conditions that speak of it: adding and removing pods, or
+// updating them. A failure before any step concerns both, and is told as one of scaling.
+func (w *work) failures(failure error) (scale, update error) {
+	if failure == nil {
+		return nil, nil
+	}
+	for _, r := range w.results {
+		if r.Err == nil {
+			continue
+		}
+		switch r.Step.Do {
+		case podset.Create, podset.Delete:
+			return failure, nil
+		default:
+			return nil, failure
+		}
+	}
+	return failure, nil
+}
+
+// progressFacts are what the condition Progressing turns on.
+type progressFacts struct {
+	reason   string
+	message  string
+	advanced bool
+	deadline time.Duration
+}
+
+// progress finds the reason of the condition Progressing: complete, paused, partition reached, or going on. Whether the
+// deadline is exceeded depends on how long nothing advanced, which the condition itself remembers.
+func (w *work) progress(before v1beta1.CloneSetStatus) progressFacts {
+	t := w.plan.Tally
+	wanted := wantedReplicas(w.set)
+	rolling := w.set.Spec.UpdateStrategy.RollingUpdate
+	f := progressFacts{message: w.message()}
+	switch {
+	case t.Replicas == wanted && t.Updated == wanted && t.UpdatedAvailable == wanted:
+		f.reason, f.message = v1beta1.CloneSetAvailable, fmt.Sprintf("all %d pods are updated and available", wanted)
+	case rolling != nil && rolling.Paused:
+		f.reason = v1beta1.CloneSetPaused
+	case t.Replicas == wanted && t.ExpectedUpdated < wanted && t.Updated >= t.ExpectedUpdated && t.Available == wanted:
+		f.reason = v1beta1.CloneSetProgressPartitionAvailable
+		f.message = fmt.Sprintf("%d of %d pods are updated and available, as the partition wants", t.Updated, wanted)
+	default:
+		f.reason = v1beta1.CloneSetUpdated
+		if d := w.set.Spec.ProgressDeadlineSeconds; d != nil && *d != noDeadline {
+			f.deadline = time.Duration(*d) * time.Second
+		}
+	}
+	f.advanced = int32(t.Updated) > before.UpdatedReplicas || int32(t.UpdatedReady) > before.UpdatedReadyReplicas ||
+		int32(t.UpdatedAvailable) > before.UpdatedAvailableReplicas || before.UpdateRevision != w.updateRevision ||
+		before.ObservedGeneration != w.set.Generation
+	return f
+}
+
+// noDeadline is the value of progressDeadlineSeconds that stands for none.
+const noDeadline = int32(^uint32(0) >> 1)
+
+// message says how far the rollout is and why what is wanted is not happening.
+func (w *work) message() string {
+	t := w.plan.Tally
+	parts := []string{fmt.Sprintf("%d of %d pods are updated, %d of them available", t.Updated, wantedReplicas(w.set), t.UpdatedAvailable)}
+	for _, n := range w.plan.Notes {
+		parts = append(parts, noteText(n))
+	}
+	return bounded(strings.Join(parts, "; "), longestMessage)
+}
+
+func noteText(n podset.Note) string {
+	pods := "1 pod is"
+	if n.Pods != 1 {
+		pods = fmt.Sprintf("%d pods are", n.Pods)
+	}
+	switch n.Wish {
+	case podset.WishAvailable:
+		return pods + " not available: " + n.Because
+	default:
+		return fmt.Sprintf("%s to %s but must wait: %s", pods, n.Wish, n.Because)
+	}
+}
+
+// bounded cuts a text at a character, not within one.
+func bounded(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	cut := most - len("…")
+	for cut > 0 && text[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return text[:cut] + "…"
+}
+
+// conditionList changes conditions, and their times only where they change.
+type conditionList struct {
+	list []v1beta1.CloneSetCondition
+	now  time.Time
+}
+
+func (c *conditionList) find(kind v1beta1.CloneSetConditionType) *v1beta1.CloneSetCondition {
+	for i := range c.list {
+		if c.list[i].Type == kind {
+			return &c.list[i]
+		}
+	}
+	return nil
+}
+
+// failure sets a condition that is True while there is a failure, and removes it otherwise.
+func (c *conditionList) failure(kind v1beta1.CloneSetConditionType, err error) {
+	if err == nil {
+		c.list = slices.DeleteFunc(c.list, func(x v1beta1.CloneSetCondition) bool { return x.Type == kind })
+		return
+	}
+	c.set(kind, corev1.ConditionTrue, "Error", bounded(err.Error(), longestMessage), false)
+}
+
+// progress sets the condition Progressing. Its lastUpdateTime is when the rollout last advanced; from there the deadline
+// counts. It returns when the deadline will be exceeded, or zero.
+func (c *conditionList) progress(f progressFacts) time.Time {
+	old := c.find(v1beta1.CloneSetConditionTypeProgressing)
+	since := c.now
+	if old != nil && !f.advanced && (old.Reason == f.reason || old.Reason == v1beta1.CloneSetProgressDeadlineExceeded) {
+		since = old.LastUpdateTime.Time
+	}
+	var due time.Time
+	status, reason := corev1.ConditionTrue, f.reason
+	if f.deadline > 0 {
+		due = since.Add(f.deadline)
+		if !c.now.Before(due) {
+			status, reason, due = corev1.ConditionFalse, v1beta1.CloneSetProgressDeadlineExceeded, time.Time{}
+		}
+	}
+	c.set(v1beta1.CloneSetConditionTypeProgressing, status, reason, f.message, since.Equal(c.now))
+	return due
+}
+
+// set writes a condition. touch renews lastUpdateTime even where nothing else changed but the message.
+func (c *conditionList) set(kind v1beta1.CloneSetConditionType, status corev1.ConditionStatus, reason, message string, touch bool) {
+	now := metav1.NewTime(c.now)
+	old := c.find(kind)
+	if old == nil {
+		c.list = append(c.list, v1beta1.CloneSetCondition{
+			Type: kind, Status: status, Reason: reason, Message: message, LastUpdateTime: now, LastTransitionTime: now,
+		})
+		return
+	}
+	if old.Status != status {
+		old.LastTransitionTime = now
+	}
+	if touch && (old.Reason != reason || old.Message != message || old.Status != status) {
+		old.LastUpdateTime = now
+	}
+	old.Status, old.Reason, old.Message = status, reason, message
+}

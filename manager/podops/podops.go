@@ -1,0 +1,262 @@
+// Package podops carries out the steps of a podset plan: it creates, deletes and patches pods, for every workload.
+//
+// Patches name what they change and are guarded by the pod's UID, so that nothing is read before a write and no write
+// meets a conflict. A pod that is gone is not an error: the next decision sees it. Every write is noted, so that the next
+// decision waits until the cache shows it.
+package podops
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/util/retry"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/seen"
+	"kruise.io/kruise/kit/slowstart"
+	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/revision"
+)
+
+// The kinds that are written, as their caches are named for own writes.
+const (
+	KindPod   = "Pod"
+	KindClaim = "PersistentVolumeClaim"
+)
+
+// parallel is how many requests of one plan are under way at a time. The API server's priority and fairness decides over
+// more than that.
+const parallel = 32
+
+// Executor carries out plans.
+type Executor struct {
+	Client client.Client
+	Writes *seen.Writes
+	Clock  clock.PassiveClock
+}
+
+// Job is one plan of one workload.
+type Job struct {
+	// Owner is the workload.
+	Owner types.NamespacedName
+	// Steps are the plan's steps.
+	Steps []podset.Step
+	// Pods are the pods that the steps speak of.
+	Pods map[types.UID]*corev1.Pod
+	// Make makes the pod of a slot, and the claims that must exist before it.
+	Make func(step podset.Step) (*corev1.Pod, []*corev1.PersistentVolumeClaim, error)
+	// Target tells where an update in place leads to.
+	Target func(pod *corev1.Pod, step podset.Step) (inplace.Target, error)
+	// Claims lists the claims that are deleted with a pod.
+	Claims func(slot string) []*corev1.PersistentVolumeClaim
+}
+
+// Result is what became of one step.
+type Result struct {
+	Step podset.Step
+	// Pod is the name of the pod.
+	Pod string
+	// Err is nil when the step was carried out.
+	Err error
+}
+
+// Run carries out the steps in their order, those of one sort in growing batches. When a step fails the others of its
+// sort are left for the next decision, and so are all sorts behind it. It returns what became of the steps that were
+// tried, and an error if any failed.
+func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
+	var results []Result
+	for begin := 0; begin < len(job.Steps); {
+		end := begin + 1
+		for end < len(job.Steps) && job.Steps[end].Do == job.Steps[begin].Do {
+			end++
+		}
+		group := job.Steps[begin:end]
+		outcome := make([]Result, len(group))
+		tried, err := slowstart.Run(ctx, len(group), slowstart.Limits{First: 1, Parallel: parallel}, func(ctx context.Context, i int) error {
+			name, err := e.take(ctx, job, group[i])
+			outcome[i] = Result{Step: group[i], Pod: name, Err: err}
+			return err
+		})
+		results = append(results, outcome[:tried]...)
+		if err != nil {
+			return results, err
+		}
+		begin = end
+	}
+	return results, nil
+}
+
+// take carries out one step and returns the pod's name.
+func (e *Executor) take(ctx context.Context, job Job, step podset.Step) (string, error) {
+	if step.Do == podset.Create {
+		return e.create(ctx, job, step)
+	}
+	pod := job.Pods[step.Pod.UID]
+	if pod == nil {
+		return step.Pod.Name, fmt.Errorf("%s pod %s: it was not among the pods observed", step.Do, step.Pod.Name)
+	}
+	log.FromContext(ctx).Info(string(step.Do), "pod", pod.Name, "state", step.State, "revision", step.To, "why", step.Why)
+	if step.Do == podset.Delete {
+		return pod.Name, e.delete(ctx, job, pod, step)
+	}
+	patches, err := e.patches(job, pod, step)
+	if err != nil {
+		return pod.Name, err
+	}
+	return pod.Name, e.patch(ctx, job.Owner, pod, patches)
+}
+
+// patches are what a step changes in a pod.
+func (e *Executor) patches(job Job, pod *corev1.Pod, step podset.Step) (inplace.Patches, error) {
+	now := e.Clock.Now()
+	switch step.Do {
+	case podset.Update:
+		target, err := job.Target(pod, step)
+		if err != nil {
+			return inplace.Patches{}, err
+		}
+		return inplace.Begin(pod, target, now)
+	case podset.Apply:
+		return inplace.Apply(pod)
+	case podset.Settle:
+		return inplace.Settle(pod, step.State, revision.ShortHash(step.Pod.Revision), now), nil
+	case podset.Move:
+		return inplace.Move(pod, step.State, step.Specified, now), nil
+	default:
+		return inplace.Patches{}, fmt.Errorf("pod %s/%s: no step is called %q", pod.Namespace, pod.Name, step.Do)
+	}
+}
+
+// patch sends the patches, the status first.
+func (e *Executor) patch(ctx context.Context, owner types.NamespacedName, pod *corev1.Pod, patches inplace.Patches) error {
+	send := func(body []byte, write func(client.Object, client.Patch) error) error {
+		if body == nil {
+			return nil
+		}
+		meta := metadataOf(pod)
+		err := write(meta, client.RawPatch(types.StrategicMergePatchType, body))
+		if gone(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("patch pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+		e.Writes.Wrote(owner, KindPod, meta)
+		return nil
+	}
+	if err := send(patches.Status, func(o client.Object, p client.Patch) error { return e.Client.Status().Patch(ctx, o, p) }); err != nil {
+		return err
+	}
+	return send(patches.Pod, func(o client.Object, p client.Patch) error { return e.Client.Patch(ctx, o, p) })
+}
+
+// create creates the claims and the pod of a slot. A call whose outcome is unknown is made again under the same name, so
+// that a pod which was created all the same is not created twice.
+func (e *Executor) create(ctx context.Context, job Job, step podset.Step) (string, error) {
+	pod, claims, err := job.Make(step)
+	if err != nil {
+		return "", err
+	}
+	for _, claim := range claims {
+		if err := e.createOne(ctx, job.Owner, KindClaim, claim); err != nil {
+			return pod.Name, err
+		}
+	}
+	log.FromContext(ctx).Info(string(step.Do), "pod", pod.Name, "revision", step.To, "why", step.Why)
+	return pod.Name, e.createOne(ctx, job.Owner, KindPod, pod)
+}
+
+func (e *Executor) createOne(ctx context.Context, owner types.NamespacedName, kind string, obj client.Object) error {
+	err := retry.OnError(retry.DefaultBackoff, unknownOutcome, func() error { return e.Client.Create(ctx, obj) })
+	switch {
+	case err == nil:
+		e.Writes.Wrote(owner, kind, obj)
+		return nil
+	case apierrors.IsAlreadyExists(err):
+		return nil
+	default:
+		return fmt.Errorf("create %s %s: %w", kind, client.ObjectKeyFromObject(obj), err)
+	}
+}
+
+// unknownOutcome says whether a call may have been carried out although it failed.
+func unknownOutcome(err error) bool {
+	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsUnexpectedServerError(err) ||
+		utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err)
+}
+
+// delete deletes a pod and the claims of its slot.
+func (e *Executor) delete(ctx context.Context, job Job, pod *corev1.Pod, step podset.Step) error {
+	if err := e.deleteOne(ctx, job.Owner, KindPod, pod); err != nil {
+		return err
+	}
+	for _, claim := range job.Claims(step.Pod.Slot) {
+		if err := e.deleteOne(ctx, job.Owner, KindClaim, claim); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Executor) deleteOne(ctx context.Context, owner types.NamespacedName, kind string, obj client.Object) error {
+	uid := obj.GetUID()
+	err := e.Client.Delete(ctx, obj, client.Preconditions{UID: &uid})
+	if err != nil && !gone(err) {
+		return fmt.Errorf("delete %s %s: %w", kind, client.ObjectKeyFromObject(obj), err)
+	}
+	e.Writes.Deleted(owner, kind, obj)
+	return nil
+}
+
+// DeleteClaims deletes claims that no pod has.
+func (e *Executor) DeleteClaims(ctx context.Context, owner types.NamespacedName, claims []*corev1.PersistentVolumeClaim) error {
+	_, err := slowstart.Run(ctx, len(claims), slowstart.Limits{First: 1, Parallel: parallel}, func(ctx context.Context, i int) error {
+		return e.deleteOne(ctx, owner, KindClaim, claims[i])
+	})
+	return err
+}
+
+// Release takes a pod out of its owner's hands, whose selector it no longer matches.
+func (e *Executor) Release(ctx context.Context, owner types.NamespacedName, ownerUID types.UID, pod *corev1.Pod) error {
+	log.FromContext(ctx).Info("Release", "pod", pod.Name, "why", "its labels no longer match the selector")
+	body := fmt.Sprintf(`{"metadata":{"uid":%q,"ownerReferences":[{"$patch":"delete","uid":%q}]}}`, pod.UID, ownerUID)
+	return e.patch(ctx, owner, pod, inplace.Patches{Pod: []byte(body)})
+}
+
+// gone says whether a guarded write failed because its object is gone or was replaced by another of the same name.
+func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
+
+// metadataOf names a pod for a patch. The answer is decoded as metadata alone, which is all that is looked at.
+func metadataOf(pod *corev1.Pod) *metav1.PartialObjectMetadata {
+	meta := &metav1.PartialObjectMetadata{}
+	meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+	meta.SetNamespace(pod.Namespace)
+	meta.SetName(pod.Name)
+	return meta
+}
+
+// Prepare makes a pod out of a template as every workload of ours has it: with the revision, in the first state of its
+// life cycle, and with the readiness gates by which it can be taken out of service.
+func Prepare(pod *corev1.Pod, revisionLabel, hash string) {
+	if pod.Labels == nil {
+		pod.Labels = map[string]string{}
+	}
+	pod.Labels["controller-revision-hash"] = revisionLabel
+	pod.Labels[v1beta1.DefaultPodTemplateHashLabel] = hash
+	pod.Labels[v1beta1.LifecycleStateKey] = string(lifecycle.PreparingNormal)
+	for _, gate := range []corev1.PodConditionType{v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType} {
+		if !inplace.HasGate(pod, gate) {
+			pod.Spec.ReadinessGates = append(pod.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: gate})
+		}
+	}
+}
