@@ -70,11 +70,12 @@ func (w *work) ensureRevision(ctx context.Context) error {
 	delete(r.Annotations, corev1.LastAppliedConfigAnnotation)
 	err := w.Client.Create(ctx, r)
 	if apierrors.IsAlreadyExists(err) {
-		// Its data is not ours, or it would have been found: the next hash counts the collision in. Should it be our own
-		// write that the cache does not show yet, the count is reset by the status that follows from the cache.
-		count := collisions(w.collisionCount) + 1
-		w.collisionCount = &count
-		return fmt.Errorf("create controller revision %s: the name is taken; trying another hash: %w", r.Name, err)
+		// Found in the cache, it is another's or holds other data, or else it would have been found by its template: the
+		// next hash counts the collision in. Not found there, the cache lags behind, and trying again finds it.
+		if _, taken := w.Controller.revisions.Get(client.ObjectKeyFromObject(r)); taken {
+			count := collisions(w.collisionCount) + 1
+			w.collisionCount = &count
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("create controller revision %s: %w", r.Name, err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/podset"
@@ -75,11 +76,21 @@ func (w *work) events() []loop.Event {
 		}
 	}
 	for _, n := range w.plan.Notes {
-		if n.Wish == podset.WishScaleOut {
+		if n.Wish == podset.WishScaleOut && !w.alreadyTold(n) {
 			out = append(out, loop.Event{Warning: true, Reason: reasonScaleOutLimited, Action: "CreatePod", Note: bounded(noteText(n), longestEventNote)})
 		}
 	}
 	return out
+}
+
+// alreadyTold says whether the set's condition speaks of a note since an earlier reconcile.
+func (w *work) alreadyTold(n podset.Note) bool {
+	for i := range w.set.Status.Conditions {
+		if c := &w.set.Status.Conditions[i]; c.Type == v1beta1.CloneSetConditionTypeProgressing {
+			return strings.Contains(c.Message, noteText(n))
+		}
+	}
+	return false
 }
 
 func podNames(results []podops.Result) string {
