@@ -1,0 +1,172 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"kruise.io/kruise/kit/certs"
+)
+
+// Component is what a program of ours adds to what all of them have.
+type Component struct {
+	// Name names the program, its lease and its user agent, like kruise-manager.
+	Name string
+	// Version is told by --version and in the user agent.
+	Version string
+	// Scheme knows every kind that the component reads or writes.
+	Scheme *runtime.Scheme
+	// Mutating, Validating and CRDs name the objects that call the component's webhooks.
+	Mutating, Validating, CRDs []string
+	// ExternalCerts says that somebody else keeps the webhook certificate.
+	ExternalCerts bool
+	// Setup adds the component's controllers and webhooks to the manager.
+	Setup func(ctx context.Context, mgr ctrl.Manager) error
+}
+
+// Run runs a component until the context ends, or until it cannot go on. The process must end when Run returns:
+// leadership has been handed on by then.
+func Run(ctx context.Context, config *rest.Config, c Component, o *Options) error {
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = o.QPS, o.Burst
+	if o.QPS <= 0 {
+		config.QPS = -1 // 0 would mean client-go's default
+	}
+	config.UserAgent = c.Name + "/" + c.Version
+
+	keeper, err := certs.New(config, certs.Options{
+		Secret:       client.ObjectKey{Namespace: o.OwnNamespace, Name: o.SecretName},
+		Organization: c.Name,
+		DNSNames:     o.dnsNames(),
+		External:     c.ExternalCerts,
+		Mutating:     c.Mutating,
+		Validating:   c.Validating,
+		CRDs:         c.CRDs,
+	})
+	if err != nil {
+		return err
+	}
+	mgr, err := manager.New(config, managerOptions(ctx, c, o, keeper))
+	if err != nil {
+		return fmt.Errorf("making the manager: %w", err)
+	}
+	if err := addChecks(mgr, keeper); err != nil {
+		return err
+	}
+	gauge, err := newLeaderGauge(c.Name)
+	if err != nil {
+		return err
+	}
+	if err := mgr.Add(gauge); err != nil {
+		return fmt.Errorf("adding the metric of the leader: %w", err)
+	}
+	if err := c.Setup(ctx, mgr); err != nil {
+		return err
+	}
+
+	group, ctx := errgroup.WithContext(ctx)
+	// The keeper runs beside the manager and not in it: there it would wait for the caches, and those may wait for objects
+	// that the API server can only read through our conversion webhook, which needs the certificate.
+	group.Go(func() error { return keeper.Start(ctx) })
+	group.Go(func() error { return mgr.Start(ctx) })
+	return group.Wait()
+}
+
+func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.Keeper) manager.Options {
+	options := manager.Options{
+		Scheme: c.Scheme,
+		Logger: log.FromContext(ctx),
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			SyncPeriod:       &o.SyncPeriod,
+		},
+		Client: client.Options{Cache: &client.CacheOptions{
+			DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
+		}},
+		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddr},
+		HealthProbeBindAddress:        o.HealthProbeAddr,
+		LeaderElection:                o.LeaderElection,
+		LeaderElectionNamespace:       o.LeaderElectionNamespace,
+		LeaderElectionID:              o.LeaderElectionID,
+		LeaderElectionResourceLock:    o.LeaderElectionResourceLock,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &o.LeaseDuration,
+		RenewDeadline:                 &o.RenewDeadline,
+		RetryPeriod:                   &o.RetryPeriod,
+		Controller:                    ctrlconfig.Controller{CacheSyncTimeout: o.CacheSyncTimeout},
+		WebhookServer: webhook.NewServer(webhook.Options{
+			Port: o.WebhookPort,
+			TLSOpts: []func(*tls.Config){func(t *tls.Config) {
+				t.MinVersion = tls.VersionTLS12
+				t.GetCertificate = keeper.GetCertificate
+			}},
+		}),
+		// What the manager runs gets the logger of ctx; when to stop, the manager says itself.
+		BaseContext: func() context.Context { return context.WithoutCancel(ctx) },
+	}
+	if o.Namespace != "" {
+		options.Cache.DefaultNamespaces = map[string]cache.Config{o.Namespace: {}}
+	}
+	if o.EnablePprof {
+		options.PprofBindAddress = o.PprofAddr
+	}
+	return options
+}
+
+func addChecks(mgr ctrl.Manager, keeper *certs.Keeper) error {
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding a health check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("certificate", keeper.Ready); err != nil {
+		return fmt.Errorf("adding a readiness check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("webhook", mgr.GetWebhookServer().StartedChecker()); err != nil {
+		return fmt.Errorf("adding a readiness check: %w", err)
+	}
+	return nil
+}
+
+// leaderGauge is the metric <component>_is_leader: 1 while this process leads, else 0.
+type leaderGauge struct{ gauge prometheus.Gauge }
+
+// newLeaderGauge registers the metric, or takes the one that an earlier run in this process registered.
+func newLeaderGauge(component string) (*leaderGauge, error) {
+	gauge := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: strings.ReplaceAll(component, "-", "_") + "_is_leader",
+		Help: "1 while this process leads the replicas of " + component + ", else 0.",
+	})
+	err := metrics.Registry.Register(gauge)
+	if twice := (prometheus.AlreadyRegisteredError{}); errors.As(err, &twice) {
+		return &leaderGauge{gauge: twice.ExistingCollector.(prometheus.Gauge)}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("registering the metric of the leader: %w", err)
+	}
+	return &leaderGauge{gauge: gauge}, nil
+}
+
+// Start implements manager.Runnable; the manager calls it when this process begins to lead.
+func (g *leaderGauge) Start(ctx context.Context) error {
+	g.gauge.Set(1)
+	<-ctx.Done()
+	g.gauge.Set(0)
+	return nil
+}

@@ -1,0 +1,231 @@
+package cloneset
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+)
+
+// The paths at which the webhooks are served; they carry no version, since one handler sees every version as v1beta1.
+const (
+	mutatePath   = "/mutate-apps-kruise-io-cloneset"
+	validatePath = "/validate-apps-kruise-io-cloneset"
+)
+
+// +kubebuilder:webhook:path=/mutate-apps-kruise-io-cloneset,mutating=true,failurePolicy=fail,matchPolicy=Equivalent,sideEffects=None,groups=apps.kruise.io,resources=clonesets,verbs=create;update,versions=v1beta1,name=mcloneset.kb.io,admissionReviewVersions=v1
+// +kubebuilder:webhook:path=/validate-apps-kruise-io-cloneset,mutating=false,failurePolicy=fail,matchPolicy=Equivalent,sideEffects=None,groups=apps.kruise.io,resources=clonesets,verbs=create;update,versions=v1beta1,name=vcloneset.kb.io,admissionReviewVersions=v1
+// +kubebuilder:rbac:groups="",resources=podtemplates,verbs=create
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+
+// SetupWebhook serves the admission of CloneSets and the conversion between their versions on the manager's webhook
+// server.
+func SetupWebhook(mgr ctrl.Manager) error {
+	mgr.GetWebhookServer().Register(mutatePath, &admission.Webhook{
+		Handler: &defaulter{decoder: admission.NewDecoder(mgr.GetScheme())},
+	})
+	err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.CloneSet{}).
+		WithValidator(&validator{
+			pods:      podReader{cache: mgr.GetClient(), live: mgr.GetAPIReader()},
+			templates: templateChecker{client: mgr.GetClient()},
+		}).
+		WithValidatorCustomPath(validatePath).
+		WithConverter(NewConverter).
+		Complete()
+	if err != nil {
+		return fmt.Errorf("registering the webhooks of CloneSet: %w", err)
+	}
+	return nil
+}
+
+// validator refuses what the schema and the CEL rules of the CRD cannot see: the template and the claim templates,
+// which are opaque to them, and what depends on other objects.
+type validator struct {
+	pods      podReader
+	templates templateChecker
+}
+
+var _ admission.Validator[*v1beta1.CloneSet] = &validator{}
+
+// ValidateCreate implements admission.Validator.
+func (v *validator) ValidateCreate(ctx context.Context, set *v1beta1.CloneSet) (admission.Warnings, error) {
+	return nil, v.validate(ctx, &v1beta1.CloneSet{}, set)
+}
+
+// ValidateUpdate implements admission.Validator. An update that leaves the spec alone always passes, and so does one
+// of an object that is being deleted: a finalizer can be taken off even an object that was valid under older rules only.
+func (v *validator) ValidateUpdate(ctx context.Context, old, set *v1beta1.CloneSet) (admission.Warnings, error) {
+	if set.DeletionTimestamp != nil || equality.Semantic.DeepEqual(old.Spec, set.Spec) {
+		return nil, nil
+	}
+	return nil, v.validate(ctx, old, set)
+}
+
+// ValidateDelete implements admission.Validator.
+func (v *validator) ValidateDelete(context.Context, *v1beta1.CloneSet) (admission.Warnings, error) {
+	return nil, nil
+}
+
+// validate checks what changed from old to set.
+func (v *validator) validate(ctx context.Context, old, set *v1beta1.CloneSet) error {
+	spec := field.NewPath("spec")
+	errs := validateSelector(&set.Spec, spec)
+	errs = append(errs, validatePriorities(set.Spec.UpdateStrategy.RollingUpdate, spec.Child("updateStrategy", "rollingUpdate", "priorityStrategy"))...)
+	if !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, set.Spec.VolumeClaimTemplates) {
+		errs = append(errs, validateClaims(set.Spec.VolumeClaimTemplates, spec.Child("volumeClaimTemplates"))...)
+	}
+	if !equality.Semantic.DeepEqual(old.Spec.Template, set.Spec.Template) {
+		errs = append(errs, validateTemplate(&set.Spec.Template, spec.Child("template"))...)
+		if len(errs) == 0 {
+			errs = v.templates.check(ctx, set, spec)
+		}
+	}
+	podErrs, err := v.pods.validate(ctx, old, set, spec.Child("scaleStrategy", "podsToDelete"))
+	if err != nil {
+		return fmt.Errorf("checking podsToDelete of CloneSet %s/%s: %w", set.Namespace, set.Name, err)
+	}
+	if errs = append(errs, podErrs...); len(errs) > 0 {
+		return apierrors.NewInvalid(v1beta1.GroupVersion.WithKind("CloneSet").GroupKind(), set.Name, errs)
+	}
+	return nil
+}
+
+// validateSelector checks that the selector can be understood and selects the pods of the template.
+func validateSelector(spec *v1beta1.CloneSetSpec, path *field.Path) field.ErrorList {
+	errs := metav1validation.ValidateLabelSelector(spec.Selector, metav1validation.LabelSelectorValidationOptions{}, path.Child("selector"))
+	if len(errs) > 0 {
+		return errs
+	}
+	selector, err := metav1.LabelSelectorAsSelector(spec.Selector)
+	if err != nil {
+		return field.ErrorList{field.Invalid(path.Child("selector"), spec.Selector, err.Error())}
+	}
+	if !selector.Matches(labels.Set(spec.Template.Labels)) {
+		return field.ErrorList{field.Invalid(path.Child("template", "metadata", "labels"), spec.Template.Labels,
+			fmt.Sprintf("must match spec.selector (%s), or the CloneSet would not own its pods", selector))}
+	}
+	return nil
+}
+
+// validatePriorities checks the selectors of the weights, whose operators the schema does not know.
+func validatePriorities(rolling *v1beta1.RollingUpdateCloneSetStrategy, path *field.Path) field.ErrorList {
+	if rolling == nil || rolling.PriorityStrategy == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	for i := range rolling.PriorityStrategy.WeightPriority {
+		errs = append(errs, metav1validation.ValidateLabelSelector(&rolling.PriorityStrategy.WeightPriority[i].MatchSelector,
+			metav1validation.LabelSelectorValidationOptions{}, path.Child("weightPriority").Index(i).Child("matchSelector"))...)
+	}
+	return errs
+}
+
+// validateTemplate checks what holds for the pods of a CloneSet beyond what holds for any pod.
+func validateTemplate(template *corev1.PodTemplateSpec, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	switch template.Spec.RestartPolicy {
+	case "", corev1.RestartPolicyAlways:
+	default:
+		errs = append(errs, field.NotSupported(path.Child("spec", "restartPolicy"), template.Spec.RestartPolicy,
+			[]corev1.RestartPolicy{corev1.RestartPolicyAlways}))
+	}
+	if template.Spec.ActiveDeadlineSeconds != nil {
+		errs = append(errs, field.Forbidden(path.Child("spec", "activeDeadlineSeconds"), "the pods of a CloneSet run until they are replaced"))
+	}
+	return errs
+}
+
+// validateClaims checks the claim templates as far as their pods depend on it. They are not tried out on the API server,
+// as the template is: creating a claim, even dry, runs through quotas and defaults that are of no concern here.
+func validateClaims(claims []corev1.PersistentVolumeClaim, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := map[string]bool{}
+	for i := range claims {
+		claim, path := &claims[i], path.Index(i)
+		name := path.Child("metadata", "name")
+		switch problems := validation.IsDNS1123Label(claim.Name); {
+		case claim.Name == "":
+			errs = append(errs, field.Required(name, "a pod mounts the claim by this name"))
+		case len(problems) > 0:
+			errs = append(errs, field.Invalid(name, claim.Name, problems[0]))
+		case seen[claim.Name]:
+			errs = append(errs, field.Duplicate(name, claim.Name))
+		}
+		seen[claim.Name] = true
+		if len(claim.Spec.AccessModes) == 0 {
+			errs = append(errs, field.Required(path.Child("spec", "accessModes"), "at least one access mode is needed"))
+		}
+		storage := path.Child("spec", "resources", "requests").Key(string(corev1.ResourceStorage))
+		if request, ok := claim.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
+			errs = append(errs, field.Required(storage, "a claim says how much storage it wants"))
+		} else if request.Sign() <= 0 {
+			errs = append(errs, field.Invalid(storage, request.String(), "must be greater than zero"))
+		}
+	}
+	return errs
+}
+
+// podReader knows the pods that podsToDelete may name.
+type podReader struct {
+	cache client.Reader
+	live  client.Reader
+}
+
+// validate checks the names that are new in podsToDelete: each must be a pod of this CloneSet that is not on its way
+// out already. Names that were there before are left alone: their pods may be gone by now, and the controller
+// takes them off.
+func (r podReader) validate(ctx context.Context, old, set *v1beta1.CloneSet, path *field.Path) (field.ErrorList, error) {
+	known := map[string]bool{}
+	for _, name := range old.Spec.ScaleStrategy.PodsToDelete {
+		known[name] = true
+	}
+	var errs field.ErrorList
+	for i, name := range set.Spec.ScaleStrategy.PodsToDelete {
+		if known[name] {
+			continue
+		}
+		known[name] = true
+		problem, err := r.problem(ctx, set, name)
+		if err != nil {
+			return nil, err
+		}
+		if problem != "" {
+			errs = append(errs, field.Invalid(path.Index(i), name, problem))
+		}
+	}
+	return errs, nil
+}
+
+// problem says why a pod cannot be named in podsToDelete; empty, when it can.
+func (r podReader) problem(ctx context.Context, set *v1beta1.CloneSet, name string) (string, error) {
+	pod := &corev1.Pod{}
+	key := client.ObjectKey{Namespace: set.Namespace, Name: name}
+	err := r.cache.Get(ctx, key, pod)
+	if apierrors.IsNotFound(err) {
+		// The pod may be so new that the cache has not seen it.
+		err = r.live.Get(ctx, key, pod)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return "there is no such pod in the namespace of the CloneSet", nil
+	case err != nil:
+		return "", fmt.Errorf("reading pod %s: %w", key, err)
+	case set.UID == "" || !metav1.IsControlledBy(pod, set):
+		return "the pod does not belong to this CloneSet", nil
+	case pod.DeletionTimestamp != nil:
+		return "the pod is being deleted already", nil
+	}
+	return "", nil
+}

@@ -1,0 +1,67 @@
+package cloneset
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+)
+
+// templateCheckTimeout bounds how long a user waits for the API server's opinion; it is well under the webhook's own
+// timeout, so that a slow answer lets the object pass and does not refuse it.
+const templateCheckTimeout = 3 * time.Second
+
+// templateChecker lets the API server itself validate a pod template, by creating a core/v1 PodTemplate in the namespace
+// as a dry run. The rules of pods are then those of the cluster's own version, gates included, and no copy of them.
+type templateChecker struct {
+	client client.Writer
+}
+
+// check returns what the API server finds invalid in the set's template. Any other failure (no permission, a quota,
+// a webhook that refuses dry runs, a timeout) says nothing about the template and lets it pass.
+func (c templateChecker) check(ctx context.Context, set *v1beta1.CloneSet, spec *field.Path) field.ErrorList {
+	ctx, cancel := context.WithTimeout(ctx, templateCheckTimeout)
+	defer cancel()
+	err := c.client.Create(ctx, &corev1.PodTemplate{
+		ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, GenerateName: "kruise-check-"},
+		Template:   *set.Spec.Template.DeepCopy(),
+	}, client.DryRunAll)
+	if err == nil {
+		return nil
+	}
+	if !apierrors.IsInvalid(err) {
+		log.FromContext(ctx).Info("The API server gave no opinion on the pod template; it is accepted unchecked", "reason", err.Error())
+		return nil
+	}
+	return causes(err, spec)
+}
+
+// causes turns the causes of an Invalid error about a PodTemplate into errors about the field of the spec that
+// the template stands in. Both name the template alike.
+func causes(err error, spec *field.Path) field.ErrorList {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
+		return field.ErrorList{&field.Error{Type: field.ErrorTypeInvalid, Field: spec.Child("template").String(), BadValue: field.OmitValueType{}, Detail: err.Error()}}
+	}
+	var errs field.ErrorList
+	for _, cause := range status.Status().Details.Causes {
+		kind := field.ErrorType(cause.Type)
+		errs = append(errs, &field.Error{
+			Type:  kind,
+			Field: spec.Child(cause.Field).String(),
+			// The message holds the bad value already, behind the words for the type that an error begins with.
+			BadValue: field.OmitValueType{},
+			Detail:   strings.TrimPrefix(cause.Message, kind.String()+": "),
+		})
+	}
+	return errs
+}

@@ -1,0 +1,68 @@
+package manager
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"kruise.io/kruise/kit/serve"
+)
+
+// Command makes the command kruise-manager. The environment is read through getenv.
+func Command(getenv func(string) string) (*cobra.Command, error) {
+	gates, err := NewGateSet()
+	if err != nil {
+		return nil, err
+	}
+	options := &Options{}
+	if kinds := getenv("CUSTOM_RESOURCE_ENABLE"); kinds != "" {
+		options.Kinds = strings.Split(kinds, ",")
+	}
+	return serve.Command(serve.Program{
+		Name:    Name,
+		Short:   "Runs the controllers and webhooks of the workload kinds of Kruise.",
+		Ignored: ignoredFlags(),
+		Flags: func(flags *pflag.FlagSet) {
+			gates.AddFlag(flags)
+		},
+		Component: func(ctx context.Context) (serve.Component, error) {
+			for _, warning := range gates.Warnings() {
+				log.FromContext(ctx).Info("WARNING: " + warning)
+			}
+			options.Gates = ReadGates(gates)
+			return Component(options)
+		},
+	}, getenv)
+}
+
+// ignoredFlags lists flags with which OpenKruise is deployed and that mean nothing here.
+func ignoredFlags() []serve.IgnoredFlag {
+	const noExpectations = "the manager waits until its caches show its own writes, for as long as it takes"
+	const noLimiter = "failed objects are retried with exponential delay, and requests are not limited here"
+	const notYet = "the kind that it tunes is not in this version"
+	flags := []serve.IgnoredFlag{
+		{Name: "allow-privileged", Bool: true, Why: "the API server decides what pods may do"},
+		{Name: "disable-no-deepcopy", Bool: true, Why: "there is no such mode"},
+		{Name: "expectation-timeout", Why: noExpectations},
+		{Name: "logtostderr", Bool: true, Why: "logs always go to the standard error stream"},
+		{Name: "protection-log-path", Why: "there is no deletion protection in this version"},
+		{Name: "rate-limiter-base-delay", Why: noLimiter},
+		{Name: "rate-limiter-bucket-size", Why: noLimiter},
+		{Name: "rate-limiter-max-delay", Why: noLimiter},
+		{Name: "rate-limiter-qps", Why: noLimiter},
+		{Name: "webhook-initialize-timeout", Why: "readiness waits for the webhook without a limit"},
+		{Name: "default-ttlseconds-for-always-nodeimage", Why: notYet},
+		{Name: "nodeimage-creation-delay", Why: notYet},
+		{Name: "ws-enabled-versioned-status", Bool: true, Why: notYet},
+	}
+	for _, kind := range []string{
+		"advancedcronjob", "broadcastjob", "crr", "daemonset", "imagepulljob", "nodeimage", "nodepodprobe", "persistentpodstate",
+		"podprobemarker", "podunavailablebudget", "resourcedistribution", "sidecarset", "statefulset", "uniteddeployment", "workloadspread",
+	} {
+		flags = append(flags, serve.IgnoredFlag{Name: kind + "-workers", Why: notYet})
+	}
+	return flags
+}
