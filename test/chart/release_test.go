@@ -1,0 +1,267 @@
+package chart_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+)
+
+const (
+	mutatingName   = "kruise-mutating-webhook-configuration"
+	validatingName = "kruise-validating-webhook-configuration"
+	crdName        = "clonesets.apps.kruise.io"
+
+	pollInterval = 100 * time.Millisecond
+)
+
+// cluster is an API server with etcd, helm, and nothing that runs pods: no manager ever answers a webhook.
+type cluster struct {
+	client.Client
+	helm       helm
+	kubeconfig string
+	// authority is a certificate that the API server accepts as a CA.
+	authority []byte
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	programs := parts(t, "etcd", "kube-apiserver", "helm")
+	environment := &envtest.Environment{BinaryAssetsDirectory: programs}
+	config, err := environment.Start()
+	if err != nil {
+		t.Fatalf("starting an API server: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := environment.Stop(); err != nil {
+			t.Errorf("stopping the API server: %v", err)
+		}
+	})
+	user, err := environment.AddUser(envtest.User{Name: "installer", Groups: []string{"system:masters"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubeconfig, err := user.KubeConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(file, kubeconfig, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		corev1.AddToScheme, appsv1.AddToScheme, admissionregistrationv1.AddToScheme, apiextensionsv1.AddToScheme, v1beta1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &cluster{Client: c, helm: helm(filepath.Join(programs, "helm")), kubeconfig: file, authority: config.CAData}
+}
+
+func (c *cluster) run(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := c.helm.run(t, append(args, "--kubeconfig", c.kubeconfig, "--namespace", namespace)...); err != nil {
+		t.Fatalf("helm %s: %v\n%s", args[0], err, out)
+	}
+}
+
+// deploy installs or upgrades the release. A manager that does not exist cannot become ready, so nothing is waited for.
+func (c *cluster) deploy(t *testing.T, values ...string) {
+	t.Helper()
+	values = append(values, "webhookConfiguration.failurePolicy.cloneset=Ignore", "webhookConfiguration.timeoutSeconds=1")
+	c.run(t, append([]string{"upgrade", "--install", "kruise", chartDir, "--create-namespace"}, sets(values)...)...)
+}
+
+func (c *cluster) get(t *testing.T, key client.ObjectKey, object client.Object) {
+	t.Helper()
+	if err := c.Get(t.Context(), key, object); err != nil {
+		t.Fatalf("%T %s: %v", object, key, err)
+	}
+}
+
+func TestTheAPIServerAcceptsEverythingThatTheChartRenders(t *testing.T) {
+	c := newCluster(t)
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: namespace, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+	}}
+	if err := c.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range map[string][]string{
+		"with defaults": nil,
+		"with everything": {
+			"manager.pprof.enabled=true", "networkPolicy.enabled=true", "manager.resources.limits.memory=1Gi",
+			"imagePullSecrets[0].name=registry", "serviceAccount.annotations.a=b", "manager.podLabels.a=b",
+			"manager.podAnnotations.a=b", "manager.nodeSelector.a=b", "manager.tolerations[0].operator=Exists",
+			"featureGates=A=true",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, object := range c.helm.render(t, namespace, values...) {
+				c.accepts(t, &object)
+			}
+		})
+	}
+	t.Run("as a pod under the restricted standard", func(t *testing.T) {
+		deployment := find[appsv1.Deployment](t, c.helm.render(t, namespace), "Deployment", "kruise-controller-manager")
+		pod := &corev1.Pod{Spec: deployment.Spec.Template.Spec}
+		pod.Namespace, pod.Name = namespace, "manager"
+		if err := c.Create(t.Context(), pod, client.DryRunAll); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// accepts applies an object as helm does, without storing it; unknown fields are refused.
+func (c *cluster) accepts(t *testing.T, object *unstructured.Unstructured) {
+	t.Helper()
+	err := c.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object),
+		client.FieldOwner("helm"), client.DryRunAll, client.ForceOwnership)
+	if err != nil {
+		t.Errorf("%s %s: %v", object.GetKind(), object.GetName(), err)
+	}
+}
+
+// What the manager writes into objects of the chart must survive every upgrade: without its certificates, no CloneSet
+// could be written until the manager noticed.
+func TestAnUpgradeLeavesAloneWhatTheManagerWrote(t *testing.T) {
+	c := newCluster(t)
+	c.deploy(t)
+	c.writeAsManager(t)
+
+	c.deploy(t, "webhookConfiguration.timeoutSeconds=2", "manager.replicas=3")
+
+	deployment := &appsv1.Deployment{}
+	c.get(t, client.ObjectKey{Namespace: namespace, Name: "kruise-controller-manager"}, deployment)
+	if *deployment.Spec.Replicas != 3 {
+		t.Fatalf("%d replicas: the upgrade did nothing", *deployment.Spec.Replicas)
+	}
+	secret := &corev1.Secret{}
+	c.get(t, client.ObjectKey{Namespace: namespace, Name: "kruise-webhook-certs"}, secret)
+	if string(secret.Data["tls.crt"]) != "certificate" {
+		t.Errorf("the Secret lost its certificate: %v", secret.Data)
+	}
+	mutating, validating, crd := c.callers(t)
+	for name, bundle := range map[string][]byte{
+		mutatingName:   mutating.Webhooks[0].ClientConfig.CABundle,
+		validatingName: validating.Webhooks[0].ClientConfig.CABundle,
+		crdName:        crd.Spec.Conversion.Webhook.ClientConfig.CABundle,
+	} {
+		if string(bundle) != string(c.authority) {
+			t.Errorf("%s lost its CA: %q", name, bundle)
+		}
+	}
+}
+
+// callers returns the objects by which the API server calls the manager.
+func (c *cluster) callers(t *testing.T) (*admissionregistrationv1.MutatingWebhookConfiguration,
+	*admissionregistrationv1.ValidatingWebhookConfiguration, *apiextensionsv1.CustomResourceDefinition) {
+	t.Helper()
+	mutating := &admissionregistrationv1.MutatingWebhookConfiguration{}
+	c.get(t, client.ObjectKey{Name: mutatingName}, mutating)
+	validating := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	c.get(t, client.ObjectKey{Name: validatingName}, validating)
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	c.get(t, client.ObjectKey{Name: crdName}, crd)
+	return mutating, validating, crd
+}
+
+// writeAsManager does to the release what a manager does: certificates into the Secret, the authority into the callers.
+func (c *cluster) writeAsManager(t *testing.T) {
+	t.Helper()
+	secret := &corev1.Secret{}
+	c.get(t, client.ObjectKey{Namespace: namespace, Name: "kruise-webhook-certs"}, secret)
+	secret.Data = map[string][]byte{"tls.crt": []byte("certificate")}
+	mutating, validating, crd := c.callers(t)
+	mutating.Webhooks[0].ClientConfig.CABundle = c.authority
+	validating.Webhooks[0].ClientConfig.CABundle = c.authority
+	crd.Spec.Conversion.Webhook.ClientConfig.CABundle = c.authority
+	for _, object := range []client.Object{secret, mutating, validating, crd} {
+		if err := c.Update(t.Context(), object, client.FieldOwner("kruise-manager")); err != nil {
+			t.Fatalf("%T: %v", object, err)
+		}
+	}
+}
+
+// An uninstall by mistake must not cost a single workload, and must leave nothing that waits for a manager in vain.
+func TestAnUninstallTakesNoWorkloadAwayAndBlocksNothing(t *testing.T) {
+	c := newCluster(t)
+	c.deploy(t)
+	c.established(t)
+	set := newCloneSet("kept")
+	set.Finalizers = []string{"example.org/hold"}
+	if err := c.Create(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+
+	c.run(t, "uninstall", "kruise")
+
+	kept := &v1beta1.CloneSet{}
+	c.get(t, client.ObjectKeyFromObject(set), kept)
+	if kept.UID != set.UID {
+		t.Error("the CloneSet is another one")
+	}
+	if err := c.Create(t.Context(), newCloneSet("new")); err != nil {
+		t.Errorf("a CloneSet cannot be created without a manager: %v", err)
+	}
+	if err := c.Delete(t.Context(), kept); err != nil {
+		t.Errorf("a CloneSet cannot be deleted without a manager: %v", err)
+	}
+	kept.Finalizers = nil
+	kept.ResourceVersion = ""
+	if err := c.Patch(t.Context(), kept, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))); err != nil {
+		t.Errorf("a finalizer cannot be taken off without a manager: %v", err)
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(set), kept); !apierrors.IsNotFound(err) {
+		t.Errorf("the deleted CloneSet is still there: %v", err)
+	}
+	if err := c.Get(t.Context(), client.ObjectKey{Name: mutatingName}, &admissionregistrationv1.MutatingWebhookConfiguration{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the webhooks are still called: %v", err)
+	}
+
+	c.deploy(t)
+	c.get(t, client.ObjectKey{Namespace: "default", Name: "new"}, kept)
+}
+
+func newCloneSet(name string) *v1beta1.CloneSet {
+	labels := map[string]string{"app": name}
+	set := &v1beta1.CloneSet{}
+	set.Namespace, set.Name = "default", name
+	set.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels}
+	set.Spec.Template.Labels = labels
+	set.Spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Image: "example.org/main:v1"}}
+	return set
+}
+
+// established waits until the API server serves the kind.
+func (c *cluster) established(t *testing.T) {
+	t.Helper()
+	err := wait.PollUntilContextCancel(t.Context(), pollInterval, true, func(ctx context.Context) (bool, error) {
+		return c.List(ctx, &v1beta1.CloneSetList{}) == nil, nil
+	})
+	if err != nil {
+		t.Fatal(fmt.Errorf("waiting for CloneSets to be served: %w", err))
+	}
+}

@@ -1,0 +1,224 @@
+package chart_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+func TestTheChartIsAcceptedByHelm(t *testing.T) {
+	if out, err := newHelm(t).run(t, "lint", "--strict", chartDir); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestTheManagerHasNoPrivilegeOnItsNode(t *testing.T) {
+	deployment := find[appsv1.Deployment](t, newHelm(t).render(t, namespace), "Deployment", "kruise-controller-manager")
+	pod := deployment.Spec.Template.Spec
+	if len(pod.Containers) != 1 || len(pod.InitContainers) != 0 || len(pod.Volumes) != 0 {
+		t.Fatalf("want one container and no volume, got %+v", pod)
+	}
+	yes, no, user := true, false, int64(65532)
+	if diff := cmp.Diff(&corev1.SecurityContext{
+		AllowPrivilegeEscalation: &no,
+		ReadOnlyRootFilesystem:   &yes,
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}, pod.Containers[0].SecurityContext); diff != "" {
+		t.Errorf("the container (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(&corev1.PodSecurityContext{
+		RunAsNonRoot: &yes, RunAsUser: &user, RunAsGroup: &user,
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}, pod.SecurityContext); diff != "" {
+		t.Errorf("the pod (-want +got):\n%s", diff)
+	}
+	if pod.HostNetwork || pod.HostPID || pod.HostIPC {
+		t.Error("the pod shares a namespace of its node")
+	}
+}
+
+func TestAManagerIsReplacedOnlyByOneThatIsReady(t *testing.T) {
+	deployment := find[appsv1.Deployment](t, newHelm(t).render(t, namespace), "Deployment", "kruise-controller-manager")
+	if *deployment.Spec.Replicas < 2 {
+		t.Errorf("%d managers: the webhooks would be away while one is replaced", *deployment.Spec.Replicas)
+	}
+	if away := deployment.Spec.Strategy.RollingUpdate.MaxUnavailable.IntValue(); away != 0 {
+		t.Errorf("maxUnavailable is %d", away)
+	}
+	manager := deployment.Spec.Template.Spec.Containers[0]
+	if manager.ReadinessProbe.HTTPGet.Path != "/readyz" || manager.LivenessProbe.HTTPGet.Path != "/healthz" {
+		t.Errorf("probes %+v, %+v", manager.ReadinessProbe, manager.LivenessProbe)
+	}
+}
+
+// What reads or writes more than the manager's work asks for would make a stolen token of the manager worth more.
+func TestTheManagerMayDoNoMoreThanItMust(t *testing.T) {
+	objects := newHelm(t).render(t, namespace)
+	cluster := find[rbacv1.ClusterRole](t, objects, "ClusterRole", "kruise-manager-role").Rules
+	own := find[rbacv1.Role](t, objects, "Role", "kruise-manager-role").Rules
+	for _, rule := range slices.Concat(cluster, own) {
+		for _, words := range [][]string{rule.APIGroups, rule.Resources, rule.Verbs} {
+			if slices.Contains(words, "*") {
+				t.Errorf("a rule with a wildcard: %v", rule)
+			}
+		}
+		for _, verb := range []string{"escalate", "bind", "impersonate", "deletecollection"} {
+			if slices.Contains(rule.Verbs, verb) {
+				t.Errorf("a rule with the verb %s: %v", verb, rule)
+			}
+		}
+		named := len(rule.ResourceNames) > 0
+		for _, resource := range rule.Resources {
+			switch resource {
+			case "mutatingwebhookconfigurations", "validatingwebhookconfigurations", "customresourcedefinitions":
+				if !named {
+					t.Errorf("a rule on all %s: %v", resource, rule)
+				}
+			case "secrets", "leases":
+				if onlyCreates := slices.Equal(rule.Verbs, []string{"create"}); !named && !onlyCreates {
+					t.Errorf("a rule on all %s: %v", resource, rule)
+				}
+			case "nodes", "namespaces", "serviceaccounts", "roles", "rolebindings", "clusterroles", "clusterrolebindings", "pods/exec":
+				t.Errorf("a rule on %s: %v", resource, rule)
+			}
+		}
+	}
+	for _, rule := range cluster {
+		for _, resource := range []string{"secrets", "configmaps", "leases"} {
+			if slices.Contains(rule.Resources, resource) {
+				t.Errorf("a rule on %s of all namespaces: %v", resource, rule)
+			}
+		}
+	}
+}
+
+func TestTheWebhooksAreCalledForOurOwnKindsOnly(t *testing.T) {
+	objects := newHelm(t).render(t, namespace)
+	mutating := find[admissionregistrationv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration", "kruise-mutating-webhook-configuration")
+	validating := find[admissionregistrationv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration", "kruise-validating-webhook-configuration")
+	rules := map[string][]admissionregistrationv1.RuleWithOperations{}
+	clients := map[string]admissionregistrationv1.WebhookClientConfig{}
+	for _, webhook := range mutating.Webhooks {
+		rules[webhook.Name], clients[webhook.Name] = webhook.Rules, webhook.ClientConfig
+	}
+	for _, webhook := range validating.Webhooks {
+		rules[webhook.Name], clients[webhook.Name] = webhook.Rules, webhook.ClientConfig
+	}
+	if len(rules) == 0 {
+		t.Fatal("no webhooks")
+	}
+	for name, rules := range rules {
+		for _, rule := range rules {
+			for _, group := range rule.APIGroups {
+				if !strings.HasSuffix(group, ".kruise.io") {
+					t.Errorf("%s is called for the group %q", name, group)
+				}
+			}
+		}
+		if len(clients[name].CABundle) > 0 {
+			t.Errorf("%s has a CA from the chart: an upgrade would take away the manager's", name)
+		}
+	}
+}
+
+func TestEveryObjectFollowsTheReleaseIntoItsNamespace(t *testing.T) {
+	clusterWide := []string{
+		"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "MutatingWebhookConfiguration",
+		"ValidatingWebhookConfiguration", "FlowSchema", "PriorityLevelConfiguration",
+	}
+	for _, object := range newHelm(t).render(t, "elsewhere", "networkPolicy.enabled=true") {
+		if want := !slices.Contains(clusterWide, object.GetKind()); want != (object.GetNamespace() == "elsewhere") {
+			t.Errorf("%s %s is in the namespace %q", object.GetKind(), object.GetName(), object.GetNamespace())
+		}
+		text, err := yaml.Marshal(object.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), namespace) {
+			t.Errorf("%s %s still speaks of %s", object.GetKind(), object.GetName(), namespace)
+		}
+	}
+}
+
+func TestTheChartCarriesTheGeneratedCRDsAndKeepsThem(t *testing.T) {
+	h := newHelm(t)
+	rendered := map[string]unstructured.Unstructured{}
+	for _, object := range h.render(t, namespace) {
+		if object.GetKind() == "CustomResourceDefinition" {
+			rendered[object.GetName()] = object
+		}
+	}
+	files, err := filepath.Glob(chartDir + "/files/crds/*.yaml")
+	if err != nil || len(files) == 0 || len(files) != len(rendered) {
+		t.Fatalf("%d files and %d rendered CRDs: %v", len(files), len(rendered), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want map[string]any
+		if err := yaml.Unmarshal(text, &want); err != nil {
+			t.Fatal(err)
+		}
+		got := rendered[(&unstructured.Unstructured{Object: want}).GetName()]
+		if diff := cmp.Diff(want["spec"], got.Object["spec"]); diff != "" {
+			t.Errorf("%s (-file +rendered):\n%s", file, diff)
+		}
+		if got.GetAnnotations()["helm.sh/resource-policy"] != "keep" {
+			t.Errorf("%s: helm uninstall would delete it, and with it every object of the kind", file)
+		}
+	}
+	for _, object := range h.render(t, namespace, "crds.install=false") {
+		if object.GetKind() == "CustomResourceDefinition" {
+			t.Errorf("%s is rendered although CRDs are not wanted", object.GetName())
+		}
+	}
+}
+
+func TestValuesThatCannotWorkAreRefused(t *testing.T) {
+	h := newHelm(t)
+	for name, test := range map[string]struct{ set, want string }{
+		"a name with a slip":                            {"manager.replica=2", "replica"},
+		"a name with a slip at the top":                 {"featureGate=A=true", "featureGate"},
+		"a webhook slower than the API server allows":   {"webhookConfiguration.timeoutSeconds=31", "timeoutSeconds"},
+		"a webhook that never answers":                  {"webhookConfiguration.timeoutSeconds=0", "timeoutSeconds"},
+		"a policy that does not exist":                  {"webhookConfiguration.failurePolicy.cloneset=Maybe", "cloneset"},
+		"a port that does not exist":                    {"manager.webhook.port=70000", "port"},
+		"a log format that does not exist":              {"manager.log.format=xml", "format"},
+		"a feature gate without a value":                {"featureGates=CloneSetShortHash", "featureGates"},
+		"a digest that is none":                         {"manager.image.digest=latest", "digest"},
+		"a budget under which no node could be drained": {"podDisruptionBudget.maxUnavailable=0", "maxUnavailable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := h.run(t, "template", "kruise", chartDir, "--set", test.set)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("want a refusal that names %s, got: %v", test.want, err)
+			}
+		})
+	}
+}
+
+func TestADigestWinsOverATag(t *testing.T) {
+	h := newHelm(t)
+	digest := "sha256:" + strings.Repeat("0", 64)
+	for want, values := range map[string][]string{
+		"example.org/manager@" + digest: {"manager.image.repository=example.org/manager", "manager.image.tag=v1", "manager.image.digest=" + digest},
+		"example.org/manager:v1":        {"manager.image.repository=example.org/manager", "manager.image.tag=v1"},
+	} {
+		deployment := find[appsv1.Deployment](t, h.render(t, namespace, values...), "Deployment", "kruise-controller-manager")
+		if got := deployment.Spec.Template.Spec.Containers[0].Image; got != want {
+			t.Errorf("image %s, want %s", got, want)
+		}
+	}
+}
