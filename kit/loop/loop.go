@@ -9,12 +9,15 @@ package loop
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -147,14 +150,13 @@ func (l *Loop[O]) run(ctx context.Context, work Work[O], now time.Time) error {
 func (l *Loop[O]) publish(ctx context.Context, before O, report Report[O], now time.Time) (time.Time, error) {
 	var again time.Time
 	if any(report.Object) != any(l.zero()) {
-		patch := client.MergeFrom(before)
-		data, err := patch.Data(report.Object)
+		data, err := statusPatch(before, report.Object)
 		if err != nil {
-			return again, fmt.Errorf("status: %w", err)
+			return again, err
 		}
 		due := l.paceOf(client.ObjectKeyFromObject(before)).status
 		switch {
-		case string(data) == "{}":
+		case data == nil:
 		case now.Before(due):
 			again = due
 		default:
@@ -178,6 +180,38 @@ func (l *Loop[O]) publish(ctx context.Context, before O, report Report[O], now t
 		l.Recorder.Eventf(before, nil, kind, e.Reason, e.Action, "%s", e.Note)
 	}
 	return again, nil
+}
+
+// statusPatch is the merge patch from one object's status to the other's, or nil when they are equal. It names every field
+// of the new status, since a field that is 0 in the cache may never have been written, and null for those that are gone.
+func statusPatch(before, after client.Object) ([]byte, error) {
+	data, err := client.MergeFrom(before).Data(after)
+	if err != nil {
+		return nil, fmt.Errorf("compare the status: %w", err)
+	}
+	if string(data) == "{}" {
+		return nil, nil
+	}
+	var changed struct {
+		Status map[string]any `json:"status"`
+	}
+	if err := json.Unmarshal(data, &changed); err != nil {
+		return nil, fmt.Errorf("compare the status: %w", err)
+	}
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(after)
+	if err != nil {
+		return nil, fmt.Errorf("encode the status: %w", err)
+	}
+	status, _, err := unstructured.NestedMap(fields, "status")
+	if err != nil {
+		return nil, fmt.Errorf("encode the status: %w", err)
+	}
+	for name, value := range changed.Status {
+		if value == nil {
+			status[name] = nil
+		}
+	}
+	return json.Marshal(map[string]any{"metadata": map[string]any{"uid": after.GetUID()}, "status": status})
 }
 
 // outcome tells errors that pass by themselves from those to report: a conflict means that the cache lags behind
