@@ -102,6 +102,7 @@ func (c *cluster) get(t *testing.T, key client.ObjectKey, object client.Object) 
 }
 
 func TestTheAPIServerAcceptsEverythingThatTheChartRenders(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name: namespace, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
@@ -147,6 +148,7 @@ func (c *cluster) accepts(t *testing.T, object *unstructured.Unstructured) {
 // What the manager writes into objects of the chart must survive every upgrade: without its certificates, no CloneSet
 // could be written until the manager noticed.
 func TestAnUpgradeLeavesAloneWhatTheManagerWrote(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.deploy(t)
 	c.writeAsManager(t)
@@ -207,6 +209,7 @@ func (c *cluster) writeAsManager(t *testing.T) {
 
 // An uninstall by mistake must not cost a single workload, and must leave nothing that waits for a manager in vain.
 func TestAnUninstallTakesNoWorkloadAwayAndBlocksNothing(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.deploy(t)
 	c.established(t)
