@@ -174,7 +174,10 @@ func options() string {
 		"  manageNodesWithLabelSelector: " + Label + "=" + LabelValue,
 		"  cidr: " + strconv.Quote(podRange),
 		"  nodeLeaseDurationSeconds: 40",
+		"  nodeLeaseParallelism: 4",
+		"  nodePlayStageParallelism: 4",
 		"  podPlayStageParallelism: 16",
+		"  podsOnNodeSyncParallelism: 4",
 		"",
 	}, "\n")
 }
