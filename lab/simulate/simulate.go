@@ -130,38 +130,45 @@ func read(name string) (string, error) {
 	return string(text), nil
 }
 
-// expand puts the shared definitions in front of every query and template of a stage, since KWOK reads each for itself.
+// expand puts the shared definitions in front of every query and every template that uses them, since KWOK reads each for
+// itself.
 func expand(document, query, template string) (string, error) {
 	var stage struct {
-		APIVersion string `json:"apiVersion"`
-		Kind       string `json:"kind"`
-		Metadata   struct {
-			Name string `json:"name"`
-		} `json:"metadata"`
-		Spec map[string]any `json:"spec"`
+		APIVersion string         `json:"apiVersion"`
+		Kind       string         `json:"kind"`
+		Metadata   map[string]any `json:"metadata"`
+		Spec       map[string]any `json:"spec"`
 	}
 	if err := yaml.UnmarshalStrict([]byte(document), &stage); err != nil {
 		return "", err
 	}
-	prepend(stage.Spec, "key", query)
-	prepend(stage.Spec, "template", template)
+	rewrite(stage.Spec, func(field, text string) string {
+		switch {
+		case field == "key":
+			return query + text
+		case field == "template" && strings.HasPrefix(text, "{{ template "):
+			return template + text
+		}
+		return text
+	})
 	out, err := yaml.Marshal(stage)
 	return string(out), err
 }
 
-func prepend(value any, field, text string) {
+// rewrite replaces every text below value by what change makes of it.
+func rewrite(value any, change func(field, text string) string) {
 	switch value := value.(type) {
 	case map[string]any:
-		for name, inner := range value {
-			if s, ok := inner.(string); ok && name == field {
-				value[name] = text + s
+		for field, inner := range value {
+			if text, ok := inner.(string); ok {
+				value[field] = change(field, text)
 				continue
 			}
-			prepend(inner, field, text)
+			rewrite(inner, change)
 		}
 	case []any:
 		for _, inner := range value {
-			prepend(inner, field, text)
+			rewrite(inner, change)
 		}
 	}
 }

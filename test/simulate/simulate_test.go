@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
@@ -77,6 +78,30 @@ func start(t *testing.T) lab {
 		_ = client.CoreV1().Namespaces().Delete(context.Background(), namespace.Name, metav1.DeleteOptions{})
 	})
 	return lab{T: t, client: client, namespace: namespace.Name}
+}
+
+// awaitNodes waits until so many simulated nodes are ready and held by a lease.
+func (l lab) awaitNodes(n int) {
+	l.Helper()
+	err := wait.PollUntilContextTimeout(l.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		nodes, err := l.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: simulate.Label + "=" + simulate.LabelValue})
+		if err != nil {
+			return false, err
+		}
+		ready := 0
+		for _, node := range nodes.Items {
+			_, err := l.client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, node.Name, metav1.GetOptions{})
+			for _, c := range node.Status.Conditions {
+				if err == nil && c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
+					ready++
+				}
+			}
+		}
+		return ready == n, nil
+	})
+	if err != nil {
+		l.Fatalf("the simulated nodes are not ready: %v", err)
+	}
 }
 
 func (l lab) create(pod *corev1.Pod) {
@@ -201,6 +226,7 @@ func gated(p *corev1.Pod) { p.Spec.ReadinessGates = []corev1.PodReadinessGate{{C
 
 func TestSimulatedNodes(t *testing.T) {
 	l := start(t)
+	l.awaitNodes(3)
 	for name, story := range map[string]func(lab){
 		"a pod is ready only while its gate is open":                  readiness,
 		"a container with a new image restarts beside its neighbour":  inPlace,

@@ -115,12 +115,12 @@ func (out *outcome) apply(ctx context.Context, stage *lifecycle.Stage, before, a
 	if delay != 0 {
 		out.Delay = delay.String()
 	}
-	renderer := gotpl.NewRenderer(gotpl.FuncMap{
-		"Now":         func() string { return now.Format(time.RFC3339) },
-		"NodeIPsWith": func(string) []string { return []string{"198.19.0.1"} },
-		"PodIPsWith":  func(_ string, _ bool, _, _, _ string) []string { return []string{"198.18.0.7"} },
-	})
-	_, err = stage.DoSteps(0, before.GetFinalizers(), before, renderer,
+	functions := gotpl.FuncMap{"Now": func() string { return now.Format(time.RFC3339) }}
+	if _, pod := before.(*corev1.Pod); pod { // KWOK offers these to the stages of pods alone
+		functions["NodeIPsWith"] = func(string) []string { return []string{"198.19.0.1"} }
+		functions["PodIPsWith"] = func(_ string, _ bool, _, _, _ string) []string { return []string{"198.18.0.7"} }
+	}
+	_, err = stage.DoSteps(0, before.GetFinalizers(), before, gotpl.NewRenderer(functions),
 		func(*internalversion.StageEvent) error { return nil },
 		func() error { out.Deleted = true; return nil },
 		func(patch *lifecycle.Patch) error {
