@@ -1,185 +1,19 @@
 //go:build lab
 
-// Package simulate proves the simulated nodes against a real API server, scheduler and controller manager. It needs a cluster
-// without other simulated nodes (KUBECONFIG) and the program kwok on the PATH, and is built with the tag "lab".
-package simulate
+package lab
 
 import (
-	"context"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/ptr"
 
 	"kruise.io/kruise/lab/simulate"
 )
 
 const gate = "InPlaceUpdateReady"
-
-type lab struct {
-	*testing.T
-	client    kubernetes.Interface
-	namespace string
-}
-
-func start(t *testing.T) lab {
-	t.Helper()
-	kubeconfig := os.Getenv("KUBECONFIG")
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		t.Fatalf("KUBECONFIG must name the file of a cluster: %v", err)
-	}
-	config.QPS = -1
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := simulate.Config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "kwok.yaml")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	kwok := exec.CommandContext(t.Context(), "kwok", simulate.Args(kubeconfig, file)...)
-	kwok.Stdout, kwok.Stderr = t.Output(), t.Output()
-	if err := kwok.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = kwok.Wait() }) // the test's context, which ends first, ends it
-	nodes, err := simulate.Nodes(3, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, node := range nodes {
-		if _, err := client.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = client.CoreV1().Nodes().Delete(context.Background(), node.Name, metav1.DeleteOptions{}) })
-	}
-	namespace, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "simulate-"}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = client.CoreV1().Namespaces().Delete(context.Background(), namespace.Name, metav1.DeleteOptions{})
-	})
-	return lab{T: t, client: client, namespace: namespace.Name}
-}
-
-// awaitNodes waits until so many simulated nodes are ready and held by a lease.
-func (l lab) awaitNodes(n int) {
-	l.Helper()
-	err := wait.PollUntilContextTimeout(l.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		nodes, err := l.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: simulate.Label + "=" + simulate.LabelValue})
-		if err != nil {
-			return false, err
-		}
-		ready := 0
-		for _, node := range nodes.Items {
-			_, err := l.client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, node.Name, metav1.GetOptions{})
-			for _, c := range node.Status.Conditions {
-				if err == nil && c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
-					ready++
-				}
-			}
-		}
-		return ready == n, nil
-	})
-	if err != nil {
-		l.Fatalf("the simulated nodes are not ready: %v", err)
-	}
-}
-
-func (l lab) create(pod *corev1.Pod) {
-	l.Helper()
-	for {
-		_, err := l.client.CoreV1().Pods(l.namespace).Create(l.Context(), pod, metav1.CreateOptions{})
-		if err == nil {
-			return
-		}
-		if !apierrors.IsForbidden(err) { // the namespace's service account is still being made
-			l.Fatal(err)
-		}
-	}
-}
-
-// await returns the first state of a pod since resourceVersion (or of now) of which the condition holds.
-func (l lab) await(name, since, what string, holds func(*corev1.Pod) bool) *corev1.Pod {
-	l.Helper()
-	ctx, cancel := context.WithTimeout(l.Context(), time.Minute)
-	defer cancel()
-	pods := l.client.CoreV1().Pods(l.namespace)
-	one := fields.OneTermEqualSelector("metadata.name", name).String()
-	if since == "" {
-		pod, err := pods.Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			l.Fatal(err)
-		}
-		if holds(pod) {
-			return pod
-		}
-		since = pod.ResourceVersion
-	}
-	var last *corev1.Pod
-	stream, err := pods.Watch(ctx, metav1.ListOptions{FieldSelector: one, ResourceVersion: since})
-	if err != nil {
-		l.Fatal(err)
-	}
-	defer stream.Stop()
-	for event := range stream.ResultChan() {
-		pod, ok := event.Object.(*corev1.Pod)
-		if !ok {
-			l.Fatalf("watch of pod %s: %v", name, event.Object)
-		}
-		last = pod
-		if event.Type == watch.Deleted {
-			break
-		}
-		if holds(pod) {
-			return pod
-		}
-	}
-	l.Fatalf("pod %s never came to this: %s. Its last state: %+v", name, what, last)
-	return nil
-}
-
-func (l lab) awaitGone(name string) {
-	l.Helper()
-	ctx, cancel := context.WithTimeout(l.Context(), time.Minute)
-	defer cancel()
-	for {
-		_, err := l.client.CoreV1().Pods(l.namespace).Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return
-		}
-		if err != nil {
-			l.Fatalf("pod %s is not gone: %v", name, err)
-		}
-	}
-}
-
-func (l lab) patch(name, body string, subresources ...string) *corev1.Pod {
-	l.Helper()
-	pod, err := l.client.CoreV1().Pods(l.namespace).Patch(l.Context(), name, types.StrategicMergePatchType, []byte(body), metav1.PatchOptions{}, subresources...)
-	if err != nil {
-		l.Fatal(err)
-	}
-	return pod
-}
 
 func (l lab) setGate(name, status string) *corev1.Pod {
 	l.Helper()
@@ -226,7 +60,6 @@ func gated(p *corev1.Pod) { p.Spec.ReadinessGates = []corev1.PodReadinessGate{{C
 
 func TestSimulatedNodes(t *testing.T) {
 	l := start(t)
-	l.awaitNodes(3)
 	for name, story := range map[string]func(lab){
 		"a pod is ready only while its gate is open":                  readiness,
 		"a container with a new image restarts beside its neighbour":  inPlace,
