@@ -1,15 +1,15 @@
-//go:build lab
-
-// Package lab proves parts of the lab against a real API server, scheduler and controller manager, with simulated nodes that it
-// brings along. It needs a control plane without nodes (KUBECONFIG) and the program kwok on the PATH, and is built with the
-// tag "lab".
+// Package lab proves parts of the lab against a real API server, scheduler and controller manager, with simulated nodes. It
+// promises that what the stages and the provisioner say in their own tests is what a cluster makes of it.
 package lab
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"kruise.io/kruise/lab/simulate"
 )
@@ -34,15 +34,51 @@ type lab struct {
 	namespace string
 }
 
+// parts returns the folder that holds the lab's programs of these names, which are built if need be.
+func parts(t *testing.T, names ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"run", "./cmd/kruise-lab", "parts"}, names...)...)
+	cmd.Dir = "../../.."
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("build %v: %v\n%s", names, err, problems.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// run starts a program that ends with the test.
+func run(t *testing.T, program string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() }) // the test's context, which ends before, kills it: an error is expected
+}
+
+// start gives a test a control plane of its own with three simulated nodes in three zones, and a namespace.
 func start(t *testing.T) lab {
 	t.Helper()
-	kubeconfig := os.Getenv("KUBECONFIG")
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	bin := parts(t, "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+	plane := &envtest.Environment{BinaryAssetsDirectory: bin}
+	config, err := plane.Start()
 	if err != nil {
-		t.Fatalf("KUBECONFIG must name the file of a cluster: %v", err)
+		t.Fatal(err)
 	}
-	config.QPS = -1
-	client, err := kubernetes.NewForConfig(config)
+	t.Cleanup(func() {
+		if err := plane.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	user, err := plane.AddUser(envtest.User{Name: "lab", Groups: []string{"system:masters"}}, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubeconfig, stages := filepath.Join(t.TempDir(), "kubeconfig"), filepath.Join(t.TempDir(), "kwok.yaml")
+	identity, err := user.KubeConfig()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,16 +86,19 @@ func start(t *testing.T) lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "kwok.yaml")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(kubeconfig, identity, 0o600), os.WriteFile(stages, text, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	kwok := exec.CommandContext(t.Context(), "kwok", simulate.Args(kubeconfig, file)...)
-	kwok.Stdout, kwok.Stderr = t.Output(), t.Output()
-	if err := kwok.Start(); err != nil {
+	run(t, filepath.Join(bin, "kube-controller-manager"), "--kubeconfig", kubeconfig, "--leader-elect=false", "--secure-port=0")
+	run(t, filepath.Join(bin, "kube-scheduler"), "--kubeconfig", kubeconfig, "--leader-elect=false", "--secure-port=0")
+	run(t, filepath.Join(bin, "kwok"), simulate.Args(kubeconfig, stages)...)
+
+	config.QPS = -1
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = kwok.Wait() }) // the test's context, which ends first, ends it
+	l := lab{T: t, config: config, client: client, namespace: metav1.NamespaceDefault}
 	nodes, err := simulate.Nodes(3, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -68,16 +107,7 @@ func start(t *testing.T) lab {
 		if _, err := client.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = client.CoreV1().Nodes().Delete(context.Background(), node.Name, metav1.DeleteOptions{}) })
 	}
-	namespace, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "simulate-"}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = client.CoreV1().Namespaces().Delete(context.Background(), namespace.Name, metav1.DeleteOptions{})
-	})
-	l := lab{T: t, config: config, client: client, namespace: namespace.Name}
 	l.awaitNodes(len(nodes))
 	return l
 }
@@ -108,14 +138,8 @@ func (l lab) awaitNodes(n int) {
 
 func (l lab) create(pod *corev1.Pod) {
 	l.Helper()
-	for {
-		_, err := l.client.CoreV1().Pods(l.namespace).Create(l.Context(), pod, metav1.CreateOptions{})
-		if err == nil {
-			return
-		}
-		if !apierrors.IsForbidden(err) { // the namespace's service account is still being made
-			l.Fatal(err)
-		}
+	if _, err := l.client.CoreV1().Pods(l.namespace).Create(l.Context(), pod, metav1.CreateOptions{}); err != nil {
+		l.Fatal(err)
 	}
 }
 
