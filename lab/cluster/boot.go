@@ -6,17 +6,23 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
 	"kruise.io/kruise/lab/machine"
 )
 
-// boot starts the machines of a lab that do not run.
+// boot brings a lab from whatever state it is in to the wanted one.
 type boot struct {
 	l     Layout
 	state *State
 	opts  Options
-	// started counts the machines that were started.
-	started int
+	// changed is set when there was anything to do.
+	changed bool
+	// started are the machines that this run has started, and began is when.
+	started map[string]bool
+	began   time.Time
 }
 
 // run starts what does not run and waits until the cluster is ready.
@@ -27,21 +33,44 @@ func (b *boot) run(ctx context.Context) error {
 			return err
 		}
 	}
+	missing := b.missing()
+	if len(missing) == 0 && b.state.Complete {
+		return check(ctx, b.l, *b.state)
+	}
+	b.changed, b.started, b.began = true, map[string]bool{}, time.Now()
+	b.state.Complete = false
 	if err := b.state.Save(b.l.Dir); err != nil {
 		return err
 	}
-	if err := writePKI(b.l, b.state.Nodes); err != nil {
+	if len(missing) > 0 {
+		if err := b.opts.Progress.Do("starting "+strings.Join(missing, ", "), func() error { return b.machines(ctx) }); err != nil {
+			return err
+		}
+	}
+	if err := b.settle(ctx); err != nil {
 		return err
 	}
-	what := fmt.Sprintf("starting the control plane and %d nodes", b.state.Nodes)
-	if err := b.opts.Progress.Do(what, func() error { return b.machines(ctx) }); err != nil {
-		return err
+	b.state.Complete = true
+	return b.state.Save(b.l.Dir)
+}
+
+// missing returns the names of the machines that do not run.
+func (b *boot) missing() []string {
+	wanted := []string{controlPlane}
+	for i := range b.state.Nodes {
+		wanted = append(wanted, b.l.NodeName(i+1))
 	}
-	return settle(ctx, b.l, *b.state, b.opts)
+	if b.state.Simulated > 0 {
+		wanted = append(wanted, simulator)
+	}
+	return slices.DeleteFunc(wanted, func(name string) bool { return b.state.Machines[name].Alive() })
 }
 
 // machines starts the machines in the order in which their links can be made.
 func (b *boot) machines(ctx context.Context) error {
+	if err := writePKI(b.l, b.state.Nodes); err != nil {
+		return err
+	}
 	if err := b.controlPlane(ctx); err != nil {
 		return err
 	}
@@ -117,6 +146,6 @@ func (b *boot) start(spec machine.Spec, connect func(machine.Identity) error) er
 	if err := errors.Join(b.state.Save(b.l.Dir), connect(waiting.Identity)); err != nil {
 		return errors.Join(fmt.Errorf("starting %s: %w", spec.Name, err), waiting.Abandon())
 	}
-	b.started++
+	b.started[spec.Name] = true
 	return waiting.Go()
 }

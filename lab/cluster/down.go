@@ -18,8 +18,9 @@ const stopGrace = 8 * time.Second
 // Down stops the lab in a folder and removes all that it has on this machine outside of that folder. With wipe it
 // removes the folder too. Down of a lab that is not running is no error; it removes what an interruption left.
 func Down(ctx context.Context, dir string, wipe bool, report *progress.Reporter) error {
-	if _, err := Load(dir); err != nil {
-		return err
+	if _, err := Load(dir); errors.Is(err, ErrNoLab) {
+		report.Say("there is no lab in %s", dir)
+		return nil
 	}
 	unlock, err := lockFile(ctx, filepath.Join(dir, "lock"))
 	if err != nil {

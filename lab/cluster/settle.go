@@ -39,31 +39,53 @@ func Client(l Layout) (kubernetes.Interface, error) {
 }
 
 // settle waits until a cluster whose machines run is ready for use, and puts into it what every lab has.
-func settle(ctx context.Context, l Layout, state State, opts Options) error {
-	client, err := Client(l)
+func (b *boot) settle(ctx context.Context) error {
+	client, err := Client(b.l)
 	if err != nil {
 		return err
 	}
-	err = opts.Progress.Do("waiting for the API server", func() error { return waitForAPIServer(ctx, client) })
+	err = b.opts.Progress.Do("waiting for the API server", func() error { return waitForAPIServer(ctx, client) })
 	if err != nil {
 		return err
 	}
-	if state.Nodes > 0 {
-		err := opts.Progress.Do("putting images into the registry", func() error { return pushImages(ctx, l, opts) })
+	if !b.l.Shared {
+		err := b.opts.Progress.Do("putting images into the registry", func() error { return pushImages(ctx, b.l, b.opts) })
 		if err != nil {
 			return err
 		}
 	}
-	if err := removeStaleNodes(ctx, client, l, state.Nodes); err != nil {
+	if err := removeStaleNodes(ctx, client, b.l, b.state.Nodes); err != nil {
 		return err
 	}
-	if err := registerSimulated(ctx, client, state.Simulated); err != nil {
+	if err := registerSimulated(ctx, client, b.state.Simulated); err != nil {
 		return err
 	}
-	total := state.Nodes + state.Simulated
-	return opts.Progress.Do(fmt.Sprintf("waiting for %d nodes", total), func() error {
-		return waitForNodes(ctx, client, total)
+	total := b.state.Nodes + b.state.Simulated
+	return b.opts.Progress.Do(fmt.Sprintf("waiting for %d nodes", total), func() error {
+		return b.waitForNodes(ctx, client, total)
 	})
+}
+
+// check returns an error when a cluster that should be ready is not.
+func check(ctx context.Context, l Layout, state State) error {
+	client, err := Client(l)
+	if err != nil {
+		return err
+	}
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("the API server does not answer (see kruise-lab status): %w", err)
+	}
+	ready := 0
+	for _, node := range nodes.Items {
+		if nodeReady(&node) {
+			ready++
+		}
+	}
+	if total := state.Nodes + state.Simulated; ready < total {
+		return fmt.Errorf("only %d of %d nodes are ready: see kruise-lab status and the logs of what is not well", ready, total)
+	}
+	return nil
 }
 
 func waitForAPIServer(ctx context.Context, client kubernetes.Interface) error {
@@ -78,28 +100,39 @@ func waitForAPIServer(ctx context.Context, client kubernetes.Interface) error {
 	return nil
 }
 
-// waitForNodes waits until there are as many ready nodes as there should be.
-func waitForNodes(ctx context.Context, client kubernetes.Interface, total int) error {
-	var ready []string
+// waitForNodes waits until there are as many ready nodes as there should be. What the API server knows about a node
+// whose machine was just started may be from its earlier life, so the kubelet must have said it since.
+func (b *boot) waitForNodes(ctx context.Context, client kubernetes.Interface, total int) error {
+	ready := 0
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
 		var list *corev1.NodeList
 		if list, last = client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}); last != nil {
 			return false, nil
 		}
-		ready = nil
+		ready = 0
 		for _, node := range list.Items {
-			if nodeReady(&node) {
-				ready = append(ready, node.Name)
+			if nodeReady(&node) && (!b.started[node.Name] || saidSince(&node, b.began)) {
+				ready++
 			}
 		}
-		return len(ready) >= total, nil
+		return ready >= total, nil
 	})
 	if err != nil {
 		return fmt.Errorf("only %d of %d nodes are ready (see kruise-lab status, and kruise-lab logs kubelet-node-1): %w",
-			len(ready), total, errors.Join(err, last))
+			ready, total, errors.Join(err, last))
 	}
 	return nil
+}
+
+// saidSince tells whether a kubelet has reported its readiness since a time. Times in the API have whole seconds.
+func saidSince(node *corev1.Node, since time.Time) bool {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			return !condition.LastHeartbeatTime.Time.Before(since.Truncate(time.Second))
+		}
+	}
+	return false
 }
 
 // nodeReady tells whether a node is ready and its kubelet still says so.

@@ -23,6 +23,8 @@ type State struct {
 	Nodes      int    `json:"nodes"`
 	Simulated  int    `json:"simulated"`
 	Audit      bool   `json:"audit,omitempty"`
+	// Complete is set when Up came to its end: what belongs into the cluster is in it.
+	Complete bool `json:"complete,omitempty"`
 	// Bin is the folder of the programs.
 	Bin string `json:"bin"`
 	// Machines are the keepers that were started, by the name of their machine.

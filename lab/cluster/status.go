@@ -9,9 +9,11 @@ import (
 	"text/tabwriter"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"kruise.io/kruise/lab/machine"
+	"kruise.io/kruise/lab/simulate"
 )
 
 // Component is one program of a lab, and what it does at the moment.
@@ -96,13 +98,24 @@ func printNodes(ctx context.Context, out io.Writer, l Layout) error {
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(table, "\nNODE\tREADY\tADDRESS\tZONE\tKUBELET\tRUNTIME\n")
+	simulated, ready := 0, 0
 	for _, node := range nodes.Items {
+		if node.Labels[simulate.Label] == simulate.LabelValue {
+			simulated++
+			if nodeReady(&node) {
+				ready++
+			}
+			continue
+		}
 		address := ""
 		if len(node.Status.Addresses) > 0 {
 			address = node.Status.Addresses[0].Address
 		}
 		fmt.Fprintf(table, "%s\t%t\t%s\t%s\t%s\t%s\n", node.Name, nodeReady(&node), address,
-			node.Labels["topology.kubernetes.io/zone"], node.Status.NodeInfo.KubeletVersion, node.Status.NodeInfo.ContainerRuntimeVersion)
+			node.Labels[corev1.LabelTopologyZone], node.Status.NodeInfo.KubeletVersion, node.Status.NodeInfo.ContainerRuntimeVersion)
+	}
+	if simulated > 0 {
+		fmt.Fprintf(table, "sim-...\t%d of %d\t\t\t\tsimulated\n", ready, simulated)
 	}
 	fmt.Fprintf(table, "\nAPI server\t%s (%s)\nkubeconfig\t%s\n", l.APIServer(), version.GitVersion, l.Kubeconfig())
 	if err := table.Flush(); err != nil {

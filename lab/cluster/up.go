@@ -121,7 +121,7 @@ func Up(ctx context.Context, opts Options) (Layout, error) {
 	if err := b.run(ctx); err != nil {
 		return b.l, fmt.Errorf("%w\n(kruise-lab up goes on from here, kruise-lab down removes what was started)", err)
 	}
-	if b.started == 0 {
+	if !b.changed {
 		opts.Progress.Say("the lab %s is up already", b.l.Name)
 		return b.l, nil
 	}
@@ -147,6 +147,7 @@ func (o Options) state(ctx context.Context, bin string) (State, error) {
 		return State{}, err
 	}
 	wanted.Index, wanted.Machines = current.Index, current.Machines
+	wanted.Complete = current.Complete && current.Simulated == wanted.Simulated
 	if current.Running() {
 		return wanted, current.permits(wanted)
 	}
