@@ -1,0 +1,164 @@
+package cluster
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"kruise.io/kruise/lab/machine"
+	"kruise.io/kruise/lab/parts"
+)
+
+// searchPath is where programs of the lab look for others: the parts first, and then what the host has.
+func searchPath(bin string) string {
+	return bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+}
+
+// controlPlaneMachine describes the machine that runs the control plane and writes the configuration of its programs.
+func controlPlaneMachine(l Layout, state State) (machine.Spec, error) {
+	for _, dir := range []string{filepath.Dir(l.Log("x")), l.etc(""), filepath.Join(l.Dir, "etcd")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return machine.Spec{}, fmt.Errorf("making a folder of the lab: %w", err)
+		}
+	}
+	if err := writeConfig(l.etc("audit-policy.yaml"), "audit-policy.yaml", settings{}); err != nil {
+		return machine.Spec{}, err
+	}
+	ready := []machine.Condition{{URL: l.APIServer() + "/readyz"}}
+	spec := machine.Spec{
+		Name:     controlPlane,
+		Isolated: !l.Shared,
+		Path:     searchPath(state.Bin),
+		Programs: []machine.Program{
+			program(l, state.Bin, parts.Etcd, "", nil, etcdFlags(l)...),
+			program(l, state.Bin, parts.KubeAPIServer, "", []machine.Condition{{Socket: l.etcdSocket()}}, apiServerFlags(l, state.Audit)...),
+			program(l, state.Bin, parts.KubeControllerManager, "", ready, controllerManagerFlags(l)...),
+			program(l, state.Bin, parts.KubeScheduler, "", ready, schedulerFlags(l)...),
+		},
+	}
+	if l.Shared {
+		return spec, nil
+	}
+	err := writeConfig(l.etc("kube-proxy.yaml"), "kube-proxy.yaml",
+		settings{Kubeconfig: l.pki("proxy.kubeconfig"), Address: l.Address(), Pods: l.PodRange()})
+	if err != nil {
+		return machine.Spec{}, err
+	}
+	err = writeConfig(l.etc("registry.yaml"), "registry.yaml", settings{Registry: l.Registry(), Dir: filepath.Join(l.Dir, "registry")})
+	if err != nil {
+		return machine.Spec{}, err
+	}
+	// This machine forwards between nodes, and its kube-proxy lets the API server reach services, such as those of
+	// webhooks. A kube-proxy waits half a minute for a node of its name, so this one goes by the name of the first.
+	spec.Sysctls = map[string]string{"net/ipv4/ip_forward": "1"}
+	registry := program(l, state.Bin, parts.Registry, "", nil, "serve", l.etc("registry.yaml"))
+	registry.Env = []string{"OTEL_TRACES_EXPORTER=none"}
+	spec.Programs = append(spec.Programs,
+		registry,
+		program(l, state.Bin, parts.KubeProxy, "", ready,
+			"--config="+l.etc("kube-proxy.yaml"), "--hostname-override="+l.NodeName(1)),
+	)
+	return spec, nil
+}
+
+// program describes a part that runs on a machine. The log of a program of a node has the node's name in it.
+func program(l Layout, bin string, part parts.Part, node string, after []machine.Condition, args ...string) machine.Program {
+	component := string(part)
+	if node != "" {
+		component += "-" + node
+	}
+	return machine.Program{
+		Name:    component,
+		Command: append([]string{filepath.Join(bin, string(part))}, args...),
+		Log:     l.Log(component),
+		After:   after,
+	}
+}
+
+func etcdFlags(l Layout) []string {
+	// Sockets in a folder of the lab need no port and keep everybody else out. Nothing here has to survive a power
+	// cut, so writes need not wait for the disk.
+	return []string{
+		"--data-dir=" + filepath.Join(l.Dir, "etcd"),
+		"--listen-client-urls=unix://" + l.etcdSocket(),
+		"--advertise-client-urls=unix://" + l.etcdSocket(),
+		"--listen-peer-urls=unix://" + l.etcdSocket() + ".peer",
+		"--initial-advertise-peer-urls=unix://" + l.etcdSocket() + ".peer",
+		"--initial-cluster=default=unix://" + l.etcdSocket() + ".peer",
+		"--unsafe-no-fsync",
+		"--quota-backend-bytes=8000000000",
+		"--log-level=warn",
+	}
+}
+
+func apiServerFlags(l Layout, audit bool) []string {
+	flags := []string{
+		"--etcd-servers=unix://" + l.etcdSocket(),
+		"--bind-address=" + l.Address().String(),
+		fmt.Sprintf("--secure-port=%d", l.port(apiPort, 0)),
+		"--advertise-address=" + l.Address().String(),
+		"--service-cluster-ip-range=" + l.ServiceRange().String(),
+		"--tls-cert-file=" + l.pki("apiserver.crt"),
+		"--tls-private-key-file=" + l.pki("apiserver.key"),
+		"--client-ca-file=" + l.pki("ca.crt"),
+		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-key-file=" + l.pki("service-account.pub"),
+		"--service-account-signing-key-file=" + l.pki("service-account.key"),
+		"--authorization-mode=Node,RBAC",
+		"--enable-admission-plugins=NodeRestriction",
+		"--allow-privileged=true",
+		"--kubelet-client-certificate=" + l.pki("apiserver-kubelet-client.crt"),
+		"--kubelet-client-key=" + l.pki("apiserver-kubelet-client.key"),
+		"--kubelet-certificate-authority=" + l.pki("ca.crt"),
+		"--kubelet-preferred-address-types=InternalIP",
+		"--requestheader-client-ca-file=" + l.pki("front-proxy-ca.crt"),
+		"--requestheader-allowed-names=front-proxy-client",
+		"--requestheader-username-headers=X-Remote-User",
+		"--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+		"--proxy-client-cert-file=" + l.pki("front-proxy-client.crt"),
+		"--proxy-client-key-file=" + l.pki("front-proxy-client.key"),
+		// Load tests are to find the limits of what they test, not these.
+		"--max-requests-inflight=3000",
+		"--max-mutating-requests-inflight=1500",
+	}
+	if l.Shared {
+		// A loopback address is no valid endpoint of the kubernetes service, and there is no pod that would use it.
+		flags = append(flags, "--endpoint-reconciler-type=none")
+	}
+	if audit {
+		flags = append(flags, "--audit-policy-file="+l.etc("audit-policy.yaml"), "--audit-log-path="+l.AuditLog())
+	}
+	return flags
+}
+
+func controllerManagerFlags(l Layout) []string {
+	return append(clientFlags(l, "controller-manager", l.port(10257, 1)),
+		"--use-service-account-credentials=true",
+		"--service-account-private-key-file="+l.pki("service-account.key"),
+		"--root-ca-file="+l.pki("ca.crt"),
+		"--cluster-signing-cert-file="+l.pki("ca.crt"),
+		"--cluster-signing-key-file="+l.pki("ca.key"),
+		"--service-cluster-ip-range="+l.ServiceRange().String(),
+		"--flex-volume-plugin-dir="+filepath.Join(l.Dir, "volume-plugins"),
+	)
+}
+
+func schedulerFlags(l Layout) []string {
+	return clientFlags(l, "scheduler", l.port(10259, 2))
+}
+
+// clientFlags are shared by the controller manager and the scheduler. There is one of each, so none is elected.
+func clientFlags(l Layout, user string, port uint16) []string {
+	kubeconfig := l.pki(user + ".kubeconfig")
+	return []string{
+		"--kubeconfig=" + kubeconfig,
+		"--authentication-kubeconfig=" + kubeconfig,
+		"--authorization-kubeconfig=" + kubeconfig,
+		"--bind-address=127.0.0.1",
+		fmt.Sprintf("--secure-port=%d", port),
+		"--leader-elect=false",
+		"--kube-api-qps=500",
+		"--kube-api-burst=1000",
+	}
+}

@@ -1,0 +1,88 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"kruise.io/kruise/lab/progress"
+)
+
+// stopGrace is how long a machine has to stop its programs before it is killed together with them.
+const stopGrace = 8 * time.Second
+
+// Down stops the lab in a folder and removes all that it has on this machine outside of that folder. With wipe it
+// removes the folder too. Down of a lab that is not running is no error; it removes what an interruption left.
+func Down(ctx context.Context, dir string, wipe bool, report *progress.Reporter) error {
+	if _, err := Load(dir); errors.Is(err, ErrNoLab) {
+		report.Say("there is no lab in %s", dir)
+		return nil
+	}
+	unlock, err := lockFile(ctx, filepath.Join(dir, "lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	state, err := Load(dir)
+	if err != nil {
+		return err
+	}
+	l := state.Layout(dir)
+	if err := report.Do("stopping "+describeMachines(len(state.Machines)), func() error { return stop(ctx, l, &state) }); err != nil {
+		return err
+	}
+	if !wipe {
+		report.Say("the lab %s is down; its data stays in %s (down --wipe removes it)", l.Name, dir)
+		return nil
+	}
+	home, err := home()
+	if err != nil {
+		return err
+	}
+	if err := release(home, l); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("removing the data of the lab: %w", err)
+	}
+	report.Say("the lab %s is down and its data is removed", l.Name)
+	return nil
+}
+
+// stop ends all machines of a lab, nodes and control plane at once, and removes their control groups.
+func stop(ctx context.Context, l Layout, state *State) error {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	for name, identity := range state.Machines {
+		wg.Go(func() {
+			if err := identity.Stop(ctx, stopGrace); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("stopping %s: %w", name, err))
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if !l.Shared {
+		if err := removeCgroups(ctx, cgroupRoot, l); err != nil {
+			return err
+		}
+	}
+	clear(state.Machines)
+	return state.Save(l.Dir)
+}
+
+func describeMachines(n int) string {
+	if n == 1 {
+		return "1 machine"
+	}
+	return fmt.Sprintf("%d machines", n)
+}

@@ -1,0 +1,62 @@
+// Command demo is the server that the walk-throughs run: small, harmless and easy to tell apart. Its page shows which version
+// answers, in which pod, since when, and the value of the environment variable "test", so that an update in place can be
+// watched from outside. It stops at once when it is told to.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// version is stamped by the linker: -X main.version=1.10.2.
+var version = "unversioned"
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	port := flag.String("port", either(os.Getenv("PORT"), "8080"), "port to serve on; the environment variable PORT sets the default")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("read the host name: %w", err)
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort("", *port))
+	if err != nil {
+		return fmt.Errorf("listen on port %s: %w", *port, err)
+	}
+	page := page{Version: version, Pod: either(os.Getenv("POD_NAME"), host), Test: os.Getenv("test"), Started: time.Now()}
+	fmt.Printf("demo %s serves on %s as %s\n", page.Version, listener.Addr(), page.Pod)
+	return serve(ctx, listener, page)
+}
+
+func either(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}
+
+// serve answers until ctx ends and then stops without waiting for open requests.
+func serve(ctx context.Context, listener net.Listener, p page) error {
+	server := &http.Server{Handler: p.handler(), ReadHeaderTimeout: 5 * time.Second}
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve on %s: %w", listener.Addr(), err)
+	}
+	return nil
+}
