@@ -147,11 +147,11 @@ func (d *decision) budgetSpent() string {
 	return fmt.Sprintf("maxUnavailable is %d and %s", d.MaxUnavailable, d.whoIsAway())
 }
 
-// whoIsAway lists the pods that are not available, with what kubelet says of them.
+// whoIsAway lists the pods that are not available, with what kubelet says of them, and those that this very plan takes.
 func (d *decision) whoIsAway() string {
 	var away []*replica.Replica
 	for _, r := range d.pods {
-		if !r.Available && !d.isDoomed(r) || r.State == lifecycle.PreparingDelete {
+		if !r.Available && !d.isDoomed(r) || r.State == lifecycle.PreparingDelete || d.moving[r] {
 			away = append(away, r)
 		}
 	}
@@ -162,9 +162,9 @@ func (d *decision) whoIsAway() string {
 	case len(away) == 0:
 		return fmt.Sprintf("%d pods are being replaced", missing)
 	case len(away) == 1:
-		return "1 pod is unavailable: " + names(away)
+		return "1 pod is away: " + names(away)
 	default:
-		return fmt.Sprintf("%d pods are unavailable: %s", len(away), names(away))
+		return fmt.Sprintf("%d pods are away: %s", len(away), names(away))
 	}
 }
 
