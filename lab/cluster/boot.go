@@ -106,6 +106,10 @@ func (b *boot) node(ctx context.Context, n int) error {
 	if b.state.Machines[name].Alive() {
 		return nil
 	}
+	// As on a machine that boots: groups of containers from an earlier life hold a kubelet up for seconds each.
+	if err := removeCgroups(ctx, cgroupRoot, b.l.NodeCgroup(name)); err != nil {
+		return err
+	}
 	if err := makeCgroup(cgroupRoot, b.l.NodeCgroup(name)); err != nil {
 		return err
 	}

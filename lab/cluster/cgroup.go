@@ -97,15 +97,15 @@ func delegate(hierarchy string) error {
 	return nil
 }
 
-// removeCgroups removes the control groups of a lab's nodes from every hierarchy. Their processes are gone, but the
-// kernel may need a moment to notice.
-func removeCgroups(ctx context.Context, root string, l Layout) error {
+// removeCgroups removes the control groups that match a pattern from every hierarchy. Their processes are gone, but
+// the kernel may need a moment to notice.
+func removeCgroups(ctx context.Context, root, pattern string) error {
 	dirs, err := hierarchies(root)
 	if err != nil {
 		return nil //nolint:nilerr // Without control groups there is nothing to remove.
 	}
 	for _, dir := range dirs {
-		groups, err := filepath.Glob(filepath.Join(dir, l.NodeCgroup("node-[0-9]*")))
+		groups, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			return fmt.Errorf("looking for control groups: %w", err)
 		}

@@ -28,6 +28,8 @@ func controlPlaneMachine(l Layout, state State, executable string) (machine.Spec
 		return machine.Spec{}, err
 	}
 	ready := []machine.Condition{{URL: l.APIServer() + "/readyz"}}
+	// These have their rights from objects in the cluster and would stumble for a while without them.
+	furnished := append([]machine.Condition{{File: l.furnished()}}, ready...)
 	spec := machine.Spec{
 		Name:     controlPlane,
 		Isolated: !l.Shared,
@@ -41,7 +43,7 @@ func controlPlaneMachine(l Layout, state State, executable string) (machine.Spec
 				Name:    "provisioner",
 				Command: []string{executable, ProvisionerCommand, "--kubeconfig=" + l.pki("provisioner.kubeconfig"), "--directory=" + l.volumes()},
 				Log:     l.Log("provisioner"),
-				After:   ready,
+				After:   furnished,
 			},
 		},
 	}
@@ -60,10 +62,15 @@ func controlPlaneMachine(l Layout, state State, executable string) (machine.Spec
 	// This machine forwards between nodes, and its kube-proxy lets the API server reach services, such as those of
 	// webhooks. A kube-proxy waits half a minute for a node of its name, so this one goes by the name of the first.
 	spec.Sysctls = map[string]string{"net/ipv4/ip_forward": "1"}
+	err = writeConfig(l.etc("Corefile"), "Corefile", settings{Kubeconfig: l.pki("dns.kubeconfig")})
+	if err != nil {
+		return machine.Spec{}, err
+	}
 	registry := program(l, state.Bin, parts.Registry, "", nil, "serve", l.etc("registry.yaml"))
 	registry.Env = []string{"OTEL_TRACES_EXPORTER=none"}
 	spec.Programs = append(spec.Programs,
 		registry,
+		program(l, state.Bin, parts.CoreDNS, "", furnished, "-conf="+l.etc("Corefile")),
 		program(l, state.Bin, parts.KubeProxy, "", ready,
 			"--config="+l.etc("kube-proxy.yaml"), "--hostname-override="+l.NodeName(1)),
 	)

@@ -119,6 +119,7 @@ func (l Layout) SharedPorts() []uint16 {
 func (l Layout) stateFile() string          { return filepath.Join(l.Dir, "state.json") }
 func (l Layout) pki(file string) string     { return filepath.Join(l.Dir, "pki", file) }
 func (l Layout) etc(file string) string     { return filepath.Join(l.Dir, "etc", file) }
+func (l Layout) furnished() string          { return l.etc("furnished") }
 func (l Layout) etcdSocket() string         { return filepath.Join(l.Dir, "etcd.sock") }
 func (l Layout) machine(name string) string { return filepath.Join(l.Dir, "machines", name+".json") }
 func (l Layout) nodeVar(node string) string { return filepath.Join(l.Dir, "nodes", node, "var") }

@@ -25,32 +25,10 @@ func nodeMachine(l Layout, state State, n int) (machine.Spec, error) {
 	}
 	ready := []machine.Condition{{URL: l.APIServer() + "/readyz"}}
 	runtime := []machine.Condition{{Socket: "/run/containerd/containerd.sock"}}
-	// Kubelet insists on these settings of the whole kernel. On the node it finds them as it likes them, and the
-	// host keeps its own.
-	kernel := map[string]string{
-		"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1",
-		"kernel/keys/root_maxkeys": "1000000", "kernel/keys/root_maxbytes": "25000000",
-	}
-	mounts := []machine.Mount{
-		{Type: "tmpfs", Target: "/run"},
-		{Bind: state.Bin, Target: filepath.Join(l.nodeVar(name), "lib/kruise-lab/bin")},
-	}
-	// What is below /var or /run is hidden by the node's own.
-	volumes := filepath.Join(l.volumes(), name)
-	if inVar, hidden := strings.CutPrefix(volumes, "/var/"); hidden {
-		mounts = append(mounts, machine.Mount{Bind: volumes, Target: filepath.Join(l.nodeVar(name), inVar)})
-	}
-	mounts = append(mounts, machine.Mount{Bind: l.nodeVar(name), Target: "/var"})
-	for setting, value := range kernel {
-		target := filepath.Join("/proc/sys", setting)
-		if _, err := os.Stat(target); err == nil {
-			mounts = append(mounts, machine.Mount{Text: value + "\n", Target: target})
-		}
-	}
 	return machine.Spec{
 		Name:     name,
 		Isolated: true,
-		Mounts:   mounts,
+		Mounts:   nodeMounts(l, state, name),
 		Sysctls:  map[string]string{"net/ipv4/ip_forward": "1"},
 		Path:     searchPath(programsInNode),
 		Programs: []machine.Program{
@@ -66,6 +44,32 @@ func nodeMachine(l Layout, state State, n int) (machine.Spec, error) {
 				"--v=2"),
 		},
 	}, nil
+}
+
+// nodeMounts gives a node what is its own and hides what is the host's.
+func nodeMounts(l Layout, state State, name string) []machine.Mount {
+	mounts := []machine.Mount{
+		{Type: "tmpfs", Target: "/run"},
+		{Bind: state.Bin, Target: filepath.Join(l.nodeVar(name), "lib/kruise-lab/bin")},
+	}
+	// What is below /var is hidden by the node's own.
+	volumes := filepath.Join(l.volumes(), name)
+	if inVar, hidden := strings.CutPrefix(volumes, "/var/"); hidden {
+		mounts = append(mounts, machine.Mount{Bind: volumes, Target: filepath.Join(l.nodeVar(name), inVar)})
+	}
+	mounts = append(mounts, machine.Mount{Bind: l.nodeVar(name), Target: "/var"})
+	// Kubelet insists on these settings of the whole kernel. On the node it finds them as it likes them, and the
+	// host keeps its own.
+	for setting, value := range map[string]string{
+		"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1",
+		"kernel/keys/root_maxkeys": "1000000", "kernel/keys/root_maxbytes": "25000000",
+	} {
+		target := filepath.Join("/proc/sys", setting)
+		if _, err := os.Stat(target); err == nil {
+			mounts = append(mounts, machine.Mount{Text: value + "\n", Target: target})
+		}
+	}
+	return mounts
 }
 
 // zone spreads real nodes over the same zones as simulated ones.

@@ -59,6 +59,7 @@ func identities(l Layout, nodes int) []identity {
 		{file: "controller-manager", user: "system:kube-controller-manager", kubeconfig: true},
 		{file: "scheduler", user: "system:kube-scheduler", kubeconfig: true},
 		{file: "proxy", user: "system:kube-proxy", kubeconfig: true},
+		{file: "dns", user: "system:coredns", kubeconfig: true},
 		{file: "provisioner", user: storage.User, kubeconfig: true},
 		{file: "kwok", user: "kwok", groups: []string{"system:masters"}, kubeconfig: true},
 	}

@@ -56,7 +56,7 @@ func (b *boot) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := apply(ctx, b.l, *b.state, storage.Manifests); err != nil {
+	if err := b.furnish(ctx); err != nil {
 		return err
 	}
 	if err := removeStaleNodes(ctx, client, b.l, b.state.Nodes); err != nil {
@@ -91,6 +91,22 @@ func check(ctx context.Context, l Layout, state State) error {
 		return fmt.Errorf("only %d of %d nodes are ready: see kruise-lab status and the logs of what is not well", ready, total)
 	}
 	return nil
+}
+
+// furnish puts the objects into the cluster that every lab has, and lets programs start that need them.
+func (b *boot) furnish(ctx context.Context) error {
+	manifests := [][]byte{storage.Manifests}
+	if !b.l.Shared {
+		dns, err := render("dns.yaml", settings{DNS: b.l.DNSAddress(), Address: b.l.Address()})
+		if err != nil {
+			return err
+		}
+		manifests = append(manifests, dns)
+	}
+	if err := apply(ctx, b.l, *b.state, bytes.Join(manifests, []byte("\n---\n"))); err != nil {
+		return err
+	}
+	return write(b.l.furnished(), nil)
 }
 
 // apply puts objects into the cluster, or brings them up to date.

@@ -190,6 +190,10 @@ func describe(status unix.WaitStatus) string {
 func (c Condition) holds(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
+	if c.File != "" {
+		_, err := os.Stat(c.File)
+		return err == nil, nil
+	}
 	if c.Socket != "" {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
 		if err != nil {
