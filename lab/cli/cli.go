@@ -21,7 +21,7 @@ func New() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newUp(), newDown(), newStatus(), newKubeconfig(), newParts(), newKeepMachine())
+	root.AddCommand(newUp(), newDown(), newStatus(), newKubeconfig(), newLogs(), newLoadImage(), newInstall(), newParts(), newKeepMachine(), newProvisioner())
 	return root
 }
 

@@ -48,7 +48,7 @@ func makeCgroup(root, name string) error {
 		return err
 	}
 	for _, dir := range dirs {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // As the kernel's own.
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 			return fmt.Errorf("making the control group of a node: %w", err)
 		}
 		if err := fillCpuset(dir, name); err != nil {
@@ -65,7 +65,7 @@ func makeCgroup(root, name string) error {
 // process could enter it.
 func fillCpuset(hierarchy, name string) error {
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
-		value, err := os.ReadFile(filepath.Join(hierarchy, file)) //nolint:gosec // A fixed file of cgroupfs.
+		value, err := os.ReadFile(filepath.Join(hierarchy, file))
 		if errors.Is(err, os.ErrNotExist) {
 			continue // Another hierarchy, or cgroup v2, where an empty value means those of the parent.
 		}
@@ -81,7 +81,7 @@ func fillCpuset(hierarchy, name string) error {
 
 // delegate lets groups below the root of cgroup v2 use every controller.
 func delegate(hierarchy string) error {
-	controllers, err := os.ReadFile(filepath.Join(hierarchy, "cgroup.controllers")) //nolint:gosec // A fixed file of cgroupfs.
+	controllers, err := os.ReadFile(filepath.Join(hierarchy, "cgroup.controllers"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

@@ -9,14 +9,17 @@ import (
 	"kruise.io/kruise/lab/parts"
 )
 
+// ProvisionerCommand is the name of the command of kruise-lab that serves persistent volumes.
+const ProvisionerCommand = "provisioner"
+
 // searchPath is where programs of the lab look for others: the parts first, and then what the host has.
 func searchPath(bin string) string {
 	return bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }
 
 // controlPlaneMachine describes the machine that runs the control plane and writes the configuration of its programs.
-func controlPlaneMachine(l Layout, state State) (machine.Spec, error) {
-	for _, dir := range []string{filepath.Dir(l.Log("x")), l.etc(""), filepath.Join(l.Dir, "etcd")} {
+func controlPlaneMachine(l Layout, state State, executable string) (machine.Spec, error) {
+	for _, dir := range []string{l.etc(""), filepath.Join(l.Dir, "etcd"), l.volumes()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return machine.Spec{}, fmt.Errorf("making a folder of the lab: %w", err)
 		}
@@ -34,6 +37,12 @@ func controlPlaneMachine(l Layout, state State) (machine.Spec, error) {
 			program(l, state.Bin, parts.KubeAPIServer, "", []machine.Condition{{Socket: l.etcdSocket()}}, apiServerFlags(l, state.Audit)...),
 			program(l, state.Bin, parts.KubeControllerManager, "", ready, controllerManagerFlags(l)...),
 			program(l, state.Bin, parts.KubeScheduler, "", ready, schedulerFlags(l)...),
+			{
+				Name:    "provisioner",
+				Command: []string{executable, ProvisionerCommand, "--kubeconfig=" + l.pki("provisioner.kubeconfig"), "--directory=" + l.volumes()},
+				Log:     l.Log("provisioner"),
+				After:   ready,
+			},
 		},
 	}
 	if l.Shared {

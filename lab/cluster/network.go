@@ -71,7 +71,7 @@ func ip(ctx context.Context, pid int, commands ...string) error {
 	if pid != 0 {
 		argv = append([]string{"nsenter", "--target", strconv.Itoa(pid), "--net", "--"}, argv...)
 	}
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // All of it is written in this file.
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

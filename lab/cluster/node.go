@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"kruise.io/kruise/lab/images"
 	"kruise.io/kruise/lab/machine"
@@ -33,8 +34,13 @@ func nodeMachine(l Layout, state State, n int) (machine.Spec, error) {
 	mounts := []machine.Mount{
 		{Type: "tmpfs", Target: "/run"},
 		{Bind: state.Bin, Target: filepath.Join(l.nodeVar(name), "lib/kruise-lab/bin")},
-		{Bind: l.nodeVar(name), Target: "/var"},
 	}
+	// What is below /var or /run is hidden by the node's own.
+	volumes := filepath.Join(l.volumes(), name)
+	if inVar, hidden := strings.CutPrefix(volumes, "/var/"); hidden {
+		mounts = append(mounts, machine.Mount{Bind: volumes, Target: filepath.Join(l.nodeVar(name), inVar)})
+	}
+	mounts = append(mounts, machine.Mount{Bind: l.nodeVar(name), Target: "/var"})
 	for setting, value := range kernel {
 		target := filepath.Join("/proc/sys", setting)
 		if _, err := os.Stat(target); err == nil {
@@ -71,12 +77,20 @@ func zone(n int) string {
 func writeNode(l Layout, n int) error {
 	name := l.NodeName(n)
 	root := l.nodeVar(name)
+	volumes := filepath.Join(l.volumes(), name)
+	dirs := []string{volumes}
 	for _, dir := range []string{"cache", "lib/containerd", "lib/kruise-lab/bin", "log/pods", "log/containers", "spool", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil { //nolint:gosec // As on any machine.
+		dirs = append(dirs, filepath.Join(root, dir))
+	}
+	if inVar, hidden := strings.CutPrefix(volumes, "/var/"); hidden {
+		dirs = append(dirs, filepath.Join(root, inVar))
+	}
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making the folders of node %s: %w", name, err)
 		}
 	}
-	if err := os.Chmod(filepath.Join(root, "tmp"), 0o777|os.ModeSticky); err != nil { //nolint:gosec // As on any machine.
+	if err := os.Chmod(filepath.Join(root, "tmp"), 0o777|os.ModeSticky); err != nil {
 		return fmt.Errorf("making the folders of node %s: %w", name, err)
 	}
 	for link, target := range map[string]string{"run": "/run", "lock": "/run/lock"} {
@@ -91,7 +105,7 @@ func writeNode(l Layout, n int) error {
 		"lib/kubelet/pki/kubelet.key":          l.pki(name + ".key"),
 		"lib/kruise-lab/kube-proxy.kubeconfig": l.pki("proxy.kubeconfig"),
 	} {
-		data, err := os.ReadFile(source) //nolint:gosec // A file of the lab.
+		data, err := os.ReadFile(source)
 		if err != nil {
 			return fmt.Errorf("giving node %s its certificates: %w", name, err)
 		}

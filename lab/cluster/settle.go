@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"kruise.io/kruise/lab/images"
 	"kruise.io/kruise/lab/parts"
+	"kruise.io/kruise/lab/storage"
 )
 
 // patience is how long each step of the start may take before Up gives up. It is generous: a small machine may be
@@ -54,6 +56,9 @@ func (b *boot) settle(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := apply(ctx, b.l, *b.state, storage.Manifests); err != nil {
+		return err
+	}
 	if err := removeStaleNodes(ctx, client, b.l, b.state.Nodes); err != nil {
 		return err
 	}
@@ -84,6 +89,17 @@ func check(ctx context.Context, l Layout, state State) error {
 	}
 	if total := state.Nodes + state.Simulated; ready < total {
 		return fmt.Errorf("only %d of %d nodes are ready: see kruise-lab status and the logs of what is not well", ready, total)
+	}
+	return nil
+}
+
+// apply puts objects into the cluster, or brings them up to date.
+func apply(ctx context.Context, l Layout, state State, manifests []byte) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(state.Bin, string(parts.Kubectl)), "apply", "--server-side", "--force-conflicts",
+		"--kubeconfig="+l.Kubeconfig(), "--filename=-")
+	cmd.Stdin = bytes.NewReader(manifests)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("putting objects of the lab into the cluster: %w\n%s", err, bytes.TrimSpace(output))
 	}
 	return nil
 }

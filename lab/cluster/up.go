@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"kruise.io/kruise/lab/machine"
@@ -75,6 +76,9 @@ func (o Options) validate() error {
 	}
 	if o.Nodes == 0 {
 		return nil
+	}
+	if strings.HasPrefix(o.Dir, "/run/") {
+		return fmt.Errorf("--data-dir %s: nodes have a /run of their own, so the folder must be elsewhere", o.Dir)
 	}
 	if err := preflight.Root("real nodes (--nodes 0 works without)"); err != nil {
 		return err

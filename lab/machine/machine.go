@@ -75,7 +75,7 @@ func (s Spec) Write(path string) error {
 // Read reads a spec.
 func Read(path string) (Spec, error) {
 	var s Spec
-	data, err := os.ReadFile(path) //nolint:gosec // The path is given by the lab itself.
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return s, fmt.Errorf("reading the description of a machine: %w", err)
 	}
