@@ -21,22 +21,34 @@ const (
 )
 
 // Count turns an integer or a percentage of total into a count of pods, which is never negative. A percentage may have
-// a fraction ("99.9%"). Anything else is an error that names the value.
+// a fraction of up to six digits ("99.9%"). Anything else is an error that names the value.
 func Count(value intstr.IntOrString, total int, round Rounding) (int, error) {
 	if value.Type == intstr.Int {
 		return max(int(value.IntVal), 0), nil
 	}
-	text, isPercent := strings.CutSuffix(value.StrVal, "%")
-	percent, err := strconv.ParseFloat(text, 64)
-	if !isPercent || err != nil || math.IsNaN(percent) || math.IsInf(percent, 0) || percent < 0 {
-		return 0, fmt.Errorf("%q is neither an integer nor a percentage such as \"20%%\"", value.StrVal)
+	millionths, err := percent(value.StrVal)
+	if err != nil {
+		return 0, err
 	}
-	// A percentage with up to six digits behind the point is exact in integers; in floating point 7% of 100 is more than 7.
-	share := math.Round(percent*1e6) * float64(total)
+	share := millionths * int64(max(total, 0))
 	if round == Up {
-		return int(math.Ceil(share / 1e8)), nil
+		share += whole - 1
 	}
-	return int(math.Floor(share / 1e8)), nil
+	return int(share / whole), nil
+}
+
+// whole is 100% in millionths of a percent. In such integers every percentage is exact; in floating point 7% of 100 is
+// more than 7.
+const whole = 100 * 1_000_000
+
+// percent reads a percentage such as "20%" as millionths of a percent.
+func percent(text string) (int64, error) {
+	digits, isPercent := strings.CutSuffix(text, "%")
+	number, err := strconv.ParseFloat(digits, 64)
+	if !isPercent || err != nil || strings.Trim(digits, "0123456789.") != "" || number > 10_000 {
+		return 0, fmt.Errorf("%q is neither an integer nor a percentage such as \"20%%\"", text)
+	}
+	return int64(math.Round(number * 1e6)), nil
 }
 
 // Partition is the count of pods to keep on the old revision: percentages round up, but one below 100% lets at least one
@@ -49,11 +61,12 @@ func Partition(value *intstr.IntOrString, replicas int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n = min(n, replicas)
-	if value.Type == intstr.String && value.StrVal != "100%" && n == replicas && replicas > 1 {
-		n = replicas - 1
+	if value.Type == intstr.String && n == replicas && replicas > 1 {
+		if millionths, err := percent(value.StrVal); err == nil && millionths < whole {
+			return replicas - 1, nil
+		}
 	}
-	return n, nil
+	return min(n, replicas), nil
 }
 
 // Rolling holds the counts of a rolling update.
@@ -63,27 +76,26 @@ type Rolling struct {
 	MaxSurge       int
 }
 
-// RollingOf resolves the fields of a rolling update. maxUnavailable rounds down when pods above replicas are allowed, and
-// up otherwise, so that a percentage alone never stops a rollout; nil is 20%. maxSurge rounds up, and is 0 while paused.
+// RollingOf resolves the fields of a rolling update. maxSurge rounds up; nil and a paused update make it 0. maxUnavailable
+// rounds down when pods above replicas are allowed, and up otherwise, so that a percentage alone never stops a rollout;
+// nil is 20%.
 func RollingOf(replicas int, partition, maxUnavailable, maxSurge *intstr.IntOrString, paused bool) (Rolling, error) {
 	var r Rolling
 	var err error
 	if r.Partition, err = Partition(partition, replicas); err != nil {
 		return r, fmt.Errorf("partition: %w", err)
 	}
-	surge := intstr.FromInt32(0)
 	if maxSurge != nil {
-		surge = *maxSurge
+		if r.MaxSurge, err = Count(*maxSurge, replicas, Up); err != nil {
+			return r, fmt.Errorf("maxSurge: %w", err)
+		}
 	}
-	if r.MaxSurge, err = Count(surge, replicas, Up); err != nil {
-		return r, fmt.Errorf("maxSurge: %w", err)
+	if paused {
+		r.MaxSurge = 0
 	}
 	round := Up
 	if r.MaxSurge > 0 {
 		round = Down
-	}
-	if paused {
-		r.MaxSurge = 0
 	}
 	unavailable := intstr.FromString("20%")
 	if maxUnavailable != nil {

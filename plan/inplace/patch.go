@@ -130,6 +130,15 @@ func Move(pod *corev1.Pod, to lifecycle.State, specified bool, now time.Time) Pa
 	return Patches{Pod: p.bytes()}
 }
 
+// Retire makes the patch that moves a pod to PreparingDelete for good: with the label that asks for its deletion, so that
+// no later decision takes it back.
+func Retire(pod *corev1.Pod, now time.Time) Patches {
+	p := patchOf(pod)
+	p.state(lifecycle.PreparingDelete, now)
+	p.label(v1beta1.SpecifiedDeleteKey, "true")
+	return Patches{Pod: p.bytes()}
+}
+
 // overtake adds to a change what a grace period still holds back, so that a newer revision never skips a part of it,
 // and leaves out images that the pod already has.
 func overtake(pod *corev1.Pod, t Target) Change {
@@ -159,27 +168,54 @@ func imagesOf(template *corev1.PodTemplateSpec, names map[string]string) map[str
 	return out
 }
 
-// stateFor records what the changed containers run before the update.
+// stateFor records what the changed containers run before the update, and goes on waiting for what an earlier update
+// changed and kubelet has not restarted yet.
 func stateFor(pod *corev1.Pod, revision string, change Change, now time.Time) v1beta1.InPlaceUpdateState {
+	waiting := unfinished(pod)
 	state := v1beta1.InPlaceUpdateState{
 		Revision:              revision,
 		UpdateTimestamp:       metav1.NewTime(now),
 		LastContainerStatuses: map[string]v1beta1.InPlaceUpdateContainerStatus{},
-		UpdateImages:          change.Restarts(),
+		UpdateImages:          change.Restarts() || len(waiting) > 0,
 	}
+	maps.Copy(state.LastContainerStatuses, waiting)
 	if !change.Restarts() {
 		return state
 	}
 	names := slices.Sorted(maps.Keys(change.Images))
 	for _, name := range names {
 		before := v1beta1.InPlaceUpdateContainerStatus{Image: specImage(pod, name)}
-		if cs := containerStatus(pod, name); cs != nil {
+		cs := containerStatus(pod, name)
+		if cs != nil {
 			before.ImageID, before.ContainerID = cs.ImageID, cs.ContainerID
+		}
+		if earlier, ok := waiting[name]; ok && neverLeft(cs, earlier, change.Images[name]) {
+			delete(state.LastContainerStatuses, name)
+			continue
 		}
 		state.LastContainerStatuses[name] = before
 	}
 	state.ContainerBatchesRecord = []v1beta1.InPlaceUpdateContainerBatch{{Timestamp: metav1.NewTime(now), Containers: names}}
 	return state
+}
+
+// unfinished is what an earlier update waits for, by container.
+func unfinished(pod *corev1.Pod) map[string]v1beta1.InPlaceUpdateContainerStatus {
+	if ProgressOf(pod).Stage != Running {
+		return nil
+	}
+	state, _ := StateOf(pod)
+	maps.DeleteFunc(state.LastContainerStatuses, func(name string, before v1beta1.InPlaceUpdateContainerStatus) bool {
+		return restarted(pod, state, name, before)
+	})
+	return state.LastContainerStatuses
+}
+
+// neverLeft says whether a container still runs the image that is wanted now, although an earlier update wanted another:
+// a change and its rollback in one breath. Kubelet may never notice, so nobody must wait for a restart.
+func neverLeft(now *corev1.ContainerStatus, earlier v1beta1.InPlaceUpdateContainerStatus, wanted string) bool {
+	return now != nil && now.State.Running != nil && now.ContainerID == earlier.ContainerID &&
+		(sameImage(earlier.Image, wanted) || sameImage(now.Image, wanted))
 }
 
 // pendingMetadata reads the labels and annotations of a change that another manager put into a grace period.

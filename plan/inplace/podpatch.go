@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -64,9 +63,14 @@ func (p *podPatch) state(to lifecycle.State, now time.Time) {
 	p.annotations[v1beta1.LifecycleTimestampKey] = &at
 }
 
+// images sets images in the order of the pod's containers: a strategic merge in another order would move containers
+// around, and a pod's containers cannot be moved.
 func (p *podPatch) images(images map[string]string) {
-	for _, name := range slices.Sorted(maps.Keys(images)) {
-		p.containers = append(p.containers, containerImage{name, images[name]})
+	for i := range p.pod.Spec.Containers {
+		name := p.pod.Spec.Containers[i].Name
+		if image, ok := images[name]; ok {
+			p.containers = append(p.containers, containerImage{name, image})
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package inplace
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/distribution/reference"
@@ -29,7 +31,7 @@ type Progress struct {
 	Stage Stage
 	// GraceUntil is the end of the grace period, in the stage Grace.
 	GraceUntil time.Time
-	// Waiting names a container that is not updated yet, in the stage Running.
+	// Waiting names a container that is not updated yet, in the stage Running. Empty: kubelet has not seen the change.
 	Waiting string
 }
 
@@ -49,10 +51,13 @@ func ProgressOf(pod *corev1.Pod) Progress {
 	if !ok {
 		return Progress{}
 	}
-	for name, before := range state.LastContainerStatuses {
-		if !restarted(pod, state, name, before) {
+	for _, name := range slices.Sorted(maps.Keys(state.LastContainerStatuses)) {
+		if !restarted(pod, state, name, state.LastContainerStatuses[name]) {
 			return Progress{Stage: Running, Waiting: name}
 		}
+	}
+	if !observed(pod) {
+		return Progress{Stage: Running}
 	}
 	return Progress{}
 }
@@ -103,7 +108,7 @@ func restarted(pod *corev1.Pod, state v1beta1.InPlaceUpdateState, name string, b
 	if now == nil || now.ContainerID == "" && now.ImageID == "" {
 		return false
 	}
-	if seen := pod.Status.ObservedGeneration; seen != 0 && seen < pod.Generation {
+	if !observed(pod) {
 		return false
 	}
 	wanted := specImage(pod, name)
@@ -118,6 +123,13 @@ func restarted(pod *corev1.Pod, state v1beta1.InPlaceUpdateState, name string, b
 		return true
 	}
 	return sameImage(now.Image, wanted)
+}
+
+// observed says whether the status speaks of the spec as it is. Kubelets that do not report a generation are taken at
+// their word.
+func observed(pod *corev1.Pod) bool {
+	seen := pod.Status.ObservedGeneration
+	return seen == 0 || seen >= pod.Generation
 }
 
 func containerStatus(pod *corev1.Pod, name string) *corev1.ContainerStatus {

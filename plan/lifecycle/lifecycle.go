@@ -53,6 +53,11 @@ func HoldsOf(hooks *v1beta1.Lifecycle, pod *corev1.Pod) Holds {
 	return Holds{Delete: del, Update: upd, UpdateComplete: updAll, NormalComplete: normalAll}
 }
 
+// Hooked says whether a hook has entries; one without holds nothing.
+func Hooked(hook *v1beta1.LifecycleHook) bool {
+	return hook != nil && len(hook.LabelsHandler)+len(hook.FinalizersHandler) > 0
+}
+
 // entries says whether any and whether all entries of a hook are on a pod.
 func entries(hook *v1beta1.LifecycleHook, pod *corev1.Pod) (anyOf, allOf bool) {
 	allOf = true

@@ -1,6 +1,8 @@
 package podset
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -45,21 +47,23 @@ type decision struct {
 	plan    Plan
 	pods    []*replica.Replica // active
 	moving  map[*replica.Replica]bool
+	overdue []*replica.Replica // with a change to an old revision whose grace period is over
 	counts
 }
 
-// counts are the numbers that the decision turns on. Doomed pods count as active until they are gone or preparing to go.
+// counts are the numbers that the decision turns on. A doomed pod is no longer counted by its revision, since another pod
+// takes its place; while it serves it counts as available.
 type counts struct {
 	leaving        int // in PreparingDelete
-	old, new       int // not leaving, by revision
 	doomed         int // not leaving, to be deleted
+	old, new       int // neither leaving nor doomed, by revision
 	unavailable    int // neither leaving nor doomed, not available
 	brokenNew      int // unavailable ones on the newest revision
 	available      int // not leaving and available, doomed ones included
 	ready          int // not leaving and ready, doomed ones included
 	surge          int // pods above replicas that are in use
 	oldDiff        int // old pods above (or below) the partition
-	newDiff        int // new pods above (or below) what the partition allows
+	newDiff        int // new pods above (or below) what the partition leaves for them
 	totalAway      int // leaving and unavailable
 	scalingPods    int // pods that count against replicas
 	expectedScaled int // replicas and surge
@@ -100,23 +104,17 @@ func (d *decision) count() {
 			c.leaving++
 			continue
 		}
-		isNew := d.IsNew(r.Revision)
-		if isNew {
-			c.new++
-		} else {
-			c.old++
-		}
-		switch {
-		case d.isDoomed(r):
-			c.doomed++
-		case !r.Available:
-			c.unavailable++
-			if isNew {
-				c.brokenNew++
-			}
-		}
 		c.available += one(r.Available)
 		c.ready += one(r.Ready)
+		if d.isDoomed(r) {
+			c.doomed++
+			continue
+		}
+		isNew := d.IsNew(r.Revision)
+		c.new += one(isNew)
+		c.old += one(!isNew)
+		c.unavailable += one(!r.Available)
+		c.brokenNew += one(isNew && !r.Available)
 	}
 	c.totalAway = c.leaving + c.unavailable
 	c.oldDiff = c.old - d.Partition
@@ -164,38 +162,46 @@ func one(yes bool) int {
 	return 0
 }
 
-// refresh moves pods on in their life cycle, which costs no budget: pods come into service or are changed after their
+// refresh moves pods on in their life cycle, which costs no budget: pods come into service, or are changed after their
 // grace period.
 func (d *decision) refresh() {
 	for _, r := range d.pods {
 		if r.Ready && !r.AvailableAt.IsZero() && !r.Available {
 			d.plan.wakeAt(r.AvailableAt)
 		}
-		isNew := d.IsNew(r.Revision)
 		if r.Stage == inplace.Grace {
-			d.refreshGrace(r, isNew)
+			d.refreshGrace(r)
 			continue
 		}
-		next := d.machine.Next(r.State, lifecycle.Facts{
-			Holds: r.Holds, Scheduled: r.Scheduled, OnTarget: isNew, UpdateDone: r.Stage == inplace.Done,
-		})
+		next := d.machine.Next(r.State, d.facts(r))
 		inService := r.Stage == inplace.Done && r.Scheduled && next != lifecycle.PreparingUpdate && next != lifecycle.PreparingDelete
 		if next != r.State || r.Ungated && inService {
 			d.step(Step{Do: Settle, Pod: r, State: next, Why: settleReason(r.State, next)})
 		}
 	}
+	slices.SortFunc(d.plan.Steps, func(a, b Step) int { return strings.Compare(a.Pod.Name, b.Pod.Name) })
 }
 
-// refreshGrace carries out a change whose grace period is over. A pod that should get yet another revision is left to
-// the update, which overtakes the change; only where no update is made the change is carried out first.
-func (d *decision) refreshGrace(r *replica.Replica, isNew bool) {
-	if d.now.Before(r.GraceUntil) {
+func (d *decision) facts(r *replica.Replica) lifecycle.Facts {
+	return lifecycle.Facts{Holds: r.Holds, Scheduled: r.Scheduled, OnTarget: d.IsNew(r.Revision), UpdateDone: r.Stage == inplace.Done}
+}
+
+// refreshGrace carries out a change whose grace period is over. Where yet another revision is wanted the update may
+// overtake the change; it is carried out when the update does not.
+func (d *decision) refreshGrace(r *replica.Replica) {
+	switch {
+	case r.State == lifecycle.PreparingDelete || d.isDoomed(r):
+	case d.now.Before(r.GraceUntil):
 		d.plan.wakeAt(r.GraceUntil)
-		return
+	case d.IsNew(r.Revision):
+		d.apply(r)
+	default:
+		d.overdue = append(d.overdue, r)
 	}
-	if isNew || d.Paused || d.OnDelete || d.updatable() <= 0 {
-		d.step(Step{Do: Apply, Pod: r, Why: "its grace period is over"})
-	}
+}
+
+func (d *decision) apply(r *replica.Replica) {
+	d.step(Step{Do: Apply, Pod: r, Why: "its grace period is over"})
 }
 
 func settleReason(from, to lifecycle.State) string {

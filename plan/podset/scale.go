@@ -9,22 +9,19 @@ import (
 	"kruise.io/kruise/plan/replica"
 )
 
-// scale adds and removes pods and says whether it did: take back, scale out, finish deletions, delete specified pods,
-// scale in. Adding ends it, and removing specified pods goes before plain scale-in.
+// scale adds and removes pods and says whether it did: take back, scale out, finish deletions, delete doomed pods, scale
+// in. Adding pods ends it. Plain scale-in waits until no doomed pod is left, since each of them makes room.
 func (d *decision) scale() bool {
-	tookBack := d.takeBack()
-	if missing := d.expectedScaled - d.scalingPods; missing > 0 {
-		return d.scaleOut(missing) || tookBack
-	}
-	finished := d.finishLeaving()
-	deleted, waiting := d.deleteDoomed()
-	if finished || deleted {
+	acted := d.takeBack()
+	if missing := d.expectedScaled - d.scalingPods; missing > 0 && d.scaleOut(missing) {
 		return true
 	}
-	if surplus := len(d.pods) - d.leaving - d.doomed - d.expectedScaled; surplus > 0 && waiting == 0 {
-		return d.scaleIn(surplus) || tookBack
+	acted = d.finishLeaving() || acted
+	acted = d.deleteDoomed() || acted
+	if surplus := len(d.pods) - d.leaving - d.doomed - d.expectedScaled; surplus > 0 && d.doomed == 0 {
+		acted = d.scaleIn(surplus) || acted
 	}
-	return tookBack
+	return acted
 }
 
 // takeBack keeps pods that were preparing to go because of an earlier scale-in, when they are wanted again.
@@ -76,44 +73,42 @@ func (d *decision) scaleOut(missing int) bool {
 }
 
 // finishLeaving deletes the pods whose preDelete hook let go of them.
-func (d *decision) finishLeaving() (finished bool) {
-	var waiting []*replica.Replica
+func (d *decision) finishLeaving() bool {
+	var free, waiting []*replica.Replica
 	for _, r := range d.pods {
 		switch {
 		case r.State != lifecycle.PreparingDelete || d.moving[r]:
 		case r.Holds.Delete:
 			waiting = append(waiting, r)
 		default:
-			finished = true
-			d.step(Step{Do: Delete, Pod: r, Why: "its preDelete hook let go"})
+			free = append(free, r)
 		}
+	}
+	for _, r := range order.Sorted(free) {
+		d.step(Step{Do: Delete, Pod: r, Why: "its preDelete hook let go"})
 	}
 	if len(waiting) > 0 {
 		d.note(WishScaleIn, len(waiting), "waiting for the preDelete hook of "+names(waiting))
 	}
-	return finished
+	return len(free) > 0
 }
 
 // deleteDoomed deletes pods that somebody asked to go: those that are not ready at once, the others as the budget lets.
-// It returns how many must wait.
-func (d *decision) deleteDoomed() (deleted bool, waiting int) {
+func (d *decision) deleteDoomed() bool {
 	var doomed []*replica.Replica
 	for _, r := range d.pods {
 		if d.isDoomed(r) && r.State != lifecycle.PreparingDelete && !d.moving[r] {
 			doomed = append(doomed, r)
 		}
 	}
-	return d.deleteWithin(doomed, len(doomed), "it was asked to be deleted", true)
+	return d.deleteWithin(order.Sorted(doomed, order.LeastLoss()...), len(doomed), "it was asked to be deleted", true)
 }
 
 // scaleIn deletes surplus pods: of each revision no more than it has above what the partition wants.
 func (d *decision) scaleIn(surplus int) bool {
 	quotaOld, quotaNew := max(d.oldDiff, 0), max(d.newDiff, 0)
-	if d.newDiff < 0 || d.OnDelete {
-		quotaOld = max(quotaOld, surplus)
-	}
-	if d.oldDiff < 0 || d.OnDelete {
-		quotaNew = max(quotaNew, surplus)
+	if d.OnDelete { // nothing says how many of which there should be
+		quotaOld, quotaNew = surplus, surplus
 	}
 	var candidates []*replica.Replica
 	for _, r := range order.Sorted(d.unmoved(), order.LeastLoss()...) {
@@ -127,8 +122,7 @@ func (d *decision) scaleIn(surplus int) bool {
 		}
 	}
 	why := fmt.Sprintf("%d pods exist and %d are wanted", len(d.pods)-d.leaving, d.expectedScaled)
-	deleted, _ := d.deleteWithin(candidates, surplus, why, false)
-	return deleted
+	return d.deleteWithin(candidates, surplus, why, false)
 }
 
 func (d *decision) unmoved() []*replica.Replica {
@@ -138,9 +132,9 @@ func (d *decision) unmoved() []*replica.Replica {
 // deleteWithin deletes up to n of the pods in their order. It never takes the available pods below what maxUnavailable
 // leaves, nor the ready ones: a pod that is ready and waits for minReadySeconds may serve already. What is not ready is
 // deleted freely.
-func (d *decision) deleteWithin(pods []*replica.Replica, n int, why string, specified bool) (deleted bool, waiting int) {
+func (d *decision) deleteWithin(pods []*replica.Replica, n int, why string, specified bool) (deleted bool) {
 	floor := d.Replicas - d.MaxUnavailable
-	available, ready := d.available-floor, d.ready-floor
+	available, ready, waiting := d.available-floor, d.ready-floor, 0
 	for _, r := range pods {
 		if n == 0 {
 			break
@@ -158,7 +152,7 @@ func (d *decision) deleteWithin(pods []*replica.Replica, n int, why string, spec
 	if waiting = min(waiting, n); waiting > 0 {
 		d.note(WishScaleIn, waiting, d.budgetSpent())
 	}
-	return deleted, waiting
+	return deleted
 }
 
 // remove deletes a pod, or holds it while its preDelete hook does.

@@ -16,28 +16,39 @@ import (
 func (d *decision) updatable() int { return max(min(d.oldDiff, -d.newDiff), 0) }
 
 // update brings old pods to the newest revision as the budget lets, in place where the policy and the change allow it.
+// Pods that were prepared for an update that is not wanted any more go back into service.
 func (d *decision) update() {
 	wanted := d.updatable()
-	if wanted == 0 {
-		return
-	}
-	if d.Paused {
-		d.note(WishUpdate, wanted, "the update is paused")
-		return
-	}
-	if d.OnDelete {
-		d.note(WishUpdate, wanted, "updateStrategy.type is OnDelete: pods get the new revision when they are deleted")
-		return
-	}
-	s := spender{decision: d, left: d.available - (d.Replicas - d.MaxUnavailable), limit: d.MaxUnavailable + max(len(d.pods)-d.Replicas, 0)}
 	candidates := d.updateCandidates()
-	for _, r := range candidates[:min(wanted, len(candidates))] {
-		if !s.updateOne(r) {
-			break
+	switch {
+	case wanted == 0:
+	case d.Paused:
+		d.note(WishUpdate, wanted, "the update is paused")
+	case d.OnDelete:
+		d.note(WishUpdate, wanted, "updateStrategy.type is OnDelete: pods get the new revision when they are deleted")
+	default:
+		s := spender{
+			decision: d, wanted: wanted, changes: map[string]inplace.Change{},
+			left: d.available - (d.Replicas - d.MaxUnavailable),
+			// With maxUnavailable 0 a broken pod may still be repaired: that takes nobody out of service.
+			limit: max(d.MaxUnavailable+max(len(d.pods)-d.Replicas, 0), 1),
+		}
+		s.spend(candidates)
+		if missing := wanted - s.begun; missing > 0 {
+			d.note(WishUpdate, missing, s.reason(candidates))
+		}
+		candidates = s.passed
+	}
+	for _, r := range candidates {
+		if r.State == lifecycle.PreparingUpdate {
+			back := d.machine.Next(lifecycle.Updating, d.facts(r))
+			d.step(Step{Do: Settle, Pod: r, State: back, Why: "its update is not wanted any more"})
 		}
 	}
-	if missing := wanted - s.begun; missing > 0 {
-		d.note(WishUpdate, missing, s.reason(candidates))
+	for _, r := range order.Sorted(d.overdue) {
+		if !d.moving[r] {
+			d.apply(r)
+		}
 	}
 }
 
@@ -60,40 +71,68 @@ func prepared(a, b *replica.Replica) int {
 // spender spends the budget of an update pod by pod.
 type spender struct {
 	*decision
+	wanted  int // pods to be updated
 	left    int // available pods that may be taken away
 	limit   int // pods of the newest revision that may be away, with those begun now
-	begun   int // pods that got a step or wait for their hook
-	costly  int // of them, those that go out of service
-	held    []*replica.Replica
+	begun   int // pods that got a step
+	costly  int // pods that got a step or wait for their hook, and are out of service for it
+	changes map[string]inplace.Change
+	held    []*replica.Replica // waiting for their hook
+	passed  []*replica.Replica // not to be updated at all
 	blocked string
 	spent   bool
+}
+
+// spend goes through the candidates until as many as wanted are under way, or the budget is spent.
+func (s *spender) spend(candidates []*replica.Replica) {
+	for i, r := range candidates {
+		if s.begun+len(s.held) == s.wanted {
+			s.passed = append(s.passed, candidates[i:]...)
+			return
+		}
+		if !s.updateOne(r) {
+			return
+		}
+	}
+}
+
+func (s *spender) change(from string) inplace.Change {
+	change, ok := s.changes[from]
+	if !ok {
+		change = s.Change(from)
+		s.changes[from] = change
+	}
+	return change
 }
 
 // updateOne updates one pod and says whether to go on with the next.
 func (s *spender) updateOne(r *replica.Replica) bool {
 	inPlace, change := s.Policy != v1beta1.RecreatePodUpdatePolicyType, inplace.Change{}
 	if inPlace {
-		change = s.Change(r.Revision)
+		change = s.change(r.Revision)
 	}
 	if inPlace && !change.Possible() {
 		if s.Policy == v1beta1.InPlaceOnlyPodUpdatePolicyType {
 			s.blocked = change.Blocked
+			s.passed = append(s.passed, r)
 			return true // pods of other revisions may be possible
 		}
 		inPlace = false
 	}
-	free := inPlace && !change.Restarts() && !r.Holds.Update && r.State != lifecycle.PreparingUpdate
-	if !free && !s.afford(r) {
+	// A change that restarts nothing takes no pod out of service, unless a hook is to be waited for.
+	hooked := r.Holds.Update || !r.Holds.UpdateComplete || r.State == lifecycle.PreparingUpdate
+	if free := inPlace && !change.Restarts() && !hooked; !free && !s.afford(r) {
 		s.spent = true
 		return false
+	}
+	if inPlace && r.Holds.Update && r.State == lifecycle.PreparingUpdate {
+		s.held = append(s.held, r)
+		return true
 	}
 	s.begun++
 	switch {
 	case !inPlace:
 		s.remove(r, s.why(r, change), true)
-	case r.Holds.Update && r.State == lifecycle.PreparingUpdate:
-		s.held = append(s.held, r)
-		s.begun--
 	case r.Holds.Update:
 		s.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingUpdate, Why: "its inPlaceUpdate hook goes first"})
 	default:

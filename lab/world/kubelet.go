@@ -1,0 +1,156 @@
+package world
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// container is what truly runs, or is to run, in a pod.
+type container struct {
+	image    string    // that it is started from
+	since    time.Time // when kubelet began to start it
+	running  bool
+	id       string // of the latest one that ran
+	ran      string // its image
+	restarts int32
+}
+
+// Tick lets time pass; then scheduler and kubelet look at every pod once.
+func (w *World) Tick(d time.Duration) {
+	w.Now = w.Now.Add(d)
+	for _, pod := range slices.Clone(w.Pods) {
+		w.Sync(pod.Name)
+	}
+}
+
+// Sync lets scheduler or kubelet look at one pod. As a real kubelet does, it first reports what it finds and then acts,
+// so that what it does shows with the next look.
+func (w *World) Sync(name string) {
+	pod := w.Pod(name)
+	switch {
+	case pod == nil:
+	case pod.DeletionTimestamp != nil:
+		if len(pod.Finalizers) == 0 {
+			w.remove(pod)
+		}
+	case pod.Status.Phase == corev1.PodFailed:
+	case pod.Spec.NodeName == "":
+		w.schedule(pod.DeepCopy())
+	default:
+		w.report(pod.DeepCopy())
+		w.act(pod)
+	}
+}
+
+// Running is the image that a container of a pod truly runs; empty when it does not run.
+func (w *World) Running(pod *corev1.Pod, name string) string {
+	if c := w.containers[pod.UID][name]; c != nil && c.running {
+		return c.image
+	}
+	return ""
+}
+
+func (w *World) schedule(pod *corev1.Pod) {
+	if w.Nodes == 0 {
+		w.condition(pod, corev1.PodScheduled, false, corev1.PodReasonUnschedulable)
+	} else {
+		w.serial++
+		pod.Spec.NodeName = fmt.Sprintf("node-%d", w.serial%w.Nodes)
+		w.condition(pod, corev1.PodScheduled, true, "")
+	}
+	w.replace(pod)
+}
+
+func (w *World) report(pod *corev1.Pod) {
+	all := true
+	var statuses []corev1.ContainerStatus
+	for i := range pod.Spec.Containers {
+		spec := &pod.Spec.Containers[i]
+		status := corev1.ContainerStatus{Name: spec.Name, Image: spec.Image}
+		c := w.containers[pod.UID][spec.Name]
+		if c != nil && c.id != "" { // a dead container is reported until the next one runs
+			pod.Status.Phase = corev1.PodRunning
+			status.Image, status.ImageID, status.ContainerID, status.RestartCount = c.ran, w.digest(c.ran), c.id, c.restarts
+		}
+		switch {
+		case c != nil && c.running:
+			status.Ready = true
+			status.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.since.Add(w.StartTakes))}
+		case w.Bad[spec.Image]:
+			status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}
+		default:
+			status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}
+		}
+		all = all && status.Ready
+		statuses = append(statuses, status)
+	}
+	pod.Status.ContainerStatuses = statuses
+	if !w.OldKubelet {
+		pod.Status.ObservedGeneration = pod.Generation
+	}
+	w.condition(pod, corev1.ContainersReady, all, "")
+	reason := ""
+	for _, gate := range pod.Spec.ReadinessGates {
+		if all && !isTrue(pod, gate.ConditionType) {
+			all, reason = false, "ReadinessGatesNotReady"
+		}
+	}
+	w.condition(pod, corev1.PodReady, all, reason)
+	w.replace(pod)
+}
+
+func (w *World) act(pod *corev1.Pod) {
+	containers := w.containers[pod.UID]
+	for i := range pod.Spec.Containers {
+		spec := &pod.Spec.Containers[i]
+		c := containers[spec.Name]
+		if c == nil {
+			c = &container{image: spec.Image, since: w.Now}
+			containers[spec.Name] = c
+		}
+		if c.image != spec.Image {
+			c.image, c.since, c.running = spec.Image, w.Now, false
+		}
+		if !c.running && !w.Bad[c.image] && !w.Now.Before(c.since.Add(w.StartTakes)) {
+			w.serial++
+			if c.id != "" {
+				c.restarts++
+			}
+			c.running, c.id, c.ran = true, fmt.Sprintf("containerd://%d", w.serial), c.image
+		}
+	}
+}
+
+func (w *World) digest(image string) string {
+	if digest, ok := w.Digests[image]; ok {
+		return digest
+	}
+	return "sha256:" + image
+}
+
+func (w *World) condition(pod *corev1.Pod, kind corev1.PodConditionType, yes bool, reason string) {
+	status := corev1.ConditionFalse
+	if yes {
+		status = corev1.ConditionTrue
+	}
+	i := slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind })
+	if i < 0 {
+		i = len(pod.Status.Conditions)
+		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: kind})
+	}
+	c := &pod.Status.Conditions[i]
+	if c.Status != status {
+		c.Status, c.LastTransitionTime = status, metav1.NewTime(w.Now)
+	}
+	c.Reason = reason
+}
+
+func isTrue(pod *corev1.Pod, kind corev1.PodConditionType) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == kind && c.Status == corev1.ConditionTrue
+	})
+}

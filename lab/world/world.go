@@ -1,0 +1,196 @@
+package world
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+)
+
+// World is a cluster. Its fields may be changed at any time.
+type World struct {
+	// Now is the time. Tick moves it.
+	Now time.Time
+	// Pods are the pods, in the order of their creation.
+	Pods []*corev1.Pod
+	// Nodes is the number of nodes; with none, no pod is scheduled.
+	Nodes int
+	// StartTakes is how long a container takes to start.
+	StartTakes time.Duration
+	// Bad are images that cannot be pulled.
+	Bad map[string]bool
+	// Digests are the digests of images that share one with another image. Others have their own.
+	Digests map[string]string
+	// OldKubelet leaves status.observedGeneration out, as kubelets did for long.
+	OldKubelet bool
+
+	containers map[types.UID]map[string]*container
+	serial     int
+}
+
+// New is an empty cluster of three nodes where a container takes two seconds to start.
+func New() *World {
+	return &World{
+		Now:        time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		Nodes:      3,
+		StartTakes: 2 * time.Second,
+		Bad:        map[string]bool{},
+		Digests:    map[string]string{},
+		containers: map[types.UID]map[string]*container{},
+	}
+}
+
+// Pod returns the pod of a name, nil if there is none.
+func (w *World) Pod(name string) *corev1.Pod {
+	for _, pod := range w.Pods {
+		if pod.Name == name {
+			return pod
+		}
+	}
+	return nil
+}
+
+// Create creates a pod.
+func (w *World) Create(pod *corev1.Pod) error {
+	if w.Pod(pod.Name) != nil {
+		return apierrors.NewAlreadyExists(schema.GroupResource{Resource: "pods"}, pod.Name)
+	}
+	w.serial++
+	pod = pod.DeepCopy()
+	pod.UID = types.UID(fmt.Sprintf("uid-%d", w.serial))
+	pod.Generation = 1
+	pod.CreationTimestamp = metav1.NewTime(w.Now)
+	pod.Status = corev1.PodStatus{Phase: corev1.PodPending}
+	w.Pods = append(w.Pods, pod)
+	w.containers[pod.UID] = map[string]*container{}
+	return nil
+}
+
+// Delete asks for the end of a pod. Its kubelet, or nobody where it has no node, stands between the wish and the end;
+// finalizers do, too.
+func (w *World) Delete(name string, uid types.UID) error {
+	return w.change(name, uid, func(pod *corev1.Pod) {
+		if pod.DeletionTimestamp == nil {
+			pod.DeletionTimestamp = &metav1.Time{Time: w.Now}
+		}
+	})
+}
+
+// Lose takes a pod away at once, as when a node is lost.
+func (w *World) Lose(name string) {
+	if pod := w.Pod(name); pod != nil {
+		w.remove(pod)
+	}
+}
+
+// Edit changes labels, annotations or finalizers of a pod, as a user does.
+func (w *World) Edit(name string, edit func(*metav1.ObjectMeta)) error {
+	return w.change(name, "", func(pod *corev1.Pod) {
+		if pod.Labels == nil {
+			pod.Labels = map[string]string{}
+		}
+		edit(&pod.ObjectMeta)
+	})
+}
+
+// PatchPod applies a strategic merge patch to a pod, without its status.
+func (w *World) PatchPod(name string, patch []byte) error {
+	after, err := w.patched(name, patch)
+	if err != nil {
+		return err
+	}
+	before := w.Pod(name)
+	after.Status = *before.Status.DeepCopy()
+	if !equality.Semantic.DeepEqual(before.Spec, after.Spec) {
+		after.Generation++
+		spec := after.Spec.DeepCopy()
+		for i := range spec.Containers {
+			if i < len(before.Spec.Containers) {
+				spec.Containers[i].Image = before.Spec.Containers[i].Image
+			}
+		}
+		if !equality.Semantic.DeepEqual(before.Spec, *spec) {
+			return apierrors.NewBadRequest(fmt.Sprintf("pod %s: only images may change in a spec", name))
+		}
+	}
+	w.replace(after)
+	return nil
+}
+
+// PatchStatus applies a strategic merge patch to the status of a pod, with its labels and annotations, without its spec.
+func (w *World) PatchStatus(name string, patch []byte) error {
+	after, err := w.patched(name, patch)
+	if err != nil {
+		return err
+	}
+	after.Spec = *w.Pod(name).Spec.DeepCopy()
+	w.replace(after)
+	return nil
+}
+
+func (w *World) patched(name string, patch []byte) (*corev1.Pod, error) {
+	pod := w.Pod(name)
+	if pod == nil {
+		return nil, notFound(name)
+	}
+	before, err := json.Marshal(pod)
+	if err != nil {
+		return nil, fmt.Errorf("patch pod %s: %w", name, err)
+	}
+	merged, err := strategicpatch.StrategicMergePatch(before, patch, corev1.Pod{})
+	if err != nil {
+		return nil, fmt.Errorf("patch pod %s: %w", name, err)
+	}
+	after := &corev1.Pod{}
+	if err := json.Unmarshal(merged, after); err != nil {
+		return nil, fmt.Errorf("patch pod %s: %w", name, err)
+	}
+	if after.UID != pod.UID {
+		return nil, conflict(name)
+	}
+	return after, nil
+}
+
+// change replaces a pod by a changed copy. An empty UID means whichever pod has the name.
+func (w *World) change(name string, uid types.UID, change func(*corev1.Pod)) error {
+	pod := w.Pod(name)
+	if pod == nil {
+		return notFound(name)
+	}
+	if uid != "" && uid != pod.UID {
+		return conflict(name)
+	}
+	pod = pod.DeepCopy()
+	change(pod)
+	w.replace(pod)
+	return nil
+}
+
+func (w *World) replace(pod *corev1.Pod) {
+	for i := range w.Pods {
+		if w.Pods[i].UID == pod.UID {
+			w.Pods[i] = pod
+		}
+	}
+}
+
+func (w *World) remove(pod *corev1.Pod) {
+	w.Pods = slices.DeleteFunc(slices.Clone(w.Pods), func(p *corev1.Pod) bool { return p.UID == pod.UID })
+	delete(w.containers, pod.UID)
+}
+
+func notFound(name string) error {
+	return apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, name)
+}
+
+func conflict(name string) error {
+	return apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, name, fmt.Errorf("the UID is another"))
+}

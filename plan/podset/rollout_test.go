@@ -1,0 +1,254 @@
+package podset_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"pgregory.net/rapid"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/lab/story"
+	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/replica"
+)
+
+const badImage = "web:bad"
+
+// rollout is a random CloneSet in a random world. Its methods are what may happen next.
+type rollout struct {
+	*rapid.T
+	w *world.World
+	c *story.CloneSet
+	// updated are the revisions that each pod was updated to in place, in order, by UID.
+	updated map[string][]string
+	history []string
+}
+
+func newRollout(t *rapid.T) *rollout {
+	r := &rollout{T: t, w: world.New(), c: &story.CloneSet{Name: "demo"}, updated: map[string][]string{}}
+	r.w.Bad[badImage] = true
+	r.w.OldKubelet = rapid.Bool().Draw(t, "old kubelet")
+	if rapid.Bool().Draw(t, "same digests") {
+		r.w.Digests["web:1"], r.w.Digests["web:2"] = "sha256:same", "sha256:same"
+	}
+	spec := &r.c.Spec
+	spec.Template = corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "demo"}, Annotations: map[string]string{}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web:1"}, {Name: "side", Image: "side:1"}}},
+	}
+	spec.MinReadySeconds = int32(rapid.SampledFrom([]int{0, 0, 0, 3}).Draw(t, "minReadySeconds"))
+	spec.ScaleStrategy.ExcludePreparingDelete = rapid.Bool().Draw(t, "excludePreparingDelete")
+	if rapid.Bool().Draw(t, "scale limit") {
+		spec.ScaleStrategy.MaxUnavailable = r.drawCount("scale limit", 1, 4)
+	}
+	r.drawHooks()
+	r.scale()
+	r.strategy()
+	return r
+}
+
+// drawHooks draws hooks of which some hold every pod from its creation on.
+func (r *rollout) drawHooks() {
+	hooks := &v1beta1.Lifecycle{}
+	hold := func(name string) *v1beta1.LifecycleHook {
+		if rapid.IntRange(0, 2).Draw(r.T, name+" hook") > 0 {
+			return nil
+		}
+		if name != "preNormal" && rapid.Bool().Draw(r.T, name+" held from the start") {
+			r.c.Spec.Template.Labels["hold/"+name] = "yes"
+		}
+		return &v1beta1.LifecycleHook{LabelsHandler: map[string]string{"hold/" + name: "yes"}}
+	}
+	hooks.PreDelete, hooks.InPlaceUpdate, hooks.PreNormal = hold("preDelete"), hold("inPlaceUpdate"), hold("preNormal")
+	r.c.Spec.Lifecycle = hooks
+}
+
+func (r *rollout) drawCount(name string, low, high int) *intstr.IntOrString {
+	v := intstr.FromInt(rapid.IntRange(low, high).Draw(r.T, name))
+	if rapid.IntRange(0, 3).Draw(r.T, name+" in percent") == 0 {
+		v = intstr.FromString(rapid.SampledFrom([]string{"1%", "20%", "50%", "99%", "100%"}).Draw(r.T, name))
+	}
+	return &v
+}
+
+func (r *rollout) scale() {
+	n := int32(rapid.IntRange(0, 12).Draw(r.T, "replicas"))
+	r.c.Spec.Replicas = &n
+}
+
+// strategy draws the parameters of the update, within what the API allows.
+func (r *rollout) strategy() {
+	s := &v1beta1.RollingUpdateCloneSetStrategy{
+		PodUpdatePolicy: rapid.SampledFrom([]v1beta1.PodUpdatePolicyType{
+			v1beta1.RecreatePodUpdatePolicyType, v1beta1.InPlaceIfPossiblePodUpdatePolicyType, v1beta1.InPlaceOnlyPodUpdatePolicyType,
+		}).Draw(r.T, "policy"),
+		MaxUnavailable:        r.drawCount("maxUnavailable", 0, 4),
+		Paused:                rapid.IntRange(0, 4).Draw(r.T, "paused") == 0,
+		InPlaceUpdateStrategy: &v1beta1.InPlaceUpdateStrategy{GracePeriodSeconds: int32(rapid.SampledFrom([]int{0, 0, 2}).Draw(r.T, "grace"))},
+	}
+	if s.PodUpdatePolicy != v1beta1.InPlaceOnlyPodUpdatePolicyType && rapid.Bool().Draw(r.T, "surge") {
+		s.MaxSurge = r.drawCount("maxSurge", 1, 3)
+	} else if *s.MaxUnavailable == intstr.FromInt32(0) {
+		*s.MaxUnavailable = intstr.FromInt32(1)
+	}
+	if rapid.Bool().Draw(r.T, "partitioned") {
+		s.Partition = r.drawCount("partition", 0, 12)
+	}
+	r.c.Spec.UpdateStrategy = v1beta1.CloneSetUpdateStrategy{Type: v1beta1.RollingUpdateCloneSetUpdateStrategyType, RollingUpdate: s}
+	if rapid.IntRange(0, 9).Draw(r.T, "on delete") == 0 {
+		r.c.Spec.UpdateStrategy.Type = v1beta1.OnDeleteCloneSetUpdateStrategyType
+	}
+}
+
+func (r *rollout) image() {
+	r.c.Spec.Template.Spec.Containers[0].Image = rapid.SampledFrom([]string{"web:1", "web:2", "web:3", badImage}).Draw(r.T, "image")
+	if rapid.Bool().Draw(r.T, "second image, too") {
+		r.c.Spec.Template.Spec.Containers[1].Image = rapid.SampledFrom([]string{"side:1", "side:2"}).Draw(r.T, "second image")
+	}
+}
+
+func (r *rollout) metadata() {
+	r.c.Spec.Template.Annotations["note"] = rapid.SampledFrom([]string{"one", "two"}).Draw(r.T, "annotation")
+}
+
+// env makes a change that cannot be made in place.
+func (r *rollout) env() {
+	r.c.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{
+		{Name: "LEVEL", Value: rapid.SampledFrom([]string{"1", "2"}).Draw(r.T, "env")},
+	}
+}
+
+func (r *rollout) somePod() string {
+	if len(r.w.Pods) == 0 {
+		return ""
+	}
+	return rapid.SampledFrom(r.w.Pods).Draw(r.T, "pod").Name
+}
+
+func (r *rollout) lose() { r.w.Lose(r.somePod()) }
+
+func (r *rollout) doom() {
+	name := r.somePod()
+	if rapid.Bool().Draw(r.T, "by name") {
+		r.c.Spec.ScaleStrategy.PodsToDelete = []string{name}
+	} else if name != "" {
+		r.must(r.w.Edit(name, func(m *metav1.ObjectMeta) { m.Labels[v1beta1.SpecifiedDeleteKey] = "true" }))
+	}
+}
+
+// kubelet lets the cluster look at one pod alone.
+func (r *rollout) kubelet() { r.w.Sync(r.somePod()) }
+
+func (r *rollout) tick() { r.w.Tick(time.Second) }
+
+// hooks lets go of every pod, or holds it again, as its state asks for.
+func (r *rollout) hooks() {
+	for _, pod := range slices.Clone(r.w.Pods) {
+		r.must(r.w.Edit(pod.Name, func(m *metav1.ObjectMeta) {
+			switch lifecycle.State(m.Labels[v1beta1.LifecycleStateKey]) {
+			case lifecycle.PreparingDelete:
+				delete(m.Labels, "hold/preDelete")
+			case lifecycle.PreparingUpdate:
+				delete(m.Labels, "hold/inPlaceUpdate")
+			case lifecycle.Updated:
+				m.Labels["hold/inPlaceUpdate"] = "yes"
+			case lifecycle.PreparingNormal:
+				m.Labels["hold/preNormal"] = "yes"
+			}
+		}))
+	}
+}
+
+// round lets the controller decide and carry out a part of its plan; the rest is lost, as in a crash.
+func (r *rollout) round() { r.reconcile(rapid.IntRange(0, 20).Draw(r.T, "writes before the crash")) }
+
+func (r *rollout) must(err error) {
+	if err != nil {
+		r.fatal(err)
+	}
+}
+
+// fatal fails with the story so far.
+func (r *rollout) fatal(what any) {
+	r.Helper()
+	r.Fatalf("%v\nthe latest rounds:\n%s", what, strings.Join(r.history[max(len(r.history)-8, 0):], "\n"))
+}
+
+// reconcile makes a plan, checks it, and carries out at most so many writes, checking the world after each.
+func (r *rollout) reconcile(most int) podset.Plan {
+	pool, err := r.c.Pool()
+	r.must(err)
+	pods := r.c.Observe(r.w)
+	plan := pool.Plan(r.w.Now, pods)
+	r.remember(pool, pods, plan)
+	r.checkPlan(pool, pods, plan)
+	r.checkPermutation(pool, pods)
+	r.checkService(pods)
+
+	floor := min(countAvailable(pods), pool.Replicas-pool.MaxUnavailable)
+	for _, step := range plan.Steps {
+		writes, err := r.w.Writes(r.c.Owner(), step)
+		r.must(err)
+		for _, write := range writes {
+			if most--; most < 0 {
+				return plan
+			}
+			r.must(write())
+			if now := countAvailable(r.c.Observe(r.w)); now < floor {
+				r.fatal(fmt.Sprintf("%s %s leaves %d pods available, at least %d must stay", step.Do, step.Pod.Name, now, floor))
+			}
+		}
+		if step.Do == podset.Update {
+			r.updated[string(step.Pod.UID)] = append(r.updated[string(step.Pod.UID)], step.To)
+		}
+	}
+	r.must(r.c.Report(plan.Tally))
+	return plan
+}
+
+func countAvailable(pods []replica.Replica) (n int) {
+	for i := range pods {
+		if pods[i].Active() && pods[i].Available {
+			n++
+		}
+	}
+	return n
+}
+
+// remember writes down what a person needs to follow a failure.
+func (r *rollout) remember(pool *podset.Pool, pods []replica.Replica, plan podset.Plan) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: want %d, %+v, paused %v, %s to %s (before: %s)\n", r.w.Now.Format("04:05"), pool.Replicas, pool.Rolling,
+		pool.Paused, pool.Policy, pool.UpdateRevision, pool.CurrentRevision)
+	for i := range pods {
+		p := &pods[i]
+		fmt.Fprintf(&b, "  %s %s %q stage %d ready %v available %v doomed %v holds %+v terminating %v %s\n",
+			p.Name, p.Revision, p.State, p.Stage, p.Ready, p.Available, p.SpecifiedDelete || pool.Doomed[p.Name], p.Holds, p.Terminating, p.Trouble)
+	}
+	b.WriteString(describe(plan))
+	r.history = append(r.history, b.String())
+}
+
+// describe writes a plan as text, without what differs between equal plans.
+func describe(plan podset.Plan) string {
+	var b strings.Builder
+	for _, s := range plan.Steps {
+		name := s.Slot
+		if s.Pod != nil {
+			name = s.Pod.Name
+		}
+		fmt.Fprintf(&b, "  -> %s %s to %q %q (%s)\n", s.Do, name, s.To, s.State, s.Why)
+	}
+	for _, n := range plan.Notes {
+		fmt.Fprintf(&b, "  -- %s of %d: %s\n", n.Wish, n.Pods, n.Because)
+	}
+	fmt.Fprintf(&b, "  wake %v tally %+v\n", plan.Wake, plan.Tally)
+	return b.String()
+}
