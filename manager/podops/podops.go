@@ -131,7 +131,10 @@ func (e *Executor) patches(job Job, pod *corev1.Pod, step podset.Step) (inplace.
 	case podset.Settle:
 		return inplace.Settle(pod, step.State, revision.ShortHash(step.Pod.Revision), now), nil
 	case podset.Move:
-		return inplace.Move(pod, step.State, step.Specified, now), nil
+		if step.Specified {
+			return inplace.Retire(pod, now), nil
+		}
+		return inplace.Move(pod, step.State, now), nil
 	default:
 		return inplace.Patches{}, fmt.Errorf("pod %s/%s: no step is called %q", pod.Namespace, pod.Name, step.Do)
 	}
