@@ -26,6 +26,10 @@ type Pool struct {
 	OnDelete bool
 	// Policy says how one pod is updated.
 	Policy v1beta1.PodUpdatePolicyType
+	// Priority says which pods are updated first. Default: those that serve the least.
+	Priority []order.By
+	// Scatter spreads pods with these labels evenly over the order of the update.
+	Scatter []v1beta1.UpdateScatterTerm
 	// ScaleLimit stops creating pods while this many are unavailable; nil for no limit.
 	ScaleLimit *int
 	// ExcludePreparingDelete leaves pods in PreparingDelete out of the count of pods.

@@ -1,6 +1,7 @@
 package podset
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,7 +35,7 @@ func (d *decision) update() {
 			// With maxUnavailable 0 a broken pod may still be repaired: that takes nobody out of service.
 			limit: max(d.MaxUnavailable+max(d.active-d.Replicas, 0), 1),
 		}
-		s.spend(order.Sorted(candidates, append([]order.By{prepared}, order.LeastLoss()...)...))
+		s.spend(d.inOrderOfUpdate(candidates))
 		if missing := wanted - s.begun; missing > 0 {
 			d.note(WishUpdate, missing, s.reason())
 		}
@@ -52,6 +53,14 @@ func (d *decision) update() {
 	for _, r := range order.Sorted(slices.Collect(maps.Keys(d.overdue))) {
 		d.apply(r)
 	}
+}
+
+// inOrderOfUpdate puts pods in the order in which they are updated: by the user's priorities, then those that serve the
+// least; the user's scattered pods evenly among the others; and those that were prepared for it before all.
+func (d *decision) inOrderOfUpdate(pods []*replica.Replica) []*replica.Replica {
+	sorted := order.Scattered(order.Sorted(pods, slices.Concat(d.Priority, order.LeastLoss())...), d.Scatter)
+	slices.SortStableFunc(sorted, func(a, b *replica.Replica) int { return cmp.Compare(prepared(a), prepared(b)) })
+	return sorted
 }
 
 // prepared puts pods first that are prepared for the update.
