@@ -250,7 +250,9 @@ func one(yes bool) int {
 
 func settleReason(from, to lifecycle.State) string {
 	switch {
-	case from == lifecycle.Updating || from == lifecycle.PreparingUpdate || from == lifecycle.Updated:
+	case from == lifecycle.Updated:
+		return "its inPlaceUpdate hook is complete"
+	case from == lifecycle.Updating || from == lifecycle.PreparingUpdate:
 		return "its update in place is done"
 	case from == to:
 		return "a readiness condition is open"

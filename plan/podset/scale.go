@@ -59,7 +59,7 @@ func (d *decision) scaleOut(missing int) bool {
 	}
 	if allowed < missing {
 		d.note(WishScaleOut, missing-allowed, fmt.Sprintf("scaleStrategy.maxUnavailable is %d and %s",
-			*d.ScaleLimit, d.whoIsAway()))
+			*d.ScaleLimit, d.whoIsAway(nil, allowed, "being created")))
 	}
 	if allowed == 0 {
 		return false
@@ -116,7 +116,7 @@ func (d *decision) scaleIn(surplus int) bool {
 		candidates = order.Sorted(slices.Concat(candidates, ofNew), by...)
 	}
 	candidates = first(surplus, candidates)
-	return d.deleteWithin(candidates, fmt.Sprintf("%d pods exist and %d are wanted", d.old+d.new, d.expectedScaled), false)
+	return d.deleteWithin(candidates, fmt.Sprintf("%d pods exist, %d wanted", d.old+d.new, d.expectedScaled), false)
 }
 
 func first(n int, pods []*replica.Replica) []*replica.Replica { return pods[:min(n, len(pods))] }
@@ -128,17 +128,17 @@ func (d *decision) deleteWithin(pods []*replica.Replica, why string, specified b
 	floor := d.Replicas - d.MaxUnavailable
 	available, ready, waiting := d.available-floor, d.ready-floor, 0
 	d.plan.Steps = slices.Grow(d.plan.Steps, len(pods))
-	for _, r := range pods {
+	for i, r := range pods {
 		if r.Available && available <= 0 || r.Ready && ready <= 0 {
-			waiting++
-			continue
+			waiting = len(pods) - i // those behind serve no less
+			break
 		}
 		available -= one(r.Available)
 		ready -= one(r.Ready)
 		d.remove(r, why, specified)
 	}
 	if waiting > 0 {
-		d.note(WishScaleIn, waiting, d.budgetSpent())
+		d.note(WishScaleIn, waiting, d.budgetSpent(pods[:len(pods)-waiting]))
 	}
 	return waiting < len(pods)
 }

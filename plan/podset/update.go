@@ -76,6 +76,7 @@ type spender struct {
 	costly  int                // pods that got a step or wait for their hook, and are out of service for it
 	methods map[string]*method // by revision
 	latest  *method
+	taken   []*replica.Replica // those out of service
 	held    []*replica.Replica // waiting for their hook
 	passed  []*replica.Replica // not to be updated at all
 	blocked string
@@ -163,7 +164,7 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 // afford takes what the update of one pod costs from the budget. No more pods of the newest revision than maxUnavailable
 // are ever away at a time, so that a bad revision stops by itself; a pod that serves is taken only while others may.
 func (s *spender) afford(r *replica.Replica) bool {
-	if s.brokenNew+s.costly >= s.limit {
+	if s.brokenNew+len(s.taken) >= s.limit {
 		return false
 	}
 	if r.Available {
@@ -172,7 +173,7 @@ func (s *spender) afford(r *replica.Replica) bool {
 		}
 		s.left--
 	}
-	s.costly++
+	s.taken = append(s.taken, r)
 	return true
 }
 
@@ -184,36 +185,41 @@ func (s *spender) reason() string {
 	case s.blocked != "":
 		return fmt.Sprintf("podUpdatePolicy is InPlaceOnly, and this cannot be changed in place: %s", s.blocked)
 	case s.spent:
-		return s.budgetSpent()
+		return s.budgetSpent(s.taken)
 	default:
 		return "the other old pods are coming into service"
 	}
 }
 
-// budgetSpent names the budget and who uses it.
-func (d *decision) budgetSpent() string {
-	return fmt.Sprintf("maxUnavailable is %d and %s", d.MaxUnavailable, d.whoIsAway())
+// budgetSpent names the budget and who uses it, with the pods that a step of this plan takes out of service.
+func (d *decision) budgetSpent(taken []*replica.Replica) string {
+	return fmt.Sprintf("maxUnavailable is %d and %s", d.MaxUnavailable, d.whoIsAway(taken, d.Replicas-d.active, "missing"))
 }
 
-// whoIsAway lists the pods that are not available, with what kubelet says of them, and those that this very plan takes.
-func (d *decision) whoIsAway() string {
+// whoIsAway lists the pods that are not available or will not be after this plan, with what kubelet says of them, and
+// counts those that have no name yet.
+func (d *decision) whoIsAway(taken []*replica.Replica, nameless int, are string) string {
 	away := slices.Concat(d.away, d.idle.leaving)
-	for _, step := range d.plan.Steps {
-		if step.Pod != nil && step.Pod.Available && step.Do != Settle {
-			away = append(away, step.Pod)
+	for _, r := range taken {
+		if r.Available { // the others are among them already
+			away = append(away, r)
 		}
 	}
-	missing := d.Replicas - d.active
-	switch {
-	case len(away) == 0 && missing <= 0:
-		return "no pod may go"
-	case len(away) == 0:
-		return fmt.Sprintf("%d pods are being replaced", missing)
-	case len(away) == 1:
-		return "1 pod is away: " + names(away)
+	var words []string
+	switch len(away) {
+	case 0:
+	case 1:
+		words = append(words, "1 pod is unavailable: "+names(away))
 	default:
-		return fmt.Sprintf("%d pods are away: %s", len(away), names(away))
+		words = append(words, fmt.Sprintf("%d pods are unavailable: %s", len(away), names(away)))
 	}
+	if nameless > 0 {
+		words = append(words, fmt.Sprintf("%d %s", nameless, are))
+	}
+	if len(words) == 0 {
+		return "no pod may go"
+	}
+	return strings.Join(words, "; ")
 }
 
 // names lists at most three pods by name, with their trouble, and counts the rest. It is stable while the pods are.
