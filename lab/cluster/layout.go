@@ -116,7 +116,6 @@ func (l Layout) SharedPorts() []uint16 {
 
 // Files and folders of the lab.
 
-func (l Layout) stateFile() string          { return filepath.Join(l.Dir, "state.json") }
 func (l Layout) pki(file string) string     { return filepath.Join(l.Dir, "pki", file) }
 func (l Layout) etc(file string) string     { return filepath.Join(l.Dir, "etc", file) }
 func (l Layout) furnished() string          { return l.etc("furnished") }

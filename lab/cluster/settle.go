@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
 	"kruise.io/kruise/lab/images"
 	"kruise.io/kruise/lab/parts"
 	"kruise.io/kruise/lab/storage"

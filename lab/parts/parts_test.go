@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"golang.org/x/mod/modfile"
+
 	"kruise.io/kruise/lab/checkout"
 	"kruise.io/kruise/lab/progress"
 )

@@ -102,14 +102,16 @@ func checkNeighbours(rules *Rules, folder *Folder, file *File, rest string) []st
 
 func checkNever(rules *Rules, folder *Folder, file *File, code *Code) []string {
 	never := slices.Clone(rules.Never)
+	for only, names := range rules.OnlyIn {
+		if !below(file.Dir(), only) {
+			never = append(never, names...)
+		}
+	}
 	if !file.Test {
 		never = append(never, folder.Never...)
 	}
 	var found []string
 	for local, imported := range file.Imports {
-		if belowAny(imported, rules.Exempt[file.Dir()]) {
-			continue
-		}
 		for _, name := range never {
 			switch {
 			case name.Symbol == "" && below(imported, name.Package):
