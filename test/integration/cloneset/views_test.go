@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"kruise.io/kruise/api/apps/v1beta1"
+	apps "kruise.io/kruise/api/apps/v1beta1"
 )
 
 // TestAnObjectIsReadInTheOtherVersion goes through the API server and the webhook that it calls to convert.
@@ -105,13 +105,13 @@ func asJSON(t *testing.T, value map[string]any) map[string]any {
 	return decoded
 }
 
-func typedSet(t *testing.T) *v1beta1.CloneSet {
+func typedSet(t *testing.T) *apps.CloneSet {
 	t.Helper()
 	set := object(t, v1beta1, server.Namespace(t), `{spec: {replicas: 5}}`)
 	if err := server.Client.Create(t.Context(), set); err != nil {
 		t.Fatal(err)
 	}
-	typed := &v1beta1.CloneSet{}
+	typed := &apps.CloneSet{}
 	if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(set), typed); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestWhatIsPrinted(t *testing.T) {
 	for _, version := range []string{v1alpha1, v1beta1} {
 		t.Run(version, func(t *testing.T) {
 			set := typedSet(t)
-			set.Status = v1beta1.CloneSetStatus{Replicas: 6, ReadyReplicas: 5, UpdatedReplicas: 4, UpdatedReadyReplicas: 3, UpdatedAvailableReplicas: 2, LabelSelector: "app=guestbook"}
+			set.Status = apps.CloneSetStatus{Replicas: 6, ReadyReplicas: 5, UpdatedReplicas: 4, UpdatedReadyReplicas: 3, UpdatedAvailableReplicas: 2, LabelSelector: "app=guestbook"}
 			if err := server.Client.Status().Update(t.Context(), set); err != nil {
 				t.Fatal(err)
 			}
