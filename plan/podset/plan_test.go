@@ -34,6 +34,8 @@ func podOf(words string) replica.Replica {
 			r.Ready, r.Available = false, false
 		case "ready": // but not for minReadySeconds yet
 			r.Available, r.AvailableAt = false, noon().Add(time.Minute)
+		case "starting": // and about to become normal
+			r.State, r.Ready, r.Available = lifecycle.PreparingNormal, false, false
 		case "doomed":
 			r.SpecifiedDelete = true
 		case "leaving":
@@ -87,6 +89,12 @@ func TestOneDecision(t *testing.T) {
 	type rolling = budget.Rolling
 	metadata := func(string) inplace.Change { return inplace.Change{Labels: map[string]*string{"a": new("b")}} }
 	impossible := func(string) inplace.Change { return inplace.Change{Blocked: "spec.hostNetwork"} }
+	impossibleFromV0 := func(from string) inplace.Change {
+		if from == "demo-v0" {
+			return impossible(from)
+		}
+		return inplace.Change{Images: map[string]string{"web": "web:2"}}
+	}
 	for name, test := range map[string]struct {
 		pool podset.Pool
 		pods []string
@@ -100,6 +108,8 @@ func TestOneDecision(t *testing.T) {
 			podset.Pool{Replicas: 1}, []string{"a v2 ended", "b v2 terminating"}, []string{"Create new v2"}},
 		"a scale limit counts unavailable and leaving pods": {
 			podset.Pool{Replicas: 6, ScaleLimit: new(3)}, []string{"a v2 away", "b v2 leaving held"}, []string{"Move b PreparingNormal", "Create new v2"}},
+		"nothing is updated by a plan that takes pods back": {
+			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 2}}, []string{"a v1", "b v1 leaving held"}, []string{"Move b PreparingNormal"}},
 		"a leaving pod is taken back before another is made": {
 			podset.Pool{Replicas: 2}, []string{"a v2", "b v2 leaving held"}, []string{"Move b PreparingNormal"}},
 		"a doomed pod is never taken back": {
@@ -126,6 +136,8 @@ func TestOneDecision(t *testing.T) {
 			podset.Pool{Replicas: 2}, []string{"a v2", "b v2 doomed away"}, []string{"Delete b"}},
 		"a doomed pod that serves goes as the budget lets": {
 			podset.Pool{Replicas: 3, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v2", "b v2 doomed", "c v2 doomed"}, []string{"Delete b"}},
+		"a doomed pod that is ready, if not for long enough, waits while too few are ready": {
+			podset.Pool{Replicas: 2}, []string{"a v2", "b v2 ready doomed"}, nil},
 		"a doomed pod that serves waits while others are away": {
 			podset.Pool{Replicas: 3, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v2", "b v2 doomed", "c v2 away"}, nil},
 		"a doomed pod named in the spec goes, too": {
@@ -147,6 +159,15 @@ func TestOneDecision(t *testing.T) {
 			podset.Pool{Replicas: 3, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1", "b v1", "c v2 away"}, nil},
 		"broken old pods are updated no further than the budget": {
 			podset.Pool{Replicas: 3, Rolling: rolling{MaxUnavailable: 2}}, []string{"a v1 away", "b v1 away", "c v1 away"}, []string{"Update a v2", "Update b v2"}},
+		"broken pods that cannot be updated count as away": {
+			podset.Pool{Replicas: 5, Change: impossibleFromV0, Policy: v1beta1.InPlaceOnlyPodUpdatePolicyType, Rolling: rolling{MaxUnavailable: 2}},
+			[]string{"a v0 away", "b v1", "c v1", "d v1", "e v1"}, []string{"Update b v2"}},
+		"old pods that are starting count as away": {
+			podset.Pool{Replicas: 5, Rolling: rolling{MaxUnavailable: 2}},
+			[]string{"a v1 starting", "b v1", "c v1", "d v1", "e v1"}, []string{"Settle a Normal", "Update b v2"}},
+		"pods that cannot be updated do not use up what the partition leaves": {
+			podset.Pool{Replicas: 3, Change: impossibleFromV0, Policy: v1beta1.InPlaceOnlyPodUpdatePolicyType, Rolling: rolling{Partition: 2, MaxUnavailable: 2}},
+			[]string{"a v0 away", "b v1", "c v1"}, []string{"Update b v2"}},
 		"broken pods of the newest revision stop the update": {
 			podset.Pool{Replicas: 3, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1 away", "b v1", "c v2 away"}, nil},
 		"with maxUnavailable 0 a broken pod is repaired all the same": {
