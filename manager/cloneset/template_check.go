@@ -31,9 +31,14 @@ type templateChecker struct {
 func (c templateChecker) check(ctx context.Context, set *v1beta1.CloneSet, spec *field.Path) field.ErrorList {
 	ctx, cancel := context.WithTimeout(ctx, templateCheckTimeout)
 	defer cancel()
+	template := set.Spec.Template.DeepCopy()
+	for i := range set.Spec.VolumeClaimTemplates { // containers mount these by name
+		claim := set.Spec.VolumeClaimTemplates[i].Name
+		mount(&template.Spec, claim, claim)
+	}
 	err := c.client.Create(ctx, &corev1.PodTemplate{
 		ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, GenerateName: "kruise-check-"},
-		Template:   *set.Spec.Template.DeepCopy(),
+		Template:   *template,
 	}, client.DryRunAll)
 	if err == nil {
 		return nil
