@@ -120,8 +120,10 @@ func (r *row) conflicts() spread {
 func (r *row) available() spread {
 	return r.of(func(f figures) float64 { return f.available.Seconds() })
 }
-func (r *row) own() spread  { return r.of(func(f figures) float64 { return f.own.Seconds() }) }
-func (r *row) peak() spread { return r.of(func(f figures) float64 { return float64(f.peak) / (1 << 20) }) }
+func (r *row) own() spread { return r.of(func(f figures) float64 { return f.own.Seconds() }) }
+func (r *row) peak() spread {
+	return r.of(func(f figures) float64 { return float64(f.peak) / (1 << 20) })
+}
 
 func all(o outcome) int { return o.all }
 
