@@ -7,6 +7,7 @@ package manager
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -126,13 +127,5 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
 }
 
 func wanted(kinds []string, kind string) bool {
-	if len(kinds) == 0 {
-		return true
-	}
-	for _, k := range kinds {
-		if k == kind {
-			return true
-		}
-	}
-	return false
+	return len(kinds) == 0 || slices.Contains(kinds, kind)
 }

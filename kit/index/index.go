@@ -74,7 +74,7 @@ func (s *Store[T]) OwnedBy(owner types.UID) ([]T, error) {
 // Get finds an object by its name.
 func (s *Store[T]) Get(key types.NamespacedName) (T, bool) {
 	var none T
-	obj, exists, err := s.indexer.GetByKey(key.String())
+	obj, exists, err := s.indexer.GetByKey(toolscache.ObjectName(key).String())
 	if err != nil || !exists {
 		return none, false
 	}

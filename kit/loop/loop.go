@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,8 +36,11 @@ const (
 	slowestPace = time.Second
 	// statusPace is the shortest time between two status writes of an object.
 	statusPace = time.Second
-	// unseenPace is when to look again for a write that the cache does not show; mostly its event comes sooner.
-	unseenPace = 500 * time.Millisecond
+	// unseenPace is when to look again for a write that the cache does not show. It is short, since no event may come: a
+	// controller is not woken by its own status writes. Looking costs no more than a comparison.
+	unseenPace = 50 * time.Millisecond
+	// mostHeld is how many events may wait for a status to be written.
+	mostHeld = 100
 )
 
 // Work is one reconcile of one object. The methods are called once each, in this order.
@@ -92,10 +96,11 @@ type Loop[O client.Object] struct {
 	paces map[types.NamespacedName]pace
 }
 
-// pace is when things may happen again to one object.
+// pace is when things may happen again to one object, and the events that wait for its status to be written.
 type pace struct {
 	next   time.Time
 	status time.Time
+	held   []Event
 }
 
 // Reconcile does the work on one object.
@@ -145,41 +150,62 @@ func (l *Loop[O]) run(ctx context.Context, work Work[O], now time.Time) error {
 	return work.Act(ctx)
 }
 
-// publish writes the status if it changed and is due, then sends the events. It returns when a status that is not due
-// yet must be written.
+// publish writes the status if it changed and is due, then sends the events. While a changed status is not written, the
+// events wait for it. It returns when a status that is not due yet must be written.
 func (l *Loop[O]) publish(ctx context.Context, before O, report Report[O], now time.Time) (time.Time, error) {
-	var again time.Time
-	if any(report.Object) != any(l.zero()) {
-		data, err := statusPatch(before, report.Object)
-		if err != nil {
-			return again, err
-		}
-		due := l.paceOf(client.ObjectKeyFromObject(before)).status
-		switch {
-		case data == nil:
-		case now.Before(due):
-			again = due
-		default:
-			key := client.ObjectKeyFromObject(before)
-			err := l.Client.Status().Patch(ctx, report.Object, client.RawPatch(types.MergePatchType, data))
-			if apierrors.IsNotFound(err) {
-				return again, nil
-			}
-			if err != nil {
-				return again, fmt.Errorf("patch status: %w", err)
-			}
-			l.Writes.Wrote(key, l.Kind, report.Object)
-			l.setStatus(key, now.Add(statusPace))
-		}
+	key := client.ObjectKeyFromObject(before)
+	pending := l.hold(key, report.Events)
+	again, err := l.writeStatus(ctx, key, before, report.Object, now)
+	if err != nil || !again.IsZero() {
+		return again, err
 	}
-	for _, e := range report.Events {
+	l.change(key, func(p *pace) { p.held = nil })
+	for _, e := range pending {
 		kind := corev1.EventTypeNormal
 		if e.Warning {
 			kind = corev1.EventTypeWarning
 		}
 		l.Recorder.Eventf(before, nil, kind, e.Reason, e.Action, "%s", e.Note)
 	}
+	return time.Time{}, nil
+}
+
+// writeStatus writes the status of after if it changed and is due. It returns when one that is not due must be written.
+func (l *Loop[O]) writeStatus(ctx context.Context, key types.NamespacedName, before, after O, now time.Time) (again time.Time, err error) {
+	if any(after) == any(l.zero()) {
+		return again, nil
+	}
+	data, err := statusPatch(before, after)
+	if err != nil || data == nil {
+		return again, err
+	}
+	if due := l.paceOf(key).status; now.Before(due) {
+		return due, nil
+	}
+	if err := l.Client.Status().Patch(ctx, after, client.RawPatch(types.MergePatchType, data)); err != nil {
+		if apierrors.IsNotFound(err) {
+			return again, nil
+		}
+		return again, fmt.Errorf("patch status: %w", err)
+	}
+	l.Writes.Wrote(key, l.Kind, after)
+	l.setStatus(key, now.Add(statusPace))
 	return again, nil
+}
+
+// hold adds events to those that wait already, without repeating one, and returns them all.
+func (l *Loop[O]) hold(key types.NamespacedName, more []Event) []Event {
+	var all []Event
+	l.change(key, func(p *pace) {
+		for _, e := range more {
+			if !slices.Contains(p.held, e) {
+				p.held = append(p.held, e)
+			}
+		}
+		p.held = p.held[max(0, len(p.held)-mostHeld):]
+		all = p.held
+	})
+	return all
 }
 
 // statusPatch is the merge patch from one object's status to the other's, or nil when they are equal. It names every field

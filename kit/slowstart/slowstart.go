@@ -18,11 +18,14 @@ type Limits struct {
 }
 
 // Run calls do for 0 to n-1, in batches of First, twice First, and so on. When a call of a batch fails, the rest of that
-// batch is finished and no further one is begun. It returns how many calls were made, and the errors joined, of which it
-// keeps at most three, as they tend to be all the same.
+// batch is finished and no further one is begun; nor is one once ctx has ended. It returns how many calls were made, and
+// the errors joined, of which it keeps at most three, as they tend to be all the same.
 func Run(ctx context.Context, n int, limits Limits, do func(ctx context.Context, i int) error) (int, error) {
 	size := max(limits.First, 1)
 	for done := 0; done < n; size *= 2 {
+		if err := ctx.Err(); err != nil {
+			return done, err
+		}
 		batch := min(size, n-done)
 		failures := make([]error, batch)
 		var group errgroup.Group
@@ -36,9 +39,6 @@ func Run(ctx context.Context, n int, limits Limits, do func(ctx context.Context,
 		_ = group.Wait() // the calls' errors are in failures
 		done += batch
 		if err := join(failures); err != nil {
-			return done, err
-		}
-		if err := ctx.Err(); err != nil {
 			return done, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
 	"kruise.io/kruise/lab/checkout"
 	"kruise.io/kruise/lab/parts"
 	"kruise.io/kruise/lab/preflight"
@@ -21,7 +22,7 @@ func New() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newUp(), newDown(), newStatus(), newKubeconfig(), newParts(), newKeepMachine())
+	root.AddCommand(newUp(), newDown(), newStatus(), newKubeconfig(), newLogs(), newLoadImage(), newInstall(), newParts(), newKeepMachine(), newProvisioner())
 	return root
 }
 

@@ -89,7 +89,7 @@ func (b *boot) controlPlane(ctx context.Context) error {
 	if b.state.Machines[controlPlane].Alive() {
 		return nil
 	}
-	spec, err := controlPlaneMachine(b.l, *b.state)
+	spec, err := controlPlaneMachine(b.l, *b.state, b.opts.Executable)
 	if err != nil {
 		return err
 	}
@@ -105,6 +105,10 @@ func (b *boot) node(ctx context.Context, n int) error {
 	name := b.l.NodeName(n)
 	if b.state.Machines[name].Alive() {
 		return nil
+	}
+	// As on a machine that boots: groups of containers from an earlier life hold a kubelet up for seconds each.
+	if err := removeCgroups(ctx, cgroupRoot, b.l.NodeCgroup(name)); err != nil {
+		return err
 	}
 	if err := makeCgroup(cgroupRoot, b.l.NodeCgroup(name)); err != nil {
 		return err
@@ -132,8 +136,10 @@ func (b *boot) simulator() error {
 // start starts one machine, connects it, and lets it go.
 func (b *boot) start(spec machine.Spec, connect func(machine.Identity) error) error {
 	description := b.l.machine(spec.Name)
-	if err := os.MkdirAll(filepath.Dir(description), 0o700); err != nil {
-		return fmt.Errorf("making a folder of the lab: %w", err)
+	for _, file := range []string{description, b.l.Log(spec.Name)} {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return fmt.Errorf("making a folder of the lab: %w", err)
+		}
 	}
 	if err := spec.Write(description); err != nil {
 		return err

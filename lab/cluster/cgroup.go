@@ -48,7 +48,7 @@ func makeCgroup(root, name string) error {
 		return err
 	}
 	for _, dir := range dirs {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // As the kernel's own.
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 			return fmt.Errorf("making the control group of a node: %w", err)
 		}
 		if err := fillCpuset(dir, name); err != nil {
@@ -65,7 +65,7 @@ func makeCgroup(root, name string) error {
 // process could enter it.
 func fillCpuset(hierarchy, name string) error {
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
-		value, err := os.ReadFile(filepath.Join(hierarchy, file)) //nolint:gosec // A fixed file of cgroupfs.
+		value, err := os.ReadFile(filepath.Join(hierarchy, file))
 		if errors.Is(err, os.ErrNotExist) {
 			continue // Another hierarchy, or cgroup v2, where an empty value means those of the parent.
 		}
@@ -81,7 +81,7 @@ func fillCpuset(hierarchy, name string) error {
 
 // delegate lets groups below the root of cgroup v2 use every controller.
 func delegate(hierarchy string) error {
-	controllers, err := os.ReadFile(filepath.Join(hierarchy, "cgroup.controllers")) //nolint:gosec // A fixed file of cgroupfs.
+	controllers, err := os.ReadFile(filepath.Join(hierarchy, "cgroup.controllers"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -97,15 +97,15 @@ func delegate(hierarchy string) error {
 	return nil
 }
 
-// removeCgroups removes the control groups of a lab's nodes from every hierarchy. Their processes are gone, but the
-// kernel may need a moment to notice.
-func removeCgroups(ctx context.Context, root string, l Layout) error {
+// removeCgroups removes the control groups that match a pattern from every hierarchy. Their processes are gone, but
+// the kernel may need a moment to notice.
+func removeCgroups(ctx context.Context, root, pattern string) error {
 	dirs, err := hierarchies(root)
 	if err != nil {
 		return nil //nolint:nilerr // Without control groups there is nothing to remove.
 	}
 	for _, dir := range dirs {
-		groups, err := filepath.Glob(filepath.Join(dir, l.NodeCgroup("node-[0-9]*")))
+		groups, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			return fmt.Errorf("looking for control groups: %w", err)
 		}

@@ -90,21 +90,14 @@ func overlap(routes []byte, l Layout) error {
 	scanner := bufio.NewScanner(bytes.NewReader(routes))
 	for scanner.Scan() {
 		fields := strings.Fields(scanner.Text())
-		if len(fields) > 1 && fields[0] == "local" {
-			fields = fields[1:]
-		}
-		if len(fields) == 0 || strings.Contains(scanner.Text(), " dev "+l.HostLink()+" ") {
+		if len(fields) < 2 || strings.Contains(scanner.Text(), " dev "+l.HostLink()+" ") {
 			continue
 		}
-		destination, err := netip.ParsePrefix(fields[0])
-		if err != nil {
-			address, err := netip.ParseAddr(fields[0])
-			if err != nil {
-				continue // The default route, broadcast addresses and the like.
-			}
-			destination = netip.PrefixFrom(address, address.BitLen())
+		destination, found := parseDestination(fields[0])
+		if !found { // The type of the route comes first, such as local or blackhole.
+			destination, found = parseDestination(fields[1])
 		}
-		if destination.Bits() <= 8 {
+		if !found || destination.Bits() <= 8 {
 			continue
 		}
 		for _, ours := range []netip.Prefix{l.MachineRange(), l.PodRange(), l.ServiceRange()} {
@@ -114,4 +107,16 @@ func overlap(routes []byte, l Layout) error {
 		}
 	}
 	return scanner.Err()
+}
+
+// parseDestination reads a network or a single address. The default route is neither.
+func parseDestination(text string) (netip.Prefix, bool) {
+	if prefix, err := netip.ParsePrefix(text); err == nil {
+		return prefix, true
+	}
+	address, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(address, address.BitLen()), true
 }

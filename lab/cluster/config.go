@@ -49,7 +49,7 @@ func writeConfig(path, name string, s settings) error {
 
 // write writes a file and makes the folders above it. Most of these files hold keys, so nobody else may read them.
 func write(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // The files in it have modes of their own.
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("making the folder of %s: %w", path, err)
 	}
 	if err := os.WriteFile(path, data, 0o600); err != nil {

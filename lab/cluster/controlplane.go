@@ -9,14 +9,17 @@ import (
 	"kruise.io/kruise/lab/parts"
 )
 
+// ProvisionerCommand is the name of the command of kruise-lab that serves persistent volumes.
+const ProvisionerCommand = "provisioner"
+
 // searchPath is where programs of the lab look for others: the parts first, and then what the host has.
 func searchPath(bin string) string {
 	return bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }
 
 // controlPlaneMachine describes the machine that runs the control plane and writes the configuration of its programs.
-func controlPlaneMachine(l Layout, state State) (machine.Spec, error) {
-	for _, dir := range []string{filepath.Dir(l.Log("x")), l.etc(""), filepath.Join(l.Dir, "etcd")} {
+func controlPlaneMachine(l Layout, state State, executable string) (machine.Spec, error) {
+	for _, dir := range []string{l.etc(""), filepath.Join(l.Dir, "etcd"), l.volumes()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return machine.Spec{}, fmt.Errorf("making a folder of the lab: %w", err)
 		}
@@ -25,6 +28,8 @@ func controlPlaneMachine(l Layout, state State) (machine.Spec, error) {
 		return machine.Spec{}, err
 	}
 	ready := []machine.Condition{{URL: l.APIServer() + "/readyz"}}
+	// These have their rights from objects in the cluster and would stumble for a while without them.
+	furnished := append([]machine.Condition{{File: l.furnished()}}, ready...)
 	spec := machine.Spec{
 		Name:     controlPlane,
 		Isolated: !l.Shared,
@@ -34,6 +39,12 @@ func controlPlaneMachine(l Layout, state State) (machine.Spec, error) {
 			program(l, state.Bin, parts.KubeAPIServer, "", []machine.Condition{{Socket: l.etcdSocket()}}, apiServerFlags(l, state.Audit)...),
 			program(l, state.Bin, parts.KubeControllerManager, "", ready, controllerManagerFlags(l)...),
 			program(l, state.Bin, parts.KubeScheduler, "", ready, schedulerFlags(l)...),
+			{
+				Name:    "provisioner",
+				Command: []string{executable, ProvisionerCommand, "--kubeconfig=" + l.pki("provisioner.kubeconfig"), "--directory=" + l.volumes()},
+				Log:     l.Log("provisioner"),
+				After:   furnished,
+			},
 		},
 	}
 	if l.Shared {
@@ -51,10 +62,15 @@ func controlPlaneMachine(l Layout, state State) (machine.Spec, error) {
 	// This machine forwards between nodes, and its kube-proxy lets the API server reach services, such as those of
 	// webhooks. A kube-proxy waits half a minute for a node of its name, so this one goes by the name of the first.
 	spec.Sysctls = map[string]string{"net/ipv4/ip_forward": "1"}
+	err = writeConfig(l.etc("Corefile"), "Corefile", settings{Kubeconfig: l.pki("dns.kubeconfig")})
+	if err != nil {
+		return machine.Spec{}, err
+	}
 	registry := program(l, state.Bin, parts.Registry, "", nil, "serve", l.etc("registry.yaml"))
 	registry.Env = []string{"OTEL_TRACES_EXPORTER=none"}
 	spec.Programs = append(spec.Programs,
 		registry,
+		program(l, state.Bin, parts.CoreDNS, "", furnished, "-conf="+l.etc("Corefile")),
 		program(l, state.Bin, parts.KubeProxy, "", ready,
 			"--config="+l.etc("kube-proxy.yaml"), "--hostname-override="+l.NodeName(1)),
 	)

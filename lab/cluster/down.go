@@ -72,7 +72,7 @@ func stop(ctx context.Context, l Layout, state *State) error {
 		return err
 	}
 	if !l.Shared {
-		if err := removeCgroups(ctx, cgroupRoot, l); err != nil {
+		if err := removeCgroups(ctx, cgroupRoot, l.NodeCgroup("node-[0-9]*")); err != nil {
 			return err
 		}
 	}

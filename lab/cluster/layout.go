@@ -90,9 +90,9 @@ func (l Layout) DNSAddress() netip.Addr { return ipv4(16, 10, 96+l.Index, 0, 10)
 // Ports of the control plane. Those of a lab that shares the network of the host are all its own.
 func (l Layout) port(own, shared int) uint16 {
 	if l.Shared {
-		return uint16(firstSharedPort + sharedPortsPerLab*l.Index + shared) //nolint:gosec // At most 21169.
+		return uint16(firstSharedPort + sharedPortsPerLab*l.Index + shared)
 	}
-	return uint16(own) //nolint:gosec // The ports above.
+	return uint16(own)
 }
 
 // APIServer is the URL of the API server.
@@ -116,12 +116,15 @@ func (l Layout) SharedPorts() []uint16 {
 
 // Files and folders of the lab.
 
-func (l Layout) stateFile() string          { return filepath.Join(l.Dir, "state.json") }
 func (l Layout) pki(file string) string     { return filepath.Join(l.Dir, "pki", file) }
 func (l Layout) etc(file string) string     { return filepath.Join(l.Dir, "etc", file) }
+func (l Layout) furnished() string          { return l.etc("furnished") }
 func (l Layout) etcdSocket() string         { return filepath.Join(l.Dir, "etcd.sock") }
 func (l Layout) machine(name string) string { return filepath.Join(l.Dir, "machines", name+".json") }
 func (l Layout) nodeVar(node string) string { return filepath.Join(l.Dir, "nodes", node, "var") }
+
+// volumes has a folder for each node with the persistent volumes on it. Nodes see it under the same path.
+func (l Layout) volumes() string { return filepath.Join(l.Dir, "volumes") }
 
 // Log is the log file of a component.
 func (l Layout) Log(component string) string { return filepath.Join(l.Dir, "log", component+".log") }
@@ -133,5 +136,5 @@ func (l Layout) Kubeconfig() string { return filepath.Join(l.Dir, "kubeconfig") 
 func (l Layout) AuditLog() string { return l.Log("audit") }
 
 func ipv4(bits int, a, b, c, d int) netip.Prefix {
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(a), byte(b), byte(c), byte(d)}), bits) //nolint:gosec // All are below 256.
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(a), byte(b), byte(c), byte(d)}), bits)
 }

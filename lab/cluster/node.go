@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"kruise.io/kruise/lab/images"
 	"kruise.io/kruise/lab/machine"
@@ -24,27 +25,10 @@ func nodeMachine(l Layout, state State, n int) (machine.Spec, error) {
 	}
 	ready := []machine.Condition{{URL: l.APIServer() + "/readyz"}}
 	runtime := []machine.Condition{{Socket: "/run/containerd/containerd.sock"}}
-	// Kubelet insists on these settings of the whole kernel. On the node it finds them as it likes them, and the
-	// host keeps its own.
-	kernel := map[string]string{
-		"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1",
-		"kernel/keys/root_maxkeys": "1000000", "kernel/keys/root_maxbytes": "25000000",
-	}
-	mounts := []machine.Mount{
-		{Type: "tmpfs", Target: "/run"},
-		{Bind: state.Bin, Target: filepath.Join(l.nodeVar(name), "lib/kruise-lab/bin")},
-		{Bind: l.nodeVar(name), Target: "/var"},
-	}
-	for setting, value := range kernel {
-		target := filepath.Join("/proc/sys", setting)
-		if _, err := os.Stat(target); err == nil {
-			mounts = append(mounts, machine.Mount{Text: value + "\n", Target: target})
-		}
-	}
 	return machine.Spec{
 		Name:     name,
 		Isolated: true,
-		Mounts:   mounts,
+		Mounts:   nodeMounts(l, state, name),
 		Sysctls:  map[string]string{"net/ipv4/ip_forward": "1"},
 		Path:     searchPath(programsInNode),
 		Programs: []machine.Program{
@@ -62,6 +46,32 @@ func nodeMachine(l Layout, state State, n int) (machine.Spec, error) {
 	}, nil
 }
 
+// nodeMounts gives a node what is its own and hides what is the host's.
+func nodeMounts(l Layout, state State, name string) []machine.Mount {
+	mounts := []machine.Mount{
+		{Type: "tmpfs", Target: "/run"},
+		{Bind: state.Bin, Target: filepath.Join(l.nodeVar(name), "lib/kruise-lab/bin")},
+	}
+	// What is below /var is hidden by the node's own.
+	volumes := filepath.Join(l.volumes(), name)
+	if inVar, hidden := strings.CutPrefix(volumes, "/var/"); hidden {
+		mounts = append(mounts, machine.Mount{Bind: volumes, Target: filepath.Join(l.nodeVar(name), inVar)})
+	}
+	mounts = append(mounts, machine.Mount{Bind: l.nodeVar(name), Target: "/var"})
+	// Kubelet insists on these settings of the whole kernel. On the node it finds them as it likes them, and the
+	// host keeps its own.
+	for setting, value := range map[string]string{
+		"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1",
+		"kernel/keys/root_maxkeys": "1000000", "kernel/keys/root_maxbytes": "25000000",
+	} {
+		target := filepath.Join("/proc/sys", setting)
+		if _, err := os.Stat(target); err == nil {
+			mounts = append(mounts, machine.Mount{Text: value + "\n", Target: target})
+		}
+	}
+	return mounts
+}
+
 // zone spreads real nodes over the same zones as simulated ones.
 func zone(n int) string {
 	return fmt.Sprintf("z%d", (n-1)%zones+1)
@@ -71,12 +81,20 @@ func zone(n int) string {
 func writeNode(l Layout, n int) error {
 	name := l.NodeName(n)
 	root := l.nodeVar(name)
+	volumes := filepath.Join(l.volumes(), name)
+	dirs := []string{volumes}
 	for _, dir := range []string{"cache", "lib/containerd", "lib/kruise-lab/bin", "log/pods", "log/containers", "spool", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil { //nolint:gosec // As on any machine.
+		dirs = append(dirs, filepath.Join(root, dir))
+	}
+	if inVar, hidden := strings.CutPrefix(volumes, "/var/"); hidden {
+		dirs = append(dirs, filepath.Join(root, inVar))
+	}
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making the folders of node %s: %w", name, err)
 		}
 	}
-	if err := os.Chmod(filepath.Join(root, "tmp"), 0o777|os.ModeSticky); err != nil { //nolint:gosec // As on any machine.
+	if err := os.Chmod(filepath.Join(root, "tmp"), 0o777|os.ModeSticky); err != nil {
 		return fmt.Errorf("making the folders of node %s: %w", name, err)
 	}
 	for link, target := range map[string]string{"run": "/run", "lock": "/run/lock"} {
@@ -91,7 +109,7 @@ func writeNode(l Layout, n int) error {
 		"lib/kubelet/pki/kubelet.key":          l.pki(name + ".key"),
 		"lib/kruise-lab/kube-proxy.kubeconfig": l.pki("proxy.kubeconfig"),
 	} {
-		data, err := os.ReadFile(source) //nolint:gosec // A file of the lab.
+		data, err := os.ReadFile(source)
 		if err != nil {
 			return fmt.Errorf("giving node %s its certificates: %w", name, err)
 		}

@@ -20,6 +20,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/client-go/util/cert"
 	"k8s.io/client-go/util/keyutil"
+
+	"kruise.io/kruise/lab/storage"
 )
 
 // validity is how long certificates are good for. All but those of the authorities are issued anew by every Up.
@@ -58,6 +60,8 @@ func identities(l Layout, nodes int) []identity {
 		{file: "controller-manager", user: "system:kube-controller-manager", kubeconfig: true},
 		{file: "scheduler", user: "system:kube-scheduler", kubeconfig: true},
 		{file: "proxy", user: "system:kube-proxy", kubeconfig: true},
+		{file: "dns", user: "system:coredns", kubeconfig: true},
+		{file: "provisioner", user: storage.User, kubeconfig: true},
 		{file: "kwok", user: "kwok", groups: []string{"system:masters"}, kubeconfig: true},
 	}
 	for n := range nodes {

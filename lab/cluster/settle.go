@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +17,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
 	"kruise.io/kruise/lab/images"
 	"kruise.io/kruise/lab/parts"
+	"kruise.io/kruise/lab/storage"
 )
 
 // patience is how long each step of the start may take before Up gives up. It is generous: a small machine may be
@@ -54,6 +57,9 @@ func (b *boot) settle(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := b.furnish(ctx); err != nil {
+		return err
+	}
 	if err := removeStaleNodes(ctx, client, b.l, b.state.Nodes); err != nil {
 		return err
 	}
@@ -84,6 +90,33 @@ func check(ctx context.Context, l Layout, state State) error {
 	}
 	if total := state.Nodes + state.Simulated; ready < total {
 		return fmt.Errorf("only %d of %d nodes are ready: see kruise-lab status and the logs of what is not well", ready, total)
+	}
+	return nil
+}
+
+// furnish puts the objects into the cluster that every lab has, and lets programs start that need them.
+func (b *boot) furnish(ctx context.Context) error {
+	manifests := [][]byte{storage.Manifests}
+	if !b.l.Shared {
+		dns, err := render("dns.yaml", settings{DNS: b.l.DNSAddress(), Address: b.l.Address()})
+		if err != nil {
+			return err
+		}
+		manifests = append(manifests, dns)
+	}
+	if err := apply(ctx, b.l, *b.state, bytes.Join(manifests, []byte("\n---\n"))); err != nil {
+		return err
+	}
+	return write(b.l.furnished(), nil)
+}
+
+// apply puts objects into the cluster, or brings them up to date.
+func apply(ctx context.Context, l Layout, state State, manifests []byte) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(state.Bin, string(parts.Kubectl)), "apply", "--server-side", "--force-conflicts",
+		"--kubeconfig="+l.Kubeconfig(), "--filename=-")
+	cmd.Stdin = bytes.NewReader(manifests)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("putting objects of the lab into the cluster: %w\n%s", err, bytes.TrimSpace(output))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/util/wait"
+
 	"kruise.io/kruise/lab/machine"
 )
 
@@ -58,7 +59,7 @@ func home() (string, error) {
 // Load reads what is known about the lab in a folder. The error is ErrNoLab when there is none.
 func Load(dir string) (State, error) {
 	var state State
-	data, err := os.ReadFile(filepath.Join(dir, "state.json")) //nolint:gosec // The folder is the user's choice.
+	data, err := os.ReadFile(filepath.Join(dir, "state.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return state, fmt.Errorf("%w in %s: start one with kruise-lab up", ErrNoLab, dir)
 	}
@@ -107,15 +108,15 @@ func (s State) Running() bool {
 
 // lockFile waits until no other command works on the same thing. The lock goes away with the process.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // Logs and kubeconfig have modes of their own.
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("making the folder of the lab: %w", err)
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // The folder is the user's choice.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking the lab: %w", err)
 	}
 	err = wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(context.Context) (bool, error) {
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // A file descriptor fits.
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return false, nil
 		}

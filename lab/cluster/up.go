@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"kruise.io/kruise/lab/machine"
@@ -76,6 +77,9 @@ func (o Options) validate() error {
 	if o.Nodes == 0 {
 		return nil
 	}
+	if strings.HasPrefix(o.Dir, "/run/") {
+		return fmt.Errorf("--data-dir %s: nodes have a /run of their own, so the folder must be elsewhere", o.Dir)
+	}
 	if err := preflight.Root("real nodes (--nodes 0 works without)"); err != nil {
 		return err
 	}
@@ -119,7 +123,7 @@ func Up(ctx context.Context, opts Options) (Layout, error) {
 	}
 	b := boot{l: state.Layout(opts.Dir), state: &state, opts: opts}
 	if err := b.run(ctx); err != nil {
-		return b.l, fmt.Errorf("%w\n(kruise-lab up goes on from here, kruise-lab down removes what was started)", err)
+		return b.l, fmt.Errorf("%w\n(kruise-lab up --name %s goes on from here, and down removes what was started)", err, b.l.Name)
 	}
 	if !b.changed {
 		opts.Progress.Say("the lab %s is up already", b.l.Name)
@@ -156,7 +160,7 @@ func (o Options) state(ctx context.Context, bin string) (State, error) {
 
 // permits says why a lab cannot become the wanted one while it runs. More nodes can join; that is all.
 func (s State) permits(wanted State) error {
-	const remedy = "run kruise-lab down first"
+	remedy := fmt.Sprintf("run kruise-lab down --name %s first", s.Name)
 	switch {
 	case s.Name != wanted.Name:
 		return fmt.Errorf("this folder belongs to the lab %s: choose another --data-dir, or %s", s.Name, remedy)

@@ -125,8 +125,8 @@ func TestWhatHelmSaysIsPartOfTheError(t *testing.T) {
 
 func TestTheProductNeedsARealNode(t *testing.T) {
 	simulated := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "sim-1", Labels: map[string]string{simulate.Label: simulate.LabelValue}}}
-	real := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
-	if err := requireRealNode(t.Context(), fake.NewClientset(simulated, real)); err != nil {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
+	if err := requireRealNode(t.Context(), fake.NewClientset(simulated, node)); err != nil {
 		t.Errorf("beside a real node: %v", err)
 	}
 	if err := requireRealNode(t.Context(), fake.NewClientset(simulated)); err == nil || !strings.Contains(err.Error(), "--nodes 1") {

@@ -119,7 +119,7 @@ func (i Identity) Children() ([]Child, error) {
 		if err != nil || p.parent != i.PID || p.state == "Z" {
 			continue
 		}
-		command, err := os.ReadFile(filepath.Join(path, "cmdline")) //nolint:gosec // A fixed file of procfs.
+		command, err := os.ReadFile(filepath.Join(path, "cmdline"))
 		if err != nil {
 			continue
 		}
@@ -164,7 +164,7 @@ func parseStat(stat string) (process, error) {
 
 // ticks turns clock ticks into time. Linux has told user space about 100 ticks a second on every machine for decades.
 func ticks(n uint64) time.Duration {
-	return time.Duration(n) * (time.Second / 100) //nolint:gosec // Centuries of ticks fit.
+	return time.Duration(n) * (time.Second / 100)
 }
 
 func readUptime() (time.Duration, error) {

@@ -24,7 +24,7 @@ type Waiting struct {
 
 // Start starts a keeper. The executable is kruise-lab itself; what the keeper says about its programs goes to log.
 func Start(executable, spec, log string, isolated bool) (*Waiting, error) {
-	output, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644) //nolint:gosec // Logs are for everybody.
+	output, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of a machine: %w", err)
 	}
@@ -34,7 +34,7 @@ func Start(executable, spec, log string, isolated bool) (*Waiting, error) {
 		return nil, fmt.Errorf("making a pipe: %w", err)
 	}
 	defer func() { _ = wait.Close() }()
-	cmd := exec.Command(executable, Command, spec) //nolint:gosec,noctx // The program itself, which is to outlive its starter.
+	cmd := exec.Command(executable, Command, spec) //nolint:noctx // The program itself, which is to outlive its starter.
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.ExtraFiles = []*os.File{wait}
 	cmd.Dir = "/"

@@ -30,6 +30,7 @@ func catalogue() []source {
 		runc         = "github.com/opencontainers/runc"
 		cni          = "github.com/containernetworking/plugins"
 		distribution = "github.com/distribution/distribution/v3"
+		coredns      = "github.com/coredns/coredns"
 		kwok         = "sigs.k8s.io/kwok"
 		helm         = "helm.sh/helm/v4"
 		// These snapshotters need C libraries or tools and are of no use here.
@@ -60,6 +61,8 @@ func catalogue() []source {
 		plugin(HostLocal, "ipam"),
 		plugin(Portmap, "meta"),
 		{part: Registry, module: "registry", upstream: distribution, pkg: distribution + "/cmd/registry", stamp: set(distribution + "/version.version")},
+		// Our own main package in the nested module: CoreDNS with the plugins that a lab uses.
+		{part: CoreDNS, module: "coredns", upstream: coredns, pkg: "kruise.io/kruise/lab/parts/modules/coredns", stamp: set()},
 		{part: Kwok, module: "kwok", upstream: kwok, pkg: kwok + "/cmd/kwok", stamp: set(kwok + "/pkg/consts.Version")},
 		{part: Helm, module: "helm", upstream: helm, pkg: helm + "/cmd/helm", stamp: set(helm + "/internal/version.version")},
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
+
 	"kruise.io/kruise/lab/progress"
 )
 
@@ -57,11 +58,11 @@ func newBuilder(ctx context.Context, opts Options, sources []source) (*builder, 
 
 // readModule reads the pins of one module.
 func readModule(ctx context.Context, dir string) (module, error) {
-	mod, err := os.ReadFile(filepath.Join(dir, "go.mod")) //nolint:gosec // A module of this repository or of the cache.
+	mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	if err != nil {
 		return module{}, fmt.Errorf("reading what pins the parts of the lab: %w", err)
 	}
-	sum, err := os.ReadFile(filepath.Join(dir, "go.sum")) //nolint:gosec // As above.
+	sum, err := os.ReadFile(filepath.Join(dir, "go.sum"))
 	if err != nil {
 		return module{}, fmt.Errorf("reading what pins the parts of the lab: %w", err)
 	}
@@ -118,7 +119,7 @@ func (b *builder) deriveKubernetes(ctx context.Context, version, dir string) err
 		return nil
 	}
 	unfinished := dir + ".unfinished"
-	if err := errors.Join(os.RemoveAll(unfinished), os.MkdirAll(unfinished, 0o755)); err != nil { //nolint:gosec // As above.
+	if err := errors.Join(os.RemoveAll(unfinished), os.MkdirAll(unfinished, 0o755)); err != nil {
 		return fmt.Errorf("making a module for Kubernetes %s: %w", version, err)
 	}
 	download, err := goCommand(ctx, unfinished, nil, "mod", "download", "-json", kubernetesModule+"@"+version)
@@ -137,7 +138,7 @@ func (b *builder) deriveKubernetes(ctx context.Context, version, dir string) err
 	if err != nil {
 		return fmt.Errorf("making a module for Kubernetes %s: %w", version, err)
 	}
-	if err := os.WriteFile(filepath.Join(unfinished, "go.mod"), mod, 0o644); err != nil { //nolint:gosec // As above.
+	if err := os.WriteFile(filepath.Join(unfinished, "go.mod"), mod, 0o644); err != nil {
 		return fmt.Errorf("making a module for Kubernetes %s: %w", version, err)
 	}
 	if _, err := goCommand(ctx, unfinished, []string{"GOFLAGS=-mod=mod"}, "mod", "tidy"); err != nil {

@@ -40,6 +40,7 @@ const (
 	HostLocal             Part = "host-local"
 	Portmap               Part = "portmap"
 	Registry              Part = "registry"
+	CoreDNS               Part = "coredns"
 	Kwok                  Part = "kwok"
 	Helm                  Part = "helm"
 )
@@ -51,7 +52,7 @@ func ControlPlane() []Part {
 
 // Nodes returns what real nodes need on top of the control plane.
 func Nodes() []Part {
-	return []Part{Kubelet, KubeProxy, Containerd, ContainerdShim, Ctr, Runc, PTP, Loopback, HostLocal, Portmap, Registry}
+	return []Part{Kubelet, KubeProxy, Containerd, ContainerdShim, Ctr, Runc, PTP, Loopback, HostLocal, Portmap, Registry, CoreDNS}
 }
 
 // All returns every part.

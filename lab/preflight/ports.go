@@ -43,7 +43,7 @@ type listener struct {
 func listeners(proc string) ([]listener, error) {
 	var found []listener
 	for _, table := range []string{"tcp", "tcp6"} {
-		file, err := os.Open(filepath.Join(proc, "self/net", table)) //nolint:gosec // A fixed file of procfs.
+		file, err := os.Open(filepath.Join(proc, "self/net", table))
 		if errors.Is(err, os.ErrNotExist) {
 			continue // A kernel without IPv6.
 		}
@@ -100,7 +100,7 @@ func owner(proc, inode string) string {
 			continue
 		}
 		pid := filepath.Base(filepath.Dir(filepath.Dir(link)))
-		name, err := os.ReadFile(filepath.Join(proc, pid, "comm")) //nolint:gosec // A fixed file of procfs.
+		name, err := os.ReadFile(filepath.Join(proc, pid, "comm"))
 		if err != nil {
 			return "process " + pid
 		}

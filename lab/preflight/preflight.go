@@ -31,7 +31,7 @@ func Space(dir string, need uint64, reason string) error {
 	if err := unix.Statfs(existing, &stat); err != nil {
 		return fmt.Errorf("asking for the free space of %s: %w", existing, err)
 	}
-	free := stat.Bavail * uint64(stat.Bsize) //nolint:gosec // A block size is never negative.
+	free := stat.Bavail * uint64(stat.Bsize)
 	if free >= need {
 		return nil
 	}

@@ -103,7 +103,8 @@ func (w *work) makePod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVolum
 	}
 	owner := *metav1.NewControllerRef(w.set, controllerKind)
 	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
-	pod.Namespace, pod.Name, pod.GenerateName = w.set.Namespace, w.set.Name+"-"+step.Slot, ""
+	key := w.podKey(step.Slot)
+	pod.Namespace, pod.Name, pod.GenerateName = key.Namespace, key.Name, ""
 	pod.OwnerReferences = append(pod.OwnerReferences, owner)
 	podops.Prepare(pod, step.To, revision.ShortHash(step.To))
 	pod.Labels[v1beta1.CloneSetInstanceID] = step.Slot
@@ -191,9 +192,12 @@ func (w *work) tidy(ctx context.Context) error {
 	return w.forgetDeletedPods(ctx)
 }
 
-// idleClaims lists the instance ids of claims that no pod has, in order.
+// idleClaims lists the instance ids of claims that no pod has, in order. A pod that the set let go of keeps its claims.
 func (w *work) idleClaims() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(w.claimsOf)), func(id string) bool { return w.slots[id] })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(w.claimsOf)), func(id string) bool {
+		_, exists := w.Controller.pods.Get(w.podKey(id))
+		return exists || w.slots[id]
+	})
 }
 
 func terminating(claims []*corev1.PersistentVolumeClaim) bool {

@@ -59,7 +59,7 @@ type Controller struct {
 
 // SetupController adds the controller to a manager.
 func SetupController(ctx context.Context, mgr ctrl.Manager, o Options) error {
-	reconciler, err := NewReconciler(ctx, mgr)
+	reconciler, err := NewReconciler(ctx, mgr, clock.RealClock{})
 	if err != nil {
 		return err
 	}
@@ -84,8 +84,8 @@ func SetupController(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	return nil
 }
 
-// NewReconciler makes the reconciler of CloneSets over a manager's caches and client.
-func NewReconciler(ctx context.Context, mgr ctrl.Manager) (reconcile.Reconciler, error) {
+// NewReconciler makes the reconciler of CloneSets over a manager's caches and client, and a clock.
+func NewReconciler(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock) (reconcile.Reconciler, error) {
 	informers := mgr.GetCache()
 	sets, err := index.For(ctx, informers, &v1beta1.CloneSet{})
 	if err != nil {
@@ -107,12 +107,12 @@ func NewReconciler(ctx context.Context, mgr ctrl.Manager) (reconcile.Reconciler,
 		kindCloneSet: sets, podops.KindPod: pods, podops.KindClaim: claims, kindRevision: revisions,
 	})
 	c := &Controller{
-		Executor: podops.Executor{Client: mgr.GetClient(), Writes: writes, Clock: clock.RealClock{}},
+		Executor: podops.Executor{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Writes: writes, Clock: now},
 		pods:     pods, claims: claims, revisions: revisions,
 	}
 	return &loop.Loop[*v1beta1.CloneSet]{
 		Kind: kindCloneSet, Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("cloneset-controller"),
-		Writes: writes, Clock: c.Clock,
+		Writes: writes, Clock: now,
 		New:   func() *v1beta1.CloneSet { return &v1beta1.CloneSet{} },
 		Begin: func(cs *v1beta1.CloneSet) loop.Work[*v1beta1.CloneSet] { return newWork(c, cs) },
 	}, nil

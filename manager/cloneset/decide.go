@@ -31,7 +31,7 @@ func (w *work) Decide(now time.Time) error {
 		return change
 	}
 	pool.FreshSlots = w.freshSlots
-	w.plan = pool.Plan(now, w.replicas(now))
+	w.plan, w.decided = pool.Plan(now, w.replicas(now)), true
 	return nil
 }
 

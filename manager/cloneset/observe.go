@@ -38,6 +38,7 @@ type work struct {
 	updateRevision  string
 	currentRevision string
 	plan            podset.Plan
+	decided         bool
 
 	// done
 	results        []podops.Result
@@ -103,6 +104,11 @@ func (w *work) observeRevisions() error {
 		w.currentRevision = w.set.Status.CurrentRevision
 	}
 	return nil
+}
+
+// podKey is the key of the pod with an instance id.
+func (w *work) podKey(id string) types.NamespacedName {
+	return types.NamespacedName{Namespace: w.set.Namespace, Name: w.set.Name + "-" + id}
 }
 
 func collisions(count *int32) int32 {

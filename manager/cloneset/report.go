@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -23,32 +24,37 @@ func (w *work) Report(now time.Time, failure error) loop.Report[*v1beta1.CloneSe
 	if w.updateRevision == "" { // nothing could be observed
 		return report
 	}
-	set := w.set.DeepCopy()
-	status := &set.Status
-	before := w.set.Status
-	t := w.plan.Tally
+	report.Object = w.set.DeepCopy()
+	status := &report.Object.Status
 	status.ObservedGeneration = w.set.Generation
-	status.Replicas, status.ReadyReplicas, status.AvailableReplicas = int32(t.Replicas), int32(t.Ready), int32(t.Available)
-	status.UpdatedReplicas, status.UpdatedReadyReplicas = int32(t.Updated), int32(t.UpdatedReady)
-	status.UpdatedAvailableReplicas, status.ExpectedUpdatedReplicas = int32(t.UpdatedAvailable), int32(t.ExpectedUpdated)
 	status.UpdateRevision, status.CurrentRevision = w.updateRevision, w.currentRevision
 	status.CollisionCount = w.collisionCount
 	status.LabelSelector = metav1.FormatLabelSelector(w.set.Spec.Selector)
-	if wanted := wantedReplicas(w.set); t.Updated == t.Replicas && t.Replicas == wanted {
-		status.CurrentRevision = w.updateRevision
-	}
 
 	scaleFailure, updateFailure := w.failures(failure)
-	conditions := conditionList{list: slices.Clone(before.Conditions), now: now}
+	conditions := conditionList{list: status.Conditions, now: now}
 	conditions.failure(v1beta1.CloneSetConditionFailedScale, scaleFailure)
 	conditions.failure(v1beta1.CloneSetConditionFailedUpdate, updateFailure)
-	deadline := conditions.progress(w.progress(before))
-	if !deadline.IsZero() && (report.Wake.IsZero() || deadline.Before(report.Wake)) {
-		report.Wake = deadline
+	if w.decided { // otherwise nothing was counted
+		w.count(status)
+		deadline := conditions.progress(w.progress(w.set.Status))
+		if !deadline.IsZero() && (report.Wake.IsZero() || deadline.Before(report.Wake)) {
+			report.Wake = deadline
+		}
 	}
 	status.Conditions = conditions.list
-	report.Object = set
 	return report
+}
+
+// count fills in the counts of pods, and what follows from them.
+func (w *work) count(status *v1beta1.CloneSetStatus) {
+	t := w.plan.Tally
+	status.Replicas, status.ReadyReplicas, status.AvailableReplicas = int32(t.Replicas), int32(t.Ready), int32(t.Available)
+	status.UpdatedReplicas, status.UpdatedReadyReplicas = int32(t.Updated), int32(t.UpdatedReady)
+	status.UpdatedAvailableReplicas, status.ExpectedUpdatedReplicas = int32(t.UpdatedAvailable), int32(t.ExpectedUpdated)
+	if t.Updated == t.Replicas && t.Replicas == wantedReplicas(w.set) {
+		status.CurrentRevision = w.updateRevision
+	}
 }
 
 func wantedReplicas(set *v1beta1.CloneSet) int {
@@ -59,23 +65,37 @@ func wantedReplicas(set *v1beta1.CloneSet) int {
 }
 
 // failures sorts the failure of a reconcile into the conditions that speak of it: adding and removing pods, or
-// updating them. A failure before any step concerns both, and is told as one of scaling.
-func (w *work) failures(failure error) (scale, update error) {
-	if failure == nil {
-		return nil, nil
+// updating them. A failure before any step concerns both, and is told as one of scaling. A conflict is no failure: it
+// passes by itself.
+func (w *work) failures(failure error) (scale, update string) {
+	if failure == nil || apierrors.IsConflict(failure) {
+		return "", ""
 	}
+	text := w.failureText(failure)
 	for _, r := range w.results {
 		if r.Err == nil {
 			continue
 		}
 		switch r.Step.Do {
 		case podset.Create, podset.Delete:
-			return failure, nil
+			return text, ""
 		default:
-			return nil, failure
+			return "", text
 		}
 	}
-	return failure, nil
+	return text, ""
+}
+
+// failureText tells a failure in words that stay the same as long as the cause does: a pod that could not be created gets
+// another name at every attempt.
+func (w *work) failureText(failure error) string {
+	text := failure.Error()
+	for _, r := range w.results {
+		if r.Err != nil && r.Step.Do == podset.Create && r.Pod != "" {
+			text = strings.ReplaceAll(text, r.Pod, w.set.Name+"-…")
+		}
+	}
+	return bounded(strings.Join(slices.Compact(strings.Split(text, "\n")), "; "), longestMessage)
 }
 
 // progressFacts are what the condition Progressing turns on.
@@ -167,12 +187,12 @@ func (c *conditionList) find(kind v1beta1.CloneSetConditionType) *v1beta1.CloneS
 }
 
 // failure sets a condition that is True while there is a failure, and removes it otherwise.
-func (c *conditionList) failure(kind v1beta1.CloneSetConditionType, err error) {
-	if err == nil {
+func (c *conditionList) failure(kind v1beta1.CloneSetConditionType, text string) {
+	if text == "" {
 		c.list = slices.DeleteFunc(c.list, func(x v1beta1.CloneSetCondition) bool { return x.Type == kind })
 		return
 	}
-	c.set(kind, corev1.ConditionTrue, "Error", bounded(err.Error(), longestMessage), false)
+	c.set(kind, corev1.ConditionTrue, "Error", text, false)
 }
 
 // progress sets the condition Progressing. Its lastUpdateTime is when the rollout last advanced; from there the deadline
@@ -195,7 +215,7 @@ func (c *conditionList) progress(f progressFacts) time.Time {
 	return due
 }
 
-// set writes a condition. touch renews lastUpdateTime even where nothing else changed but the message.
+// set writes a condition. touch renews its lastUpdateTime.
 func (c *conditionList) set(kind v1beta1.CloneSetConditionType, status corev1.ConditionStatus, reason, message string, touch bool) {
 	now := metav1.NewTime(c.now)
 	old := c.find(kind)
@@ -208,7 +228,7 @@ func (c *conditionList) set(kind v1beta1.CloneSetConditionType, status corev1.Co
 	if old.Status != status {
 		old.LastTransitionTime = now
 	}
-	if touch && (old.Reason != reason || old.Message != message || old.Status != status) {
+	if touch {
 		old.LastUpdateTime = now
 	}
 	old.Status, old.Reason, old.Message = status, reason, message

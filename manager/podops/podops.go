@@ -41,6 +41,8 @@ const parallel = 32
 // Executor carries out plans.
 type Executor struct {
 	Client client.Client
+	// Live reads from the API server itself. Only a name that is taken is looked up there.
+	Live   client.Reader
 	Writes *seen.Writes
 	Clock  clock.PassiveClock
 }
@@ -131,33 +133,37 @@ func (e *Executor) patches(job Job, pod *corev1.Pod, step podset.Step) (inplace.
 	case podset.Settle:
 		return inplace.Settle(pod, step.State, revision.ShortHash(step.Pod.Revision), now), nil
 	case podset.Move:
-		return inplace.Move(pod, step.State, step.Specified, now), nil
+		if step.Specified {
+			return inplace.Retire(pod, now), nil
+		}
+		return inplace.Move(pod, step.State, now), nil
 	default:
 		return inplace.Patches{}, fmt.Errorf("pod %s/%s: no step is called %q", pod.Namespace, pod.Name, step.Do)
 	}
 }
 
-// patch sends the patches, the status first.
+// patch sends the patches, the status first. The second is sent only where the first was taken: a pod is never changed
+// that was not taken out of service.
 func (e *Executor) patch(ctx context.Context, owner types.NamespacedName, pod *corev1.Pod, patches inplace.Patches) error {
 	send := func(body []byte, write func(client.Object, client.Patch) error) error {
 		if body == nil {
 			return nil
 		}
-		meta := metadataOf(pod)
-		err := write(meta, client.RawPatch(types.StrategicMergePatchType, body))
-		if gone(err) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("patch pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		meta := metadataOf(KindPod, pod)
+		if err := write(meta, client.RawPatch(types.StrategicMergePatchType, body)); err != nil {
+			return err
 		}
 		e.Writes.Wrote(owner, KindPod, meta)
 		return nil
 	}
-	if err := send(patches.Status, func(o client.Object, p client.Patch) error { return e.Client.Status().Patch(ctx, o, p) }); err != nil {
-		return err
+	err := send(patches.Status, func(o client.Object, p client.Patch) error { return e.Client.Status().Patch(ctx, o, p) })
+	if err == nil {
+		err = send(patches.Pod, func(o client.Object, p client.Patch) error { return e.Client.Patch(ctx, o, p) })
 	}
-	return send(patches.Pod, func(o client.Object, p client.Patch) error { return e.Client.Patch(ctx, o, p) })
+	if err != nil && !gone(err) {
+		return fmt.Errorf("patch pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	return nil
 }
 
 // create creates the claims and the pod of a slot. A call whose outcome is unknown is made again under the same name, so
@@ -183,10 +189,25 @@ func (e *Executor) createOne(ctx context.Context, owner types.NamespacedName, ki
 		e.Writes.Wrote(owner, kind, obj)
 		return nil
 	case apierrors.IsAlreadyExists(err):
-		return nil
+		return e.recognise(ctx, owner, kind, obj)
 	default:
 		return fmt.Errorf("create %s %s: %w", kind, client.ObjectKeyFromObject(obj), err)
 	}
+}
+
+// recognise looks at the object that has the name of one to create. If it has the same controller, an earlier call made it
+// whose answer was lost, and it is noted as written, for the cache need not show it yet. Otherwise the name is taken.
+func (e *Executor) recognise(ctx context.Context, owner types.NamespacedName, kind string, obj client.Object) error {
+	exists := metadataOf(kind, obj)
+	if err := e.Live.Get(ctx, client.ObjectKeyFromObject(obj), exists); err != nil {
+		return fmt.Errorf("create %s %s: it exists; look at it: %w", kind, client.ObjectKeyFromObject(obj), err)
+	}
+	wanted := metav1.GetControllerOfNoCopy(obj)
+	if wanted == nil || !metav1.IsControlledBy(exists, &metav1.ObjectMeta{UID: wanted.UID}) {
+		return fmt.Errorf("create %s %s: an object of this name exists, and its controller is another", kind, client.ObjectKeyFromObject(obj))
+	}
+	e.Writes.Wrote(owner, kind, exists)
+	return nil
 }
 
 // unknownOutcome says whether a call may have been carried out although it failed.
@@ -236,12 +257,12 @@ func (e *Executor) Release(ctx context.Context, owner types.NamespacedName, owne
 // gone says whether a guarded write failed because its object is gone or was replaced by another of the same name.
 func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
 
-// metadataOf names a pod for a patch. The answer is decoded as metadata alone, which is all that is looked at.
-func metadataOf(pod *corev1.Pod) *metav1.PartialObjectMetadata {
+// metadataOf names an object for a request. The answer is decoded as metadata alone, which is all that is looked at.
+func metadataOf(kind string, obj client.Object) *metav1.PartialObjectMetadata {
 	meta := &metav1.PartialObjectMetadata{}
-	meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
-	meta.SetNamespace(pod.Namespace)
-	meta.SetName(pod.Name)
+	meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+	meta.SetNamespace(obj.GetNamespace())
+	meta.SetName(obj.GetName())
 	return meta
 }
 

@@ -61,7 +61,7 @@ func Compare(from, to *corev1.PodTemplateSpec) (Change, error) {
 			c.Images[to.Spec.Containers[i].Name] = to.Spec.Containers[i].Image
 		case isUserMetadata(op.Path):
 		default:
-			blocked = append(blocked, inWords(op.Path, to))
+			blocked = append(blocked, inWords(op.Path, from, to))
 		}
 	}
 	slices.Sort(blocked)
@@ -96,23 +96,15 @@ func isUserMetadata(path string) bool {
 			return true
 		}
 	}
-	return path == "/metadata"
+	return false
 }
 
 var containerPath = regexp.MustCompile(`^/spec/(containers|initContainers)/(\d+)(/.*)?$`)
 
 // inWords turns a JSON path into the words that people use: spec.containers[web].env instead of /spec/containers/0/env/0.
-func inWords(path string, t *corev1.PodTemplateSpec) string {
+func inWords(path string, from, to *corev1.PodTemplateSpec) string {
 	if m := containerPath.FindStringSubmatch(path); m != nil {
-		list := t.Spec.Containers
-		if m[1] == "initContainers" {
-			list = t.Spec.InitContainers
-		}
-		name := m[2]
-		if i, err := strconv.Atoi(m[2]); err == nil && i < len(list) {
-			name = list[i].Name
-		}
-		words := fmt.Sprintf("spec.%s[%s]", m[1], name)
+		words := fmt.Sprintf("spec.%s[%s]", m[1], containerName(m[1], m[2], from, to))
 		if field, _, _ := strings.Cut(strings.TrimPrefix(m[3], "/"), "/"); field != "" {
 			words += "." + field
 		}
@@ -120,6 +112,20 @@ func inWords(path string, t *corev1.PodTemplateSpec) string {
 	}
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	return strings.Join(parts[:min(len(parts), 2)], ".")
+}
+
+// containerName is the name of a container at a place in a list: the new one there or, where it is gone, the old one.
+func containerName(list, place string, from, to *corev1.PodTemplateSpec) string {
+	for _, t := range []*corev1.PodTemplateSpec{to, from} {
+		containers := t.Spec.Containers
+		if list == "initContainers" {
+			containers = t.Spec.InitContainers
+		}
+		if i, err := strconv.Atoi(place); err == nil && i < len(containers) {
+			return containers[i].Name
+		}
+	}
+	return place
 }
 
 // differentKeys lists the keys that are new, changed or gone.

@@ -119,14 +119,10 @@ func Settle(pod *corev1.Pod, to lifecycle.State, hash string, now time.Time) Pat
 	return Patches{Status: p.bytes()}
 }
 
-// Move makes the patch that moves a pod to a state of its life cycle and does nothing else; specified marks the pod to be
-// deleted whatever becomes of replicas.
-func Move(pod *corev1.Pod, to lifecycle.State, specified bool, now time.Time) Patches {
+// Move makes the patch that moves a pod to a state of its life cycle and does nothing else.
+func Move(pod *corev1.Pod, to lifecycle.State, now time.Time) Patches {
 	p := patchOf(pod)
 	p.state(to, now)
-	if specified {
-		p.label(v1beta1.SpecifiedDeleteKey, "true")
-	}
 	return Patches{Pod: p.bytes()}
 }
 

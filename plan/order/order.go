@@ -1,4 +1,4 @@
-// Package order says who goes first, by comparators that are put together like words.
+// Package order says who goes first, by ranks that are put together like words.
 //
 // Every order ends with the pod's name, so that the same pods always come in the same order, whatever order they were
 // listed in.
@@ -6,69 +6,171 @@ package order
 
 import (
 	"cmp"
+	"encoding/binary"
+	"math/bits"
 	"slices"
+	"strings"
 	"time"
 
 	"kruise.io/kruise/plan/replica"
 )
 
-// By compares two pods: negative when a goes first.
-type By func(a, b *replica.Replica) int
+// By ranks a pod. Of two pods the one with the lower rank goes first.
+type By func(*replica.Replica) int64
 
-// Sorted returns the pods in the order of the first comparator that tells two apart. The pods are not copied.
+// Sorted returns the pods in the order of the first rank that tells two apart. The pods are not copied.
 func Sorted(pods []*replica.Replica, by ...By) []*replica.Replica {
-	sorted := slices.Clone(pods)
-	slices.SortFunc(sorted, func(a, b *replica.Replica) int {
-		for _, compare := range by {
-			if c := compare(a, b); c != 0 {
+	var names []int64 // made when first needed: ranks seldom leave many pods alike
+	columns := columnsOf(pods, by)
+	if len(columns) == 0 && len(pods) > 1 {
+		names = nameRanks(pods)
+		columns = [][]int64{names}
+	}
+	keys, columns := packed(columns, len(pods))
+	slices.SortFunc(keys, func(a, b key) int {
+		if a.ranks != b.ranks {
+			return cmp.Compare(a.ranks, b.ranks)
+		}
+		for _, column := range columns {
+			if c := cmp.Compare(column[a.pod], column[b.pod]); c != 0 {
 				return c
 			}
 		}
-		return cmp.Compare(a.Name, b.Name)
+		if names == nil {
+			names = nameRanks(pods)
+		}
+		if c := cmp.Compare(names[a.pod], names[b.pod]); c != 0 {
+			return c
+		}
+		return strings.Compare(pods[a.pod].Name, pods[b.pod].Name)
 	})
+	sorted := make([]*replica.Replica, len(pods))
+	for i, k := range keys {
+		sorted[i] = pods[k.pod]
+	}
 	return sorted
 }
 
-// LeastLoss lists the comparators by which a pod is worth less than another: not scheduled before scheduled, pending
-// before unknown before running, unavailable before available, not ready before ready, lower deletion cost, ready for
-// a shorter time, more restarts, younger. It is the order of ReplicaSets, with availability added.
+// columnsOf computes each rank of each pod once, so that 100,000 pods are sorted within a decision's time. A rank that is
+// the same for all pods makes no column.
+func columnsOf(pods []*replica.Replica, by []By) [][]int64 {
+	columns, first := make([][]int64, len(by)), make([]int64, len(by))
+	for i, r := range pods {
+		for j, rank := range by {
+			value := rank(r)
+			if i == 0 {
+				first[j] = value
+			}
+			if columns[j] == nil && value != first[j] {
+				columns[j] = slices.Repeat(first[j:j+1], len(pods))
+			}
+			if columns[j] != nil {
+				columns[j][i] = value
+			}
+		}
+	}
+	return slices.DeleteFunc(columns, func(column []int64) bool { return column == nil })
+}
+
+// key is what a pod is sorted by: as many of its ranks as fit into one number, the first of them in the highest bits.
+type key struct {
+	ranks uint64
+	pod   int32
+}
+
+// packed packs columns into keys, and returns the columns that are left over.
+func packed(columns [][]int64, pods int) ([]key, [][]int64) {
+	keys, free := make([]key, pods), 64
+	for i := range keys {
+		keys[i].pod = int32(i)
+	}
+	for c, column := range columns {
+		low := slices.Min(column)
+		width := bits.Len64(uint64(slices.Max(column) - low))
+		if width > free {
+			return keys, columns[c:]
+		}
+		free -= width
+		for i := range keys {
+			keys[i].ranks = keys[i].ranks<<width | uint64(column[i]-low)
+		}
+	}
+	return keys, nil
+}
+
+// nameRanks ranks pods by the beginning of their names, behind what all names begin with. Pods of one workload differ
+// there, so that whole names are seldom compared.
+func nameRanks(pods []*replica.Replica) []int64 {
+	common := pods[0].Name
+	for _, r := range pods {
+		n := 0
+		for n < len(common) && n < len(r.Name) && common[n] == r.Name[n] {
+			n++
+		}
+		common = common[:n]
+	}
+	ranks := make([]int64, len(pods))
+	for i, r := range pods {
+		var head [8]byte
+		copy(head[1:], r.Name[len(common):]) // the first byte stays 0, so that the rank is never negative
+		ranks[i] = int64(binary.BigEndian.Uint64(head[:]))
+	}
+	return ranks
+}
+
+// LeastLoss lists the ranks by which a pod is worth less than another: not scheduled before scheduled, pending before
+// unknown before running, unavailable before available, not ready before ready, lower deletion cost, a shorter time of
+// being ready, more restarts, younger.
 func LeastLoss() []By {
 	return []By{Unscheduled, LowPhase, Unavailable, NotReady, LowDeletionCost, LatelyReady, ManyRestarts, Young}
 }
 
-// Unscheduled puts pods without a node first.
-func Unscheduled(a, b *replica.Replica) int { return falseFirst(a.Scheduled, b.Scheduled) }
-
-// LowPhase puts pending before unknown before running pods.
-func LowPhase(a, b *replica.Replica) int { return cmp.Compare(a.Phase, b.Phase) }
-
-// Unavailable puts pods that are not available first.
-func Unavailable(a, b *replica.Replica) int { return falseFirst(a.Available, b.Available) }
-
-// NotReady puts pods that are not ready first.
-func NotReady(a, b *replica.Replica) int { return falseFirst(a.Ready, b.Ready) }
-
-// LowDeletionCost puts pods with a lower controller.kubernetes.io/pod-deletion-cost first.
-func LowDeletionCost(a, b *replica.Replica) int { return cmp.Compare(a.DeletionCost, b.DeletionCost) }
-
-// LatelyReady puts pods first that became ready later.
-func LatelyReady(a, b *replica.Replica) int { return latest(a.ReadySince, b.ReadySince) }
-
-// ManyRestarts puts pods with more container restarts first.
-func ManyRestarts(a, b *replica.Replica) int { return cmp.Compare(b.Restarts, a.Restarts) }
-
-// Young puts pods first that were created later.
-func Young(a, b *replica.Replica) int { return latest(a.Created, b.Created) }
-
-func falseFirst(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case !a:
-		return -1
-	default:
-		return 1
-	}
+// LeastLossSpread is LeastLoss with Crowded behind the deletion cost: the order in which ReplicaSets, too, delete pods,
+// with availability added.
+func LeastLossSpread(pods []*replica.Replica) []By {
+	return []By{Unscheduled, LowPhase, Unavailable, NotReady, LowDeletionCost, Crowded(pods), LatelyReady, ManyRestarts, Young}
 }
 
-func latest(a, b time.Time) int { return b.Compare(a) }
+// Unscheduled puts pods without a node first.
+func Unscheduled(r *replica.Replica) int64 { return falseFirst(r.Scheduled) }
+
+// LowPhase puts pending before unknown before running pods.
+func LowPhase(r *replica.Replica) int64 { return int64(r.Phase) }
+
+// Unavailable puts pods that are not available first.
+func Unavailable(r *replica.Replica) int64 { return falseFirst(r.Available) }
+
+// NotReady puts pods that are not ready first.
+func NotReady(r *replica.Replica) int64 { return falseFirst(r.Ready) }
+
+// LowDeletionCost puts pods with a lower controller.kubernetes.io/pod-deletion-cost first.
+func LowDeletionCost(r *replica.Replica) int64 { return int64(r.DeletionCost) }
+
+// Crowded puts pods first that share their node with more of the pods.
+func Crowded(pods []*replica.Replica) By {
+	onNode := map[string]int64{}
+	for _, r := range pods {
+		if r.Scheduled {
+			onNode[r.Node]++
+		}
+	}
+	return func(r *replica.Replica) int64 { return -onNode[r.Node] }
+}
+
+// LatelyReady puts pods first that became ready later.
+func LatelyReady(r *replica.Replica) int64 { return latest(r.ReadySince) }
+
+// ManyRestarts puts pods with more container restarts first.
+func ManyRestarts(r *replica.Replica) int64 { return -int64(r.Restarts) }
+
+// Young puts pods first that were created later.
+func Young(r *replica.Replica) int64 { return latest(r.Created) }
+
+func falseFirst(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func latest(t time.Time) int64 { return -t.Unix() }

@@ -1,7 +1,6 @@
 package order
 
 import (
-	"cmp"
 	"fmt"
 	"strconv"
 
@@ -12,10 +11,10 @@ import (
 	"kruise.io/kruise/plan/replica"
 )
 
-// ByPriority is the order that a priority strategy asks for: by the sum of the weights of the terms that match, the
-// larger first; or by each label key in turn. It is nil when the strategy asks for none, and fails on a selector that
+// ByPriority lists the ranks that a priority strategy asks for: by the sum of the weights of the terms that match, the
+// larger first; or by each label key in turn. It is empty when the strategy asks for none, and fails on a selector that
 // cannot be read.
-func ByPriority(s *v1beta1.UpdatePriorityStrategy) (By, error) {
+func ByPriority(s *v1beta1.UpdatePriorityStrategy) ([]By, error) {
 	switch {
 	case s == nil:
 		return nil, nil
@@ -28,7 +27,7 @@ func ByPriority(s *v1beta1.UpdatePriorityStrategy) (By, error) {
 	}
 }
 
-func byWeight(terms []v1beta1.UpdatePriorityWeightTerm) (By, error) {
+func byWeight(terms []v1beta1.UpdatePriorityWeightTerm) ([]By, error) {
 	selectors := make([]labels.Selector, len(terms))
 	for i := range terms {
 		selector, err := metav1.LabelSelectorAsSelector(&terms[i].MatchSelector)
@@ -37,58 +36,51 @@ func byWeight(terms []v1beta1.UpdatePriorityWeightTerm) (By, error) {
 		}
 		selectors[i] = selector
 	}
-	weight := func(r *replica.Replica) int {
-		sum := 0
+	return []By{func(r *replica.Replica) int64 {
+		sum := int64(0)
 		for i, selector := range selectors {
 			if selector.Matches(labels.Set(r.Labels)) {
-				sum += int(terms[i].Weight)
+				sum += int64(terms[i].Weight)
 			}
 		}
-		return sum
-	}
-	return func(a, b *replica.Replica) int { return cmp.Compare(weight(b), weight(a)) }, nil
+		return -sum
+	}}, nil
 }
 
 // byOrderedKeys puts pods that carry none of the keys first, then those that carry the first key, and so on; among the
 // pods of one key the larger trailing integer of its value goes first.
-func byOrderedKeys(terms []v1beta1.UpdatePriorityOrderTerm) By {
-	rank := func(r *replica.Replica) (level, number int) {
+func byOrderedKeys(terms []v1beta1.UpdatePriorityOrderTerm) []By {
+	first := func(r *replica.Replica) (key int, value string) {
 		for i, term := range terms {
 			if value, ok := r.Labels[term.OrderedKey]; ok {
-				return i, trailingInteger(value)
+				return i, value
 			}
 		}
-		return -1, 0
+		return -1, ""
 	}
-	return func(a, b *replica.Replica) int {
-		levelA, numberA := rank(a)
-		levelB, numberB := rank(b)
-		return cmp.Or(cmp.Compare(levelA, levelB), cmp.Compare(numberB, numberA))
+	return []By{
+		func(r *replica.Replica) int64 {
+			key, _ := first(r)
+			return int64(key)
+		},
+		func(r *replica.Replica) int64 {
+			_, value := first(r)
+			return -trailingInteger(value)
+		},
 	}
 }
 
 // trailingInteger is the number that ends a text: 12 for "pool-12", 0 for none.
-func trailingInteger(text string) int {
+func trailingInteger(text string) int64 {
 	start := len(text)
 	for start > 0 && text[start-1] >= '0' && text[start-1] <= '9' {
 		start--
 	}
-	n, err := strconv.Atoi(text[start:])
+	n, err := strconv.ParseInt(text[start:], 10, 64)
 	if err != nil {
 		return 0
 	}
 	return n
-}
-
-// Crowded puts pods first that share their node with more of the given pods, so that what is left is spread.
-func Crowded(pods []*replica.Replica) By {
-	onNode := map[string]int{}
-	for _, r := range pods {
-		if r.Scheduled {
-			onNode[r.Node]++
-		}
-	}
-	return func(a, b *replica.Replica) int { return cmp.Compare(onNode[b.Node], onNode[a.Node]) }
 }
 
 // Scattered spreads the pods that carry the label of each term evenly over the order, the last of them staying last, and

@@ -5,6 +5,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/budget"
+	"kruise.io/kruise/plan/order"
 )
 
 // DefaultReplicas is the number of pods of a CloneSet that does not say.
@@ -40,8 +41,11 @@ func PoolOf(cs *v1beta1.CloneSet) (Pool, error) {
 	if rolling.PodUpdatePolicy != "" {
 		p.Policy = rolling.PodUpdatePolicy
 	}
-	p.Paused = rolling.Paused
+	p.Paused, p.Scatter = rolling.Paused, rolling.ScatterStrategy
 	var err error
+	if p.Priority, err = order.ByPriority(rolling.PriorityStrategy); err != nil {
+		return p, fmt.Errorf("spec.updateStrategy.rollingUpdate.%w", err)
+	}
 	p.Rolling, err = budget.RollingOf(p.Replicas, rolling.Partition, rolling.MaxUnavailable, rolling.MaxSurge, rolling.Paused)
 	if err != nil {
 		return p, fmt.Errorf("spec.updateStrategy.rollingUpdate.%w", err)

@@ -1,14 +1,15 @@
 package podset
 
 import (
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/budget"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/order"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/revision"
 )
@@ -25,6 +26,10 @@ type Pool struct {
 	OnDelete bool
 	// Policy says how one pod is updated.
 	Policy v1beta1.PodUpdatePolicyType
+	// Priority says which pods are updated first. Default: those that serve the least.
+	Priority []order.By
+	// Scatter spreads pods with these labels evenly over the order of the update.
+	Scatter []v1beta1.UpdateScatterTerm
 	// ScaleLimit stops creating pods while this many are unavailable; nil for no limit.
 	ScaleLimit *int
 	// ExcludePreparingDelete leaves pods in PreparingDelete out of the count of pods.
@@ -45,46 +50,45 @@ type decision struct {
 	now     time.Time
 	machine lifecycle.Machine
 	plan    Plan
-	pods    []*replica.Replica // active
-	moving  map[*replica.Replica]bool
-	overdue []*replica.Replica // with a change to an old revision whose grace period is over
 	counts
+	// idle are the pods that have no step from their life cycle, by what they are for.
+	idle struct{ leaving, doomed, old, new []*replica.Replica }
+	// away are the pods that are neither leaving nor doomed, and not available.
+	away []*replica.Replica
+	// overdue are the pods with a change to an old revision whose grace period is over.
+	overdue map[*replica.Replica]bool
 }
 
 // counts are the numbers that the decision turns on. A doomed pod is no longer counted by its revision, since another pod
 // takes its place; while it serves it counts as available.
 type counts struct {
+	active         int // all pods
 	leaving        int // in PreparingDelete
 	doomed         int // not leaving, to be deleted
 	old, new       int // neither leaving nor doomed, by revision
-	unavailable    int // neither leaving nor doomed, not available
-	brokenNew      int // unavailable ones on the newest revision
+	brokenNew      int // of the new ones, those that are not available
 	available      int // not leaving and available, doomed ones included
 	ready          int // not leaving and ready, doomed ones included
 	surge          int // pods above replicas that are in use
 	oldDiff        int // old pods above (or below) the partition
 	newDiff        int // new pods above (or below) what the partition leaves for them
-	totalAway      int // leaving and unavailable
+	totalAway      int // leaving, or neither doomed nor available
 	scalingPods    int // pods that count against replicas
 	expectedScaled int // replicas and surge
 }
 
 // Plan decides what to do now.
 func (p *Pool) Plan(now time.Time, pods []replica.Replica) Plan {
-	d := &decision{Pool: p, now: now, machine: lifecycle.NewMachine(), moving: map[*replica.Replica]bool{}}
-	for i := range pods {
-		if pods[i].Active() {
-			d.pods = append(d.pods, &pods[i])
-		}
-	}
-	d.count()
-	d.tally()
-	d.refresh()
+	d := &decision{Pool: p, now: now, machine: lifecycle.NewMachine(), overdue: map[*replica.Replica]bool{}}
+	d.observe(pods)
+	d.derive()
 	d.plan.Scaling = d.scale()
 	if !d.plan.Scaling {
 		d.update()
 	}
-	d.noteUnavailable()
+	if len(d.away) > 0 {
+		d.note(WishAvailable, len(d.away), "waiting for "+names(d.away))
+	}
 	return d.plan
 }
 
@@ -97,31 +101,92 @@ func sameRevision(a, b string) bool {
 
 func (d *decision) isDoomed(r *replica.Replica) bool { return r.SpecifiedDelete || d.Doomed[r.Name] }
 
-func (d *decision) count() {
-	c := &d.counts
-	for _, r := range d.pods {
-		if r.State == lifecycle.PreparingDelete {
-			c.leaving++
+// observe looks at each pod once: it counts it, finds out whether its life cycle moves on, and else keeps it for what it
+// is for.
+func (d *decision) observe(pods []replica.Replica) {
+	var applying []*replica.Replica
+	settling := map[lifecycle.State][]*replica.Replica{} // by the state that follows
+	for i := range pods {
+		r := &pods[i]
+		if !r.Active() {
 			continue
 		}
-		c.available += one(r.Available)
-		c.ready += one(r.Ready)
-		if d.isDoomed(r) {
-			c.doomed++
-			continue
+		isNew, isDoomed := d.IsNew(r.Revision), d.isDoomed(r)
+		d.count(r, isNew, isDoomed)
+		if r.Ready && !r.AvailableAt.IsZero() && !r.Available {
+			d.plan.wakeAt(r.AvailableAt)
 		}
-		isNew := d.IsNew(r.Revision)
-		c.new += one(isNew)
-		c.old += one(!isNew)
-		c.unavailable += one(!r.Available)
-		c.brokenNew += one(isNew && !r.Available)
+		grace := d.graceOver(r, isDoomed)
+		next, moves := d.movesOn(r, isNew)
+		switch {
+		case grace && isNew:
+			applying = append(applying, r)
+		case moves:
+			settling[next] = append(settling[next], r)
+		case r.State == lifecycle.PreparingDelete:
+			d.idle.leaving = append(d.idle.leaving, r)
+		case isDoomed:
+			d.idle.doomed = append(d.idle.doomed, r)
+		case isNew:
+			d.idle.new = append(d.idle.new, r)
+		default:
+			d.idle.old = append(d.idle.old, r)
+			if grace { // a newer update may overtake the change
+				d.overdue[r] = true
+			}
+		}
 	}
-	c.totalAway = c.leaving + c.unavailable
+	for _, next := range slices.Sorted(maps.Keys(settling)) {
+		d.plan.Steps = slices.Grow(d.plan.Steps, len(settling[next]))
+		for _, r := range order.Sorted(settling[next]) {
+			d.step(Step{Do: Settle, Pod: r, State: next, Why: settleReason(r.State, next)})
+		}
+	}
+	for _, r := range order.Sorted(applying) {
+		d.apply(r)
+	}
+}
+
+// count counts one pod.
+func (d *decision) count(r *replica.Replica, isNew, isDoomed bool) {
+	t := &d.plan.Tally
+	t.Replicas++
+	t.Ready += one(r.Ready)
+	t.Available += one(r.Available)
+	t.Updated += one(isNew)
+	t.UpdatedReady += one(isNew && r.Ready)
+	t.UpdatedAvailable += one(isNew && r.Available)
+
+	c := &d.counts
+	c.active++
+	if r.State == lifecycle.PreparingDelete {
+		c.leaving++
+		return
+	}
+	c.available += one(r.Available)
+	c.ready += one(r.Ready)
+	if isDoomed {
+		c.doomed++
+		return
+	}
+	c.new += one(isNew)
+	c.old += one(!isNew)
+	c.brokenNew += one(isNew && !r.Available)
+	if !r.Available {
+		d.away = append(d.away, r)
+	}
+}
+
+// derive finds out the numbers that follow from the counts.
+func (d *decision) derive() {
+	c := &d.counts
+	d.plan.Tally.ExpectedUpdated = d.Replicas - d.Partition
+	c.totalAway = c.leaving + len(d.away)
 	c.oldDiff = c.old - d.Partition
 	c.newDiff = c.new - (d.Replicas - d.Partition)
 	c.surge = d.surgeInUse()
 	c.expectedScaled = d.Replicas + c.surge
-	c.scalingPods = len(d.pods)
+	c.scalingPods = c.active
 	if d.ExcludePreparingDelete {
 		c.scalingPods -= c.leaving
 	}
@@ -141,18 +206,39 @@ func (d *decision) surgeInUse() int {
 	return min(max(forDeletion, forUpdate), d.MaxSurge)
 }
 
-func (d *decision) tally() {
-	t := &d.plan.Tally
-	t.ExpectedUpdated = d.Replicas - d.Partition
-	for _, r := range d.pods {
-		isNew := d.IsNew(r.Revision)
-		t.Replicas++
-		t.Ready += one(r.Ready)
-		t.Available += one(r.Available)
-		t.Updated += one(isNew)
-		t.UpdatedReady += one(isNew && r.Ready)
-		t.UpdatedAvailable += one(isNew && r.Available)
+// graceOver says whether a grace period of the pod is over, and arranges to look again when it will be. Pods on their way
+// out are left as they are.
+func (d *decision) graceOver(r *replica.Replica, isDoomed bool) bool {
+	if r.Stage != inplace.Grace || isDoomed || r.State == lifecycle.PreparingDelete {
+		return false
 	}
+	if d.now.Before(r.GraceUntil) {
+		d.plan.wakeAt(r.GraceUntil)
+		return false
+	}
+	return true
+}
+
+// movesOn says whether a pod moves on in its life cycle and to which state, or comes into service where it stands.
+func (d *decision) movesOn(r *replica.Replica, isNew bool) (lifecycle.State, bool) {
+	if r.Stage == inplace.Grace {
+		return r.State, false
+	}
+	next := d.next(r.State, r, isNew)
+	inService := r.Stage == inplace.Done && r.Scheduled && next != lifecycle.PreparingUpdate && next != lifecycle.PreparingDelete
+	return next, next != r.State || r.Ungated && inService
+}
+
+// next is the state that follows a state of the pod.
+func (d *decision) next(from lifecycle.State, r *replica.Replica, isNew bool) lifecycle.State {
+	return d.machine.Next(from, lifecycle.Facts{
+		Holds: r.Holds, Scheduled: r.Scheduled, OnTarget: isNew, UpdateDone: r.Stage == inplace.Done,
+	})
+}
+
+// apply carries out a change whose grace period is over.
+func (d *decision) apply(r *replica.Replica) {
+	d.step(Step{Do: Apply, Pod: r, Why: "its grace period is over"})
 }
 
 func one(yes bool) int {
@@ -162,51 +248,11 @@ func one(yes bool) int {
 	return 0
 }
 
-// refresh moves pods on in their life cycle, which costs no budget: pods come into service, or are changed after their
-// grace period.
-func (d *decision) refresh() {
-	for _, r := range d.pods {
-		if r.Ready && !r.AvailableAt.IsZero() && !r.Available {
-			d.plan.wakeAt(r.AvailableAt)
-		}
-		if r.Stage == inplace.Grace {
-			d.refreshGrace(r)
-			continue
-		}
-		next := d.machine.Next(r.State, d.facts(r))
-		inService := r.Stage == inplace.Done && r.Scheduled && next != lifecycle.PreparingUpdate && next != lifecycle.PreparingDelete
-		if next != r.State || r.Ungated && inService {
-			d.step(Step{Do: Settle, Pod: r, State: next, Why: settleReason(r.State, next)})
-		}
-	}
-	slices.SortFunc(d.plan.Steps, func(a, b Step) int { return strings.Compare(a.Pod.Name, b.Pod.Name) })
-}
-
-func (d *decision) facts(r *replica.Replica) lifecycle.Facts {
-	return lifecycle.Facts{Holds: r.Holds, Scheduled: r.Scheduled, OnTarget: d.IsNew(r.Revision), UpdateDone: r.Stage == inplace.Done}
-}
-
-// refreshGrace carries out a change whose grace period is over. Where yet another revision is wanted the update may
-// overtake the change; it is carried out when the update does not.
-func (d *decision) refreshGrace(r *replica.Replica) {
-	switch {
-	case r.State == lifecycle.PreparingDelete || d.isDoomed(r):
-	case d.now.Before(r.GraceUntil):
-		d.plan.wakeAt(r.GraceUntil)
-	case d.IsNew(r.Revision):
-		d.apply(r)
-	default:
-		d.overdue = append(d.overdue, r)
-	}
-}
-
-func (d *decision) apply(r *replica.Replica) {
-	d.step(Step{Do: Apply, Pod: r, Why: "its grace period is over"})
-}
-
 func settleReason(from, to lifecycle.State) string {
 	switch {
-	case from == lifecycle.Updating || from == lifecycle.PreparingUpdate || from == lifecycle.Updated:
+	case from == lifecycle.Updated:
+		return "its inPlaceUpdate hook is complete"
+	case from == lifecycle.Updating || from == lifecycle.PreparingUpdate:
 		return "its update in place is done"
 	case from == to:
 		return "a readiness condition is open"
@@ -217,9 +263,7 @@ func settleReason(from, to lifecycle.State) string {
 
 func (d *decision) step(s Step) {
 	d.plan.Steps = append(d.plan.Steps, s)
-	if s.Pod != nil {
-		d.moving[s.Pod] = true
-	}
+	delete(d.overdue, s.Pod)
 }
 
 func (d *decision) note(wish Wish, pods int, because string) {

@@ -18,7 +18,7 @@ func (d *decision) scale() bool {
 	}
 	acted = d.finishLeaving() || acted
 	acted = d.deleteDoomed() || acted
-	if surplus := len(d.pods) - d.leaving - d.doomed - d.expectedScaled; surplus > 0 && d.doomed == 0 {
+	if surplus := d.old + d.new - d.expectedScaled; surplus > 0 && d.doomed == 0 {
 		acted = d.scaleIn(surplus) || acted
 	}
 	return acted
@@ -26,25 +26,29 @@ func (d *decision) scale() bool {
 
 // takeBack keeps pods that were preparing to go because of an earlier scale-in, when they are wanted again.
 func (d *decision) takeBack() bool {
-	wanted := d.expectedScaled - (len(d.pods) - d.leaving)
+	wanted := d.expectedScaled - (d.active - d.leaving)
 	if wanted <= 0 || d.leaving == 0 {
 		return false
 	}
-	var candidates []*replica.Replica
-	for _, r := range d.pods {
-		if r.State == lifecycle.PreparingDelete && !d.isDoomed(r) {
+	var doomed, candidates []*replica.Replica
+	for _, r := range d.idle.leaving {
+		if d.isDoomed(r) {
+			doomed = append(doomed, r)
+		} else {
 			candidates = append(candidates, r)
 		}
 	}
 	candidates = order.Sorted(candidates, order.LeastLoss()...)
 	slices.Reverse(candidates)
-	for _, r := range candidates[:min(wanted, len(candidates))] {
+	n := min(wanted, len(candidates))
+	for _, r := range candidates[:n] {
 		d.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingNormal, Why: "it is wanted again"})
-		if d.ExcludePreparingDelete {
-			d.scalingPods++
-		}
 	}
-	return len(candidates) > 0
+	d.idle.leaving = append(doomed, candidates[n:]...)
+	if d.ExcludePreparingDelete {
+		d.scalingPods += n
+	}
+	return n > 0
 }
 
 // scaleOut creates pods: of the current revision as many as the partition lacks, the rest of the newest.
@@ -55,13 +59,17 @@ func (d *decision) scaleOut(missing int) bool {
 	}
 	if allowed < missing {
 		d.note(WishScaleOut, missing-allowed, fmt.Sprintf("scaleStrategy.maxUnavailable is %d and %s",
-			*d.ScaleLimit, d.whoIsAway()))
+			*d.ScaleLimit, d.whoIsAway(nil, allowed, "being created")))
+	}
+	if allowed == 0 {
+		return false
 	}
 	ofOld := 0
 	if d.CurrentRevision != "" && !sameRevision(d.CurrentRevision, d.UpdateRevision) && !d.OnDelete {
 		ofOld = min(max(-d.oldDiff, 0), allowed)
 	}
 	why := fmt.Sprintf("%d of %d wanted pods exist", d.scalingPods, d.expectedScaled)
+	d.plan.Steps = slices.Grow(d.plan.Steps, allowed)
 	for i, slot := range d.FreshSlots(allowed) {
 		to := d.UpdateRevision
 		if i < ofOld {
@@ -69,39 +77,31 @@ func (d *decision) scaleOut(missing int) bool {
 		}
 		d.step(Step{Do: Create, Slot: slot, To: to, Why: why})
 	}
-	return allowed > 0
+	return true
 }
 
 // finishLeaving deletes the pods whose preDelete hook let go of them.
 func (d *decision) finishLeaving() bool {
-	var free, waiting []*replica.Replica
-	for _, r := range d.pods {
-		switch {
-		case r.State != lifecycle.PreparingDelete || d.moving[r]:
-		case r.Holds.Delete:
-			waiting = append(waiting, r)
-		default:
+	var free, held []*replica.Replica
+	for _, r := range d.idle.leaving {
+		if r.Holds.Delete {
+			held = append(held, r)
+		} else {
 			free = append(free, r)
 		}
 	}
 	for _, r := range order.Sorted(free) {
 		d.step(Step{Do: Delete, Pod: r, Why: "its preDelete hook let go"})
 	}
-	if len(waiting) > 0 {
-		d.note(WishScaleIn, len(waiting), "waiting for the preDelete hook of "+names(waiting))
+	if len(held) > 0 {
+		d.note(WishScaleIn, len(held), "waiting for the preDelete hook of "+names(held))
 	}
 	return len(free) > 0
 }
 
 // deleteDoomed deletes pods that somebody asked to go: those that are not ready at once, the others as the budget lets.
 func (d *decision) deleteDoomed() bool {
-	var doomed []*replica.Replica
-	for _, r := range d.pods {
-		if d.isDoomed(r) && r.State != lifecycle.PreparingDelete && !d.moving[r] {
-			doomed = append(doomed, r)
-		}
-	}
-	return d.deleteWithin(order.Sorted(doomed, order.LeastLoss()...), len(doomed), "it was asked to be deleted", true)
+	return d.deleteWithin(order.Sorted(d.idle.doomed, order.LeastLoss()...), "it was asked to be deleted", true)
 }
 
 // scaleIn deletes surplus pods: of each revision no more than it has above what the partition wants.
@@ -110,49 +110,37 @@ func (d *decision) scaleIn(surplus int) bool {
 	if d.OnDelete { // nothing says how many of which there should be
 		quotaOld, quotaNew = surplus, surplus
 	}
-	var candidates []*replica.Replica
-	for _, r := range order.Sorted(d.unmoved(), order.LeastLoss()...) {
-		quota := &quotaOld
-		if d.IsNew(r.Revision) {
-			quota = &quotaNew
-		}
-		if *quota > 0 && r.State != lifecycle.PreparingDelete && !d.isDoomed(r) {
-			*quota--
-			candidates = append(candidates, r)
-		}
+	by := order.LeastLossSpread(slices.Concat(d.idle.old, d.idle.new))
+	candidates := first(quotaOld, order.Sorted(d.idle.old, by...))
+	if ofNew := first(quotaNew, order.Sorted(d.idle.new, by...)); len(ofNew) > 0 {
+		candidates = order.Sorted(slices.Concat(candidates, ofNew), by...)
 	}
-	why := fmt.Sprintf("%d pods exist and %d are wanted", len(d.pods)-d.leaving, d.expectedScaled)
-	return d.deleteWithin(candidates, surplus, why, false)
+	candidates = first(surplus, candidates)
+	return d.deleteWithin(candidates, fmt.Sprintf("%d pods exist, %d wanted", d.old+d.new, d.expectedScaled), false)
 }
 
-func (d *decision) unmoved() []*replica.Replica {
-	return slices.DeleteFunc(slices.Clone(d.pods), func(r *replica.Replica) bool { return d.moving[r] })
-}
+func first(n int, pods []*replica.Replica) []*replica.Replica { return pods[:min(n, len(pods))] }
 
-// deleteWithin deletes up to n of the pods in their order. It never takes the available pods below what maxUnavailable
-// leaves, nor the ready ones: a pod that is ready and waits for minReadySeconds may serve already. What is not ready is
-// deleted freely.
-func (d *decision) deleteWithin(pods []*replica.Replica, n int, why string, specified bool) (deleted bool) {
+// deleteWithin deletes the pods in their order. It never takes the available pods below what maxUnavailable leaves, nor
+// the ready ones: a pod that is ready and waits for minReadySeconds may serve already. What is not ready is deleted
+// freely.
+func (d *decision) deleteWithin(pods []*replica.Replica, why string, specified bool) bool {
 	floor := d.Replicas - d.MaxUnavailable
 	available, ready, waiting := d.available-floor, d.ready-floor, 0
-	for _, r := range pods {
-		if n == 0 {
-			break
-		}
+	d.plan.Steps = slices.Grow(d.plan.Steps, len(pods))
+	for i, r := range pods {
 		if r.Available && available <= 0 || r.Ready && ready <= 0 {
-			waiting++
-			continue
+			waiting = len(pods) - i // those behind serve no less
+			break
 		}
 		available -= one(r.Available)
 		ready -= one(r.Ready)
-		n--
-		deleted = true
 		d.remove(r, why, specified)
 	}
-	if waiting = min(waiting, n); waiting > 0 {
-		d.note(WishScaleIn, waiting, d.budgetSpent())
+	if waiting > 0 {
+		d.note(WishScaleIn, waiting, d.budgetSpent(pods[:len(pods)-waiting]))
 	}
-	return deleted
+	return waiting < len(pods)
 }
 
 // remove deletes a pod, or holds it while its preDelete hook does.

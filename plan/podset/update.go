@@ -1,7 +1,9 @@
 package podset
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,8 +20,8 @@ func (d *decision) updatable() int { return max(min(d.oldDiff, -d.newDiff), 0) }
 // update brings old pods to the newest revision as the budget lets, in place where the policy and the change allow it.
 // Pods that were prepared for an update that is not wanted any more go back into service.
 func (d *decision) update() {
-	wanted := d.updatable()
-	candidates := d.updateCandidates()
+	var back []*replica.Replica
+	wanted, candidates := d.updatable(), d.idle.old
 	switch {
 	case wanted == 0:
 	case d.Paused:
@@ -28,55 +30,53 @@ func (d *decision) update() {
 		d.note(WishUpdate, wanted, "updateStrategy.type is OnDelete: pods get the new revision when they are deleted")
 	default:
 		s := spender{
-			decision: d, wanted: wanted, changes: map[string]inplace.Change{},
+			decision: d, wanted: wanted, methods: map[string]*method{},
 			left: d.available - (d.Replicas - d.MaxUnavailable),
 			// With maxUnavailable 0 a broken pod may still be repaired: that takes nobody out of service.
-			limit: max(d.MaxUnavailable+max(len(d.pods)-d.Replicas, 0), 1),
+			limit: max(d.MaxUnavailable+max(d.active-d.Replicas, 0), 1),
 		}
-		s.spend(candidates)
+		s.spend(d.inOrderOfUpdate(candidates))
 		if missing := wanted - s.begun; missing > 0 {
-			d.note(WishUpdate, missing, s.reason(candidates))
+			d.note(WishUpdate, missing, s.reason())
 		}
 		candidates = s.passed
 	}
 	for _, r := range candidates {
 		if r.State == lifecycle.PreparingUpdate {
-			back := d.machine.Next(lifecycle.Updating, d.facts(r))
-			d.step(Step{Do: Settle, Pod: r, State: back, Why: "its update is not wanted any more"})
+			back = append(back, r)
 		}
 	}
-	for _, r := range order.Sorted(d.overdue) {
-		if !d.moving[r] {
-			d.apply(r)
-		}
+	for _, r := range order.Sorted(back) {
+		state := d.next(lifecycle.Updating, r, false)
+		d.step(Step{Do: Settle, Pod: r, State: state, Why: "its update is not wanted any more"})
+	}
+	for _, r := range order.Sorted(slices.Collect(maps.Keys(d.overdue))) {
+		d.apply(r)
 	}
 }
 
-// updateCandidates are the old pods in the order of their update: those already prepared for it, then those that serve
-// the least.
-func (d *decision) updateCandidates() []*replica.Replica {
-	var out []*replica.Replica
-	for _, r := range d.pods {
-		if !d.IsNew(r.Revision) && r.State != lifecycle.PreparingDelete && !d.isDoomed(r) && !d.moving[r] {
-			out = append(out, r)
-		}
-	}
-	return order.Sorted(out, append([]order.By{prepared}, order.LeastLoss()...)...)
+// inOrderOfUpdate puts pods in the order in which they are updated: by the user's priorities, then those that serve the
+// least; the user's scattered pods evenly among the others; and those that were prepared for it before all.
+func (d *decision) inOrderOfUpdate(pods []*replica.Replica) []*replica.Replica {
+	sorted := order.Scattered(order.Sorted(pods, slices.Concat(d.Priority, order.LeastLoss())...), d.Scatter)
+	slices.SortStableFunc(sorted, func(a, b *replica.Replica) int { return cmp.Compare(prepared(a), prepared(b)) })
+	return sorted
 }
 
-func prepared(a, b *replica.Replica) int {
-	return one(b.State == lifecycle.PreparingUpdate) - one(a.State == lifecycle.PreparingUpdate)
-}
+// prepared puts pods first that are prepared for the update.
+func prepared(r *replica.Replica) int64 { return -int64(one(r.State == lifecycle.PreparingUpdate)) }
 
 // spender spends the budget of an update pod by pod.
 type spender struct {
 	*decision
-	wanted  int // pods to be updated
-	left    int // available pods that may be taken away
-	limit   int // pods of the newest revision that may be away, with those begun now
-	begun   int // pods that got a step
-	costly  int // pods that got a step or wait for their hook, and are out of service for it
-	changes map[string]inplace.Change
+	wanted  int                // pods to be updated
+	left    int                // available pods that may be taken away
+	limit   int                // pods of the newest revision that may be away, with those begun now
+	begun   int                // pods that got a step
+	costly  int                // pods that got a step or wait for their hook, and are out of service for it
+	methods map[string]*method // by revision
+	latest  *method
+	taken   []*replica.Replica // those out of service
 	held    []*replica.Replica // waiting for their hook
 	passed  []*replica.Replica // not to be updated at all
 	blocked string
@@ -85,6 +85,7 @@ type spender struct {
 
 // spend goes through the candidates until as many as wanted are under way, or the budget is spent.
 func (s *spender) spend(candidates []*replica.Replica) {
+	s.plan.Steps = slices.Grow(s.plan.Steps, min(s.wanted, len(candidates), max(s.limit-s.brokenNew, 0)))
 	for i, r := range candidates {
 		if s.begun+len(s.held) == s.wanted {
 			s.passed = append(s.passed, candidates[i:]...)
@@ -96,47 +97,66 @@ func (s *spender) spend(candidates []*replica.Replica) {
 	}
 }
 
-func (s *spender) change(from string) inplace.Change {
-	change, ok := s.changes[from]
-	if !ok {
-		change = s.Change(from)
-		s.changes[from] = change
+// method is how pods of one revision get to the newest one.
+type method struct {
+	from    string
+	inPlace bool
+	change  inplace.Change
+	why     string
+}
+
+func (s *spender) method(from string) *method {
+	if s.latest != nil && s.latest.from == from { // the most pods have the same revision
+		return s.latest
 	}
-	return change
+	m := s.methods[from]
+	if m == nil {
+		m = s.findMethod(from)
+		s.methods[from] = m
+	}
+	s.latest = m
+	return m
+}
+
+func (s *spender) findMethod(from string) *method {
+	m := &method{from: from}
+	m.why = "it has revision " + from
+	if s.Policy != v1beta1.RecreatePodUpdatePolicyType {
+		m.change = s.Change(from)
+		m.inPlace = m.change.Possible()
+	}
+	if m.change.Blocked != "" {
+		m.why += "; cannot be changed in place: " + m.change.Blocked
+	}
+	return m
 }
 
 // updateOne updates one pod and says whether to go on with the next.
 func (s *spender) updateOne(r *replica.Replica) bool {
-	inPlace, change := s.Policy != v1beta1.RecreatePodUpdatePolicyType, inplace.Change{}
-	if inPlace {
-		change = s.change(r.Revision)
-	}
-	if inPlace && !change.Possible() {
-		if s.Policy == v1beta1.InPlaceOnlyPodUpdatePolicyType {
-			s.blocked = change.Blocked
-			s.passed = append(s.passed, r)
-			return true // pods of other revisions may be possible
-		}
-		inPlace = false
+	m := s.method(r.Revision)
+	if !m.inPlace && s.Policy == v1beta1.InPlaceOnlyPodUpdatePolicyType {
+		s.blocked = m.change.Blocked
+		s.passed = append(s.passed, r)
+		return true // pods of other revisions may be possible
 	}
 	// A change that restarts nothing takes no pod out of service, unless a hook is to be waited for.
 	hooked := r.Holds.Update || !r.Holds.UpdateComplete || r.State == lifecycle.PreparingUpdate
-	if free := inPlace && !change.Restarts() && !hooked; !free && !s.afford(r) {
+	if free := m.inPlace && !m.change.Restarts() && !hooked; !free && !s.afford(r) {
 		s.spent = true
 		return false
 	}
-	if inPlace && r.Holds.Update && r.State == lifecycle.PreparingUpdate {
+	if m.inPlace && r.Holds.Update && r.State == lifecycle.PreparingUpdate {
 		s.held = append(s.held, r)
 		return true
 	}
 	s.begun++
 	switch {
-	case !inPlace:
-		s.remove(r, s.why(r, change), true)
+	case !m.inPlace:
+		s.remove(r, m.why, true)
 	case r.Holds.Update:
 		s.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingUpdate, Why: "its inPlaceUpdate hook goes first"})
 	default:
-		s.step(Step{Do: Update, Pod: r, To: s.UpdateRevision, Why: s.why(r, change)})
+		s.step(Step{Do: Update, Pod: r, To: s.UpdateRevision, Why: m.why})
 	}
 	return true
 }
@@ -144,7 +164,7 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 // afford takes what the update of one pod costs from the budget. No more pods of the newest revision than maxUnavailable
 // are ever away at a time, so that a bad revision stops by itself; a pod that serves is taken only while others may.
 func (s *spender) afford(r *replica.Replica) bool {
-	if s.brokenNew+s.costly >= s.limit {
+	if s.brokenNew+len(s.taken) >= s.limit {
 		return false
 	}
 	if r.Available {
@@ -153,84 +173,60 @@ func (s *spender) afford(r *replica.Replica) bool {
 		}
 		s.left--
 	}
-	s.costly++
+	s.taken = append(s.taken, r)
 	return true
 }
 
-func (s *spender) why(r *replica.Replica, change inplace.Change) string {
-	why := fmt.Sprintf("it has revision %s", r.Revision)
-	if change.Blocked != "" {
-		why += fmt.Sprintf("; cannot be changed in place: %s", change.Blocked)
-	}
-	return why
-}
-
 // reason says why not every old pod is being updated.
-func (s *spender) reason(candidates []*replica.Replica) string {
+func (s *spender) reason() string {
 	switch {
 	case len(s.held) > 0:
 		return "waiting for the inPlaceUpdate hook of " + names(s.held)
 	case s.blocked != "":
 		return fmt.Sprintf("podUpdatePolicy is InPlaceOnly, and this cannot be changed in place: %s", s.blocked)
 	case s.spent:
-		return s.budgetSpent()
-	case len(candidates) == 0:
-		return "the old pods are on their way out or coming into service"
+		return s.budgetSpent(s.taken)
 	default:
-		return "waiting for pods that are coming into service"
+		return "the other old pods are coming into service"
 	}
 }
 
-// budgetSpent names the budget and who uses it.
-func (d *decision) budgetSpent() string {
-	return fmt.Sprintf("maxUnavailable is %d and %s", d.MaxUnavailable, d.whoIsAway())
+// budgetSpent names the budget and who uses it, with the pods that a step of this plan takes out of service.
+func (d *decision) budgetSpent(taken []*replica.Replica) string {
+	return fmt.Sprintf("maxUnavailable is %d and %s", d.MaxUnavailable, d.whoIsAway(taken, d.Replicas-d.active, "missing"))
 }
 
-// whoIsAway lists the pods that are not available, with what kubelet says of them, and those that this very plan takes.
-func (d *decision) whoIsAway() string {
-	var away []*replica.Replica
-	for _, r := range d.pods {
-		if !r.Available && !d.isDoomed(r) || r.State == lifecycle.PreparingDelete || d.moving[r] {
+// whoIsAway lists the pods that are not available or will not be after this plan, with what kubelet says of them, and
+// counts those that have no name yet.
+func (d *decision) whoIsAway(taken []*replica.Replica, nameless int, are string) string {
+	away := slices.Concat(d.away, d.idle.leaving)
+	for _, r := range taken {
+		if r.Available { // the others are among them already
 			away = append(away, r)
 		}
 	}
-	missing := d.Replicas - len(d.pods)
-	switch {
-	case len(away) == 0 && missing <= 0:
+	var words []string
+	switch len(away) {
+	case 0:
+	case 1:
+		words = append(words, "1 pod is unavailable: "+names(away))
+	default:
+		words = append(words, fmt.Sprintf("%d pods are unavailable: %s", len(away), names(away)))
+	}
+	if nameless > 0 {
+		words = append(words, fmt.Sprintf("%d %s", nameless, are))
+	}
+	if len(words) == 0 {
 		return "no pod may go"
-	case len(away) == 0:
-		return fmt.Sprintf("%d pods are being replaced", missing)
-	case len(away) == 1:
-		return "1 pod is away: " + names(away)
-	default:
-		return fmt.Sprintf("%d pods are away: %s", len(away), names(away))
 	}
-}
-
-// noteUnavailable notes pods that should serve and do not.
-func (d *decision) noteUnavailable() {
-	var away []*replica.Replica
-	for _, r := range d.pods {
-		if !r.Available && !d.isDoomed(r) && r.State != lifecycle.PreparingDelete {
-			away = append(away, r)
-		}
-	}
-	if len(away) > 0 {
-		d.note(WishAvailable, len(away), "waiting for "+names(away))
-	}
+	return strings.Join(words, "; ")
 }
 
 // names lists at most three pods by name, with their trouble, and counts the rest. It is stable while the pods are.
 func names(pods []*replica.Replica) string {
 	const most = 3
-	sorted := slices.Clone(pods)
-	slices.SortFunc(sorted, func(a, b *replica.Replica) int {
-		// Pods with a known trouble tell more than those that are merely starting.
-		if c := one(b.Trouble != "") - one(a.Trouble != ""); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
+	// Pods with a known trouble tell more than those that are merely starting.
+	sorted := order.Sorted(pods, func(r *replica.Replica) int64 { return -int64(one(r.Trouble != "")) })
 	var words []string
 	for _, r := range sorted[:min(most, len(sorted))] {
 		word := r.Name

@@ -61,6 +61,32 @@ func TestAManagerIsReplacedOnlyByOneThatIsReady(t *testing.T) {
 	}
 }
 
+func TestManagersPreferDifferentNodesUnlessToldOtherwise(t *testing.T) {
+	h := newHelm(t)
+	const preferred = ".preferredDuringSchedulingIgnoredDuringExecution[0]"
+	for name, test := range map[string]struct {
+		values []string
+		node   bool
+		weight int32
+	}{
+		"by default":                  {nil, false, 100},
+		"with a choice of nodes":      {[]string{"manager.affinity.nodeAffinity" + preferred + ".weight=1"}, true, 100},
+		"with a choice of neighbours": {[]string{"manager.affinity.podAntiAffinity" + preferred + ".weight=7"}, false, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			deployment := find[appsv1.Deployment](t, h.render(t, namespace, test.values...), "Deployment", "kruise-controller-manager")
+			affinity := deployment.Spec.Template.Spec.Affinity
+			terms := affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution
+			if len(terms) != 1 || terms[0].Weight != test.weight {
+				t.Errorf("podAntiAffinity %+v, want one term of weight %d", terms, test.weight)
+			}
+			if got := affinity.NodeAffinity != nil; got != test.node {
+				t.Errorf("nodeAffinity is there: %v, want %v", got, test.node)
+			}
+		})
+	}
+}
+
 // What reads or writes more than the manager's work asks for would make a stolen token of the manager worth more.
 func TestTheManagerMayDoNoMoreThanItMust(t *testing.T) {
 	objects := newHelm(t).render(t, namespace)

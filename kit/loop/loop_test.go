@@ -1,0 +1,304 @@
+package loop
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
+)
+
+var budgets = schema.GroupResource{Group: "policy", Resource: "poddisruptionbudgets"}
+
+func TestAStatusIsWrittenOnlyWhenItChanged(t *testing.T) {
+	w := newWorld(t, object())
+	w.healthy(3)
+	for range 3 {
+		w.done()
+		w.pass(time.Minute)
+	}
+	if len(w.patches) != 1 || w.stored().Status.CurrentHealthy != 3 {
+		t.Errorf("%d healthy are stored after the writes %v, want 3 after one write", w.stored().Status.CurrentHealthy, w.patches)
+	}
+}
+
+func TestAReportWithoutAnObjectLeavesTheStatusAlone(t *testing.T) {
+	w := newWorld(t, object())
+	w.done()
+	if len(w.patches) != 0 {
+		t.Errorf("written: %v", w.patches)
+	}
+}
+
+func TestTheFirstStatusNamesEveryField(t *testing.T) {
+	w := newWorld(t, object())
+	w.healthy(3)
+	w.done()
+	var got map[string]any
+	if err := json.Unmarshal([]byte(w.patches[0]), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"metadata": map[string]any{"uid": "uid"},
+		"status":   map[string]any{"currentHealthy": 3.0, "desiredHealthy": 0.0, "disruptionsAllowed": 0.0, "expectedPods": 0.0},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("patch (-want +got):\n%s", diff)
+	}
+}
+
+func TestAFieldThatIsGoneIsRemoved(t *testing.T) {
+	obj := object()
+	obj.Status.ObservedGeneration = 4
+	obj.Status.Conditions = []metav1.Condition{{Type: "A", Status: "True"}}
+	w := newWorld(t, obj)
+	w.report = func(obj *budget, _ time.Time, _ error) Report[*budget] {
+		after := obj.DeepCopy()
+		after.Status.ObservedGeneration, after.Status.Conditions = 0, nil
+		return Report[*budget]{Object: after}
+	}
+	w.done()
+	for _, field := range []string{`"observedGeneration":null`, `"conditions":null`} {
+		if !strings.Contains(w.patches[0], field) {
+			t.Errorf("the patch %s does not say %s", w.patches[0], field)
+		}
+	}
+	if got := w.stored().Status; got.ObservedGeneration != 0 || got.Conditions != nil {
+		t.Errorf("stored: %+v", got)
+	}
+}
+
+func TestAStatusIsWrittenAtMostOnceASecond(t *testing.T) {
+	w := newWorld(t, object())
+	for n := int32(1); n <= 10; n++ { // every 300 ms
+		w.healthy(n)
+		wait := w.done()
+		if behind := w.stored().Status.CurrentHealthy != n; behind != (wait > 0) {
+			t.Errorf("the status %d is written: %v, and it looks again in %v", n, !behind, wait)
+		}
+		w.pass(300 * time.Millisecond)
+	}
+	if len(w.patches) != 3 { // at 0, 1.2 and 2.4 seconds
+		t.Errorf("%d writes in 2.7 seconds, want 3", len(w.patches))
+	}
+}
+
+func TestAStatusThatIsHeldBackIsWrittenWhenItIsDue(t *testing.T) {
+	w := newWorld(t, object())
+	w.healthy(1)
+	w.done()
+	w.pass(100 * time.Millisecond)
+	w.healthy(2)
+	wait := w.done()
+	if wait != 900*time.Millisecond {
+		t.Fatalf("it looks again in %v, want 900ms", wait)
+	}
+	w.pass(wait)
+	w.done()
+	if got := w.stored().Status.CurrentHealthy; got != 2 {
+		t.Errorf("the status is %d, want 2", got)
+	}
+}
+
+func TestEventsComeAfterTheStatusThatTheySpeakOf(t *testing.T) {
+	w := newWorld(t, object())
+	w.healthy(1, "One")
+	w.done()
+	w.pass(100 * time.Millisecond)
+	w.healthy(2, "Two")
+	w.done()
+	w.pass(100 * time.Millisecond)
+	w.healthy(3, "Two", "Three") // said again before it could be sent
+	w.done()
+	if diff := cmp.Diff([]sent{{"One", "Normal", 1}}, w.sent); diff != "" {
+		t.Fatalf("events before the second status (-want +got):\n%s", diff)
+	}
+	w.pass(time.Second)
+	w.healthy(3)
+	w.done()
+	if diff := cmp.Diff([]sent{{"One", "Normal", 1}, {"Two", "Normal", 3}, {"Three", "Normal", 3}}, w.sent); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	w.pass(time.Second)
+	w.done()
+	if len(w.sent) != 3 {
+		t.Errorf("events were sent again: %v", w.sent[3:])
+	}
+}
+
+func TestEventsOfAStatusThatDidNotChangeAreSentAtOnce(t *testing.T) {
+	w := newWorld(t, object())
+	w.report = func(obj *budget, _ time.Time, _ error) Report[*budget] {
+		return Report[*budget]{Object: obj.DeepCopy(), Events: []Event{{Warning: true, Reason: "Bad"}}}
+	}
+	w.done()
+	if diff := cmp.Diff([]sent{{"Bad", "Warning", 0}}, w.sent); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+func TestNoMoreEventsWaitThanAllowed(t *testing.T) {
+	w := newWorld(t, object())
+	w.refuse = errBroken
+	for i := range 2 * mostHeld {
+		w.healthy(1, fmt.Sprint(i))
+		if _, err := w.reconcile(); !errors.Is(err, errBroken) {
+			t.Fatal(err)
+		}
+	}
+	w.refuse = nil
+	w.healthy(1)
+	w.done()
+	if len(w.sent) != mostHeld || w.sent[0].Reason != fmt.Sprint(mostHeld) {
+		t.Errorf("%d events, the first is %s; want the last %d", len(w.sent), w.sent[0].Reason, mostHeld)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	conflict := apierrors.NewConflict(budgets, "web", errors.New("changed meanwhile"))
+	for name, c := range map[string]struct {
+		observe, decide, act, refuse error
+		wantReported, wantReturned   error
+		wantWait                     time.Duration
+		wantStatus                   int32
+	}{
+		"observing fails":              {observe: errBroken, wantReported: errBroken, wantReturned: errBroken, wantStatus: 1},
+		"deciding fails":               {decide: errBroken, wantReported: errBroken, wantReturned: errBroken, wantStatus: 1},
+		"acting fails":                 {act: errBroken, wantReported: errBroken, wantReturned: errBroken, wantStatus: 1},
+		"the first failure counts":     {observe: errBroken, act: conflict, wantReported: errBroken, wantReturned: errBroken, wantStatus: 1},
+		"writing the status fails":     {refuse: errBroken, wantReturned: errBroken},
+		"a conflict of a write":        {act: fmt.Errorf("patch: %w", conflict), wantReported: conflict, wantWait: unseenPace, wantStatus: 1},
+		"a conflict of the status":     {refuse: conflict, wantWait: unseenPace},
+		"the object is gone meanwhile": {refuse: apierrors.NewNotFound(budgets, "web")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, object())
+			w.healthy(1)
+			w.observe, w.decide, w.act, w.refuse = c.observe, c.decide, c.act, c.refuse
+			result, err := w.reconcile()
+			if !errors.Is(w.got, c.wantReported) {
+				t.Errorf("reported: %v, want %v", w.got, c.wantReported)
+			}
+			if !errors.Is(err, c.wantReturned) || result.RequeueAfter != c.wantWait {
+				t.Errorf("it returned the error %v and waits %v, want %v and %v", err, result.RequeueAfter, c.wantReturned, c.wantWait)
+			}
+			if got := w.stored().Status.CurrentHealthy; got != c.wantStatus {
+				t.Errorf("the status is %d, want %d", got, c.wantStatus)
+			}
+		})
+	}
+}
+
+func TestItLooksAgainWhenTheWorkAskedForIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		wake *time.Duration // from now
+		want time.Duration
+	}{
+		"never":               {nil, 0},
+		"in a while":          {ptr.To(time.Minute), time.Minute},
+		"now":                 {ptr.To(time.Duration(0)), time.Millisecond},
+		"it should have been": {ptr.To(-time.Second), time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, object())
+			w.report = func(_ *budget, now time.Time, _ error) (r Report[*budget]) {
+				if c.wake != nil {
+					r.Wake = now.Add(*c.wake)
+				}
+				return r
+			}
+			if got := w.done(); got != c.want {
+				t.Errorf("it looks again in %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestReconcilesAreSpacedByWhatTheyLookAt(t *testing.T) {
+	for name, c := range map[string]struct {
+		items int
+		want  time.Duration
+	}{
+		"an empty set reacts at once":           {0, 0},
+		"a small set reacts in a millisecond":   {10, time.Millisecond},
+		"a large one costs a tenth of the time": {1000, 100 * time.Millisecond},
+		"nobody waits longer than a second":     {1_000_000, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, object())
+			w.report = func(*budget, time.Time, error) Report[*budget] { return Report[*budget]{Items: c.items} }
+			w.done()
+			if got := w.done(); got != c.want {
+				t.Errorf("the next one waits %v, want %v", got, c.want)
+			}
+			if c.want == 0 {
+				return
+			}
+			if w.begun != 1 {
+				t.Errorf("work was begun %d times without a pause", w.begun)
+			}
+			w.pass(c.want)
+			if w.done(); w.begun != 2 {
+				t.Errorf("work was begun %d times after the pause, want 2", w.begun)
+			}
+		})
+	}
+}
+
+func TestAnObjectThatIsBeingDeletedIsLeftAlone(t *testing.T) {
+	obj := object()
+	obj.DeletionTimestamp = &metav1.Time{Time: time.Unix(999_999, 0)}
+	obj.Finalizers = []string{"example.com/hold"}
+	w := newWorld(t, obj)
+	w.healthy(1)
+	if wait := w.done(); w.begun != 0 || wait != 0 || len(w.patches) != 0 {
+		t.Errorf("work was begun %d times, written %v, waits %v", w.begun, w.patches, wait)
+	}
+}
+
+func TestItWaitsUntilTheCacheShowsItsOwnWrites(t *testing.T) {
+	w := newWorld(t, object())
+	w.healthy(1)
+	w.cache.version = "1"
+	w.done()
+	w.pass(time.Hour)
+	if wait := w.done(); wait != unseenPace || w.begun != 1 {
+		t.Errorf("work was begun %d times, and it looks again in %v; want once and %v", w.begun, wait, unseenPace)
+	}
+	w.cache.version = newest
+	if w.done(); w.begun != 2 {
+		t.Errorf("work was begun %d times once the cache had caught up, want 2", w.begun)
+	}
+}
+
+func TestAnObjectThatIsGoneIsForgotten(t *testing.T) {
+	w := newWorld(t, object())
+	w.cache.version = "1"
+	w.healthy(1)
+	w.done()
+	if err := w.api.Delete(t.Context(), object()); err != nil {
+		t.Fatal(err)
+	}
+	if wait := w.done(); wait != 0 || w.begun != 1 {
+		t.Errorf("work on nothing was begun, or it waits %v", wait)
+	}
+	if len(w.loop.paces) != 0 {
+		t.Errorf("remembered: %v", w.loop.paces)
+	}
+	again := object()
+	again.UID = "another"
+	if err := w.api.Create(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	if w.done(); w.begun != 2 || w.stored().Status.CurrentHealthy != 1 {
+		t.Errorf("work was begun %d times, the status is %d: another object of the same name waits for the first one's writes",
+			w.begun, w.stored().Status.CurrentHealthy)
+	}
+}

@@ -1,0 +1,135 @@
+package story
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/replica"
+	"kruise.io/kruise/plan/revision"
+)
+
+// log writes down what happens: commands as they come, and then for each second in which there is news the pods as the
+// controller sees them, its steps, and what it waits for.
+type log struct {
+	strings.Builder
+	w     *world.World
+	name  string
+	began time.Time
+	// pods and notes are what was said last: only news is written.
+	pods, notes string
+}
+
+func newLog(w *world.World, name string) *log { return &log{w: w, name: name, began: w.Now} }
+
+func (l *log) command(line string) { fmt.Fprintf(l, "> %s\n", line) }
+
+func (l *log) atRest(since time.Time) { fmt.Fprintf(l, "%6s  at rest\n", since.Sub(l.began)) }
+
+// second writes what is new, and says whether the pods or the notes are.
+func (l *log) second(seen []replica.Replica, plan podset.Plan) bool {
+	var lines []string
+	pods, notes := l.describePods(seen), l.describeNotes(plan.Notes)
+	news := pods != l.pods || notes != l.notes
+	if pods != l.pods {
+		lines = append(lines, pods)
+	}
+	lines = append(lines, l.describeSteps(plan.Steps)...)
+	if notes != l.notes && notes != "" {
+		lines = append(lines, strings.Split(notes, "\n")...)
+	}
+	l.pods, l.notes = pods, notes
+	at := l.w.Now.Sub(l.began).String()
+	for _, line := range lines {
+		fmt.Fprintf(l, "%6s  %s\n", at, line)
+		at = ""
+	}
+	return news
+}
+
+// short turns demo-a into a, and demo-v1 into v1.
+func (l *log) short(text string) string { return strings.ReplaceAll(text, l.name+"-", "") }
+
+// describePods says how many pods of each revision are in each condition, and which.
+func (l *log) describePods(pods []replica.Replica) string {
+	return cmp.Or(grouped(pods, func(r replica.Replica) (string, string) {
+		return revision.ShortHash(r.Revision) + " " + condition(r), l.short(r.Name)
+	}, " | "), "no pods")
+}
+
+// condition is what a person would say of a pod.
+func condition(r replica.Replica) string {
+	var words []string
+	switch {
+	case r.Terminating:
+		words = append(words, "terminating")
+	case r.Available:
+		words = append(words, "available")
+	case !lifecycle.Serves(r.State):
+		words = append(words, string(r.State))
+	case r.Ready:
+		words = append(words, "ready")
+	default:
+		words = append(words, "starting")
+	}
+	if r.Trouble != "" && !r.Terminating {
+		words = append(words, "("+r.Trouble+")")
+	}
+	return strings.Join(words, " ")
+}
+
+// describeSteps puts steps that differ in their pods alone into one line.
+func (l *log) describeSteps(steps []podset.Step) []string {
+	text := grouped(steps, func(s podset.Step) (string, string) {
+		var words strings.Builder
+		fmt.Fprintf(&words, "-> %s", strings.ToLower(string(s.Do)))
+		if s.To != "" {
+			fmt.Fprintf(&words, " to %s", l.short(s.To))
+		}
+		if s.State != "" {
+			fmt.Fprintf(&words, " to %s", s.State)
+		}
+		if s.Specified {
+			words.WriteString(" for good")
+		}
+		fmt.Fprintf(&words, ", since %s", l.short(s.Why))
+		if s.Pod == nil {
+			return words.String(), s.Slot
+		}
+		return words.String(), l.short(s.Pod.Name)
+	}, "\n")
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, "\n")
+}
+
+func (l *log) describeNotes(notes []podset.Note) string {
+	var lines []string
+	for _, n := range notes {
+		lines = append(lines, fmt.Sprintf("-- %d to %s: %s", n.Pods, n.Wish, l.short(n.Because)))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// grouped lists items under the heads that they share, in the order of the first of each head.
+func grouped[T any](items []T, describe func(T) (head, name string), separator string) string {
+	var heads []string
+	members := map[string][]string{}
+	for _, item := range items {
+		head, name := describe(item)
+		if !slices.Contains(heads, head) {
+			heads = append(heads, head)
+		}
+		members[head] = append(members[head], name)
+	}
+	for i, head := range heads {
+		heads[i] = head + ": " + strings.Join(members[head], " ")
+	}
+	return strings.Join(heads, separator)
+}

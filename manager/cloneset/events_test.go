@@ -1,0 +1,108 @@
+package cloneset
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/loop"
+	"kruise.io/kruise/manager/podops"
+	"kruise.io/kruise/plan/podset"
+)
+
+func done(do podset.Do, pod string) podops.Result {
+	return podops.Result{Step: podset.Step{Do: do, Why: "so it is"}, Pod: pod}
+}
+
+func undone(do podset.Do, pod string) podops.Result {
+	r := done(do, pod)
+	r.Err = errors.New("refused")
+	return r
+}
+
+func TestEvents(t *testing.T) {
+	limited := podset.Note{Wish: podset.WishScaleOut, Pods: 2, Because: "scaleStrategy.maxUnavailable is 1"}
+	const limitedNote = "2 pods are to scale out but must wait: scaleStrategy.maxUnavailable is 1"
+	for name, c := range map[string]struct {
+		results []podops.Result
+		scaling bool
+		notes   []podset.Note
+		told    string // the message of the condition Progressing
+		want    []loop.Event
+	}{
+		"nothing was done": {},
+		"pods were created, and one was not": {
+			results: []podops.Result{done(podset.Create, "web-a"), done(podset.Create, "web-b"), undone(podset.Create, "web-c")}, scaling: true,
+			want: []loop.Event{
+				{Reason: "SuccessfulCreate", Action: "CreatePod", Note: "created 2 pods: web-a, web-b: so it is"},
+				{Warning: true, Reason: "FailedCreate", Action: "CreatePod", Note: "could not create pod web-c: refused"},
+			},
+		},
+		"a pod was deleted to scale in": {
+			results: []podops.Result{done(podset.Delete, "web-a")}, scaling: true,
+			want: []loop.Event{{Reason: "SuccessfulDelete", Action: "DeletePod", Note: "deleted pod web-a: so it is"}},
+		},
+		"a pod could not be deleted to scale in": {
+			results: []podops.Result{undone(podset.Delete, "web-a")}, scaling: true,
+			want: []loop.Event{{Warning: true, Reason: "FailedDelete", Action: "DeletePod", Note: "could not delete pod web-a: refused"}},
+		},
+		"a pod was deleted to be recreated": {
+			results: []podops.Result{done(podset.Delete, "web-a")},
+			want: []loop.Event{{Reason: "SuccessfulUpdatePodReCreate", Action: "RecreatePod",
+				Note: "deleted, to be recreated with the new revision, pod web-a: so it is"}},
+		},
+		"a pod could not be deleted to be recreated": {
+			results: []podops.Result{undone(podset.Delete, "web-a")},
+			want:    []loop.Event{{Warning: true, Reason: "FailedUpdatePodReCreate", Action: "RecreatePod", Note: "could not recreate pod web-a: refused"}},
+		},
+		"pods were updated in place, and one was not": {
+			results: []podops.Result{done(podset.Update, "web-a"), undone(podset.Update, "web-b")},
+			want: []loop.Event{
+				{Reason: "SuccessfulUpdatePodInPlace", Action: "UpdatePod", Note: "began to update in place pod web-a: so it is"},
+				{Warning: true, Reason: "FailedUpdatePodInPlace", Action: "UpdatePod", Note: "could not update in place pod web-b: refused"},
+			},
+		},
+		"steps within the life cycle are told to nobody": {
+			results: []podops.Result{done(podset.Settle, "web-a"), done(podset.Move, "web-b"), done(podset.Apply, "web-c"), undone(podset.Settle, "web-d")},
+		},
+		"five pods are named, more are counted": {
+			results: []podops.Result{
+				done(podset.Create, "a"), done(podset.Create, "b"), done(podset.Create, "c"),
+				done(podset.Create, "d"), done(podset.Create, "e"), done(podset.Create, "f"),
+			}, scaling: true,
+			want: []loop.Event{{Reason: "SuccessfulCreate", Action: "CreatePod", Note: "created 6 pods: a, b, c, d, e …: so it is"}},
+		},
+		"scaling out is limited": {
+			notes: []podset.Note{limited}, told: "2 of 5 pods are updated",
+			want: []loop.Event{{Warning: true, Reason: "ScaleUpLimited", Action: "CreatePod", Note: limitedNote}},
+		},
+		"a limit is told once":                  {notes: []podset.Note{limited}, told: "2 of 5 pods are updated; " + limitedNote},
+		"other notes are told by the condition": {notes: []podset.Note{{Wish: podset.WishUpdate, Pods: 1, Because: "it is paused"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := newStory().set
+			if c.told != "" {
+				set.Status.Conditions = []v1beta1.CloneSetCondition{{Type: v1beta1.CloneSetConditionTypeProgressing, Message: c.told}}
+			}
+			w := newWork(nil, set)
+			w.results, w.plan = c.results, podset.Plan{Scaling: c.scaling, Notes: c.notes}
+			if diff := cmp.Diff(c.want, w.events()); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNoEventIsTooLongForTheAPIServer(t *testing.T) {
+	long := undone(podset.Create, "web-a")
+	long.Err = fmt.Errorf("refused: %s", strings.Repeat("x", 5000))
+	w := newWork(nil, newStory().set)
+	w.results = []podops.Result{long}
+	if got := w.events(); len(got) != 1 || len(got[0].Note) != longestEventNote {
+		t.Errorf("events %v, want one with a note of %d bytes", got, longestEventNote)
+	}
+}

@@ -1,0 +1,152 @@
+package lifecycle_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/lifecycle"
+)
+
+// everyFacts are all combinations of facts that a pod can have: a complete hook holds, unless it has no entries.
+func everyFacts() (out []lifecycle.Facts) {
+	for bits := range 1 << 7 {
+		bit := func(i int) bool { return bits>>i&1 == 1 }
+		out = append(out, lifecycle.Facts{
+			Holds:     lifecycle.Holds{Delete: bit(0), Update: bit(1), UpdateComplete: bit(2), NormalComplete: bit(3)},
+			Scheduled: bit(4), OnTarget: bit(5), UpdateDone: bit(6),
+		})
+	}
+	return out
+}
+
+func everyState() []lifecycle.State {
+	return []lifecycle.State{lifecycle.None, lifecycle.PreparingNormal, lifecycle.Normal, lifecycle.PreparingUpdate,
+		lifecycle.Updating, lifecycle.Updated, lifecycle.PreparingDelete}
+}
+
+func TestTheNextState(t *testing.T) {
+	type facts = lifecycle.Facts
+	type holds = lifecycle.Holds
+	noHooks := holds{UpdateComplete: true, NormalComplete: true}
+	for name, test := range map[string]struct {
+		from  lifecycle.State
+		facts facts
+		want  lifecycle.State
+	}{
+		"a new pod without hooks is normal as soon as it has a node":           {lifecycle.PreparingNormal, facts{Holds: noHooks, Scheduled: true}, lifecycle.Normal},
+		"a new pod stays until it has a node":                                  {lifecycle.PreparingNormal, facts{Holds: noHooks, UpdateDone: true, OnTarget: true}, lifecycle.PreparingNormal},
+		"a new pod stays until its preNormal hook is complete":                 {lifecycle.PreparingNormal, facts{Holds: holds{UpdateComplete: true}, Scheduled: true}, lifecycle.PreparingNormal},
+		"a pod prepared for an update waits for the plan":                      {lifecycle.PreparingUpdate, facts{Holds: noHooks, Scheduled: true, UpdateDone: true}, lifecycle.PreparingUpdate},
+		"a prepared pod whose update was rolled back is normal again":          {lifecycle.PreparingUpdate, facts{Holds: noHooks, OnTarget: true, UpdateDone: true}, lifecycle.Normal},
+		"rolled back, it waits until its hook is complete again":               {lifecycle.PreparingUpdate, facts{OnTarget: true, UpdateDone: true}, lifecycle.Updated},
+		"rolled back with an earlier update under way, it waits for that":      {lifecycle.PreparingUpdate, facts{Holds: noHooks, OnTarget: true}, lifecycle.PreparingUpdate},
+		"an update under way goes on":                                          {lifecycle.Updating, facts{Holds: noHooks, OnTarget: true}, lifecycle.Updating},
+		"an update that is done makes the pod normal":                          {lifecycle.Updating, facts{Holds: noHooks, OnTarget: true, UpdateDone: true}, lifecycle.Normal},
+		"an update that is done waits for its hook":                            {lifecycle.Updating, facts{Holds: holds{NormalComplete: true}, UpdateDone: true}, lifecycle.Updated},
+		"an updated pod waits for its hook":                                    {lifecycle.Updated, facts{UpdateDone: true, OnTarget: true}, lifecycle.Updated},
+		"an updated pod is normal once its hook is complete":                   {lifecycle.Updated, facts{Holds: noHooks}, lifecycle.Normal},
+		"a pod on its way out stays so, whatever its hook does":                {lifecycle.PreparingDelete, facts{Holds: noHooks, Scheduled: true, OnTarget: true, UpdateDone: true}, lifecycle.PreparingDelete},
+		"a pod at its work stays so":                                           {lifecycle.Normal, facts{Scheduled: true, OnTarget: true, UpdateDone: true}, lifecycle.Normal},
+		"a pod that nobody labelled stays so":                                  {lifecycle.None, facts{Holds: noHooks, Scheduled: true, UpdateDone: true}, lifecycle.None},
+		"a state that nobody knows is left alone":                              {"Dreaming", facts{Holds: noHooks, Scheduled: true, OnTarget: true, UpdateDone: true}, "Dreaming"},
+		"a pod that is updated before it was ever normal goes on as an update": {lifecycle.Updating, facts{Holds: holds{UpdateComplete: true}, UpdateDone: true}, lifecycle.Normal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := lifecycle.NewMachine().Next(test.from, test.facts); got != test.want {
+				t.Errorf("from %q the pod goes to %q, want %q", test.from, got, test.want)
+			}
+		})
+	}
+}
+
+func TestEveryLineOfTheTableIsReached(t *testing.T) {
+	reached := map[[2]lifecycle.State]bool{}
+	for _, s := range everyState() {
+		for _, f := range everyFacts() {
+			reached[[2]lifecycle.State{s, lifecycle.NewMachine().Next(s, f)}] = true
+		}
+	}
+	for _, line := range lifecycle.Transitions() {
+		if !reached[[2]lifecycle.State{line.From, line.To}] {
+			t.Errorf("no facts lead from %s to %s: a line above takes them all", line.From, line.To)
+		}
+	}
+}
+
+func TestTheMachineComesToRestOnEveryPath(t *testing.T) {
+	for _, s := range everyState() {
+		for _, f := range everyFacts() {
+			at := s
+			for range len(everyState()) {
+				at = lifecycle.NewMachine().Next(at, f)
+			}
+			if next := lifecycle.NewMachine().Next(at, f); next != at {
+				t.Errorf("from %q with %+v the pod never rests: %q, then %q", s, f, at, next)
+			}
+		}
+	}
+}
+
+func TestOnlyNormalAndUnlabelledPodsServe(t *testing.T) {
+	var serving []lifecycle.State
+	for _, s := range everyState() {
+		if lifecycle.Serves(s) {
+			serving = append(serving, s)
+		}
+	}
+	if diff := cmp.Diff([]lifecycle.State{lifecycle.None, lifecycle.Normal}, serving); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestHoldsOf(t *testing.T) {
+	hook := &v1beta1.LifecycleHook{
+		LabelsHandler:     map[string]string{"drain": "wanted"},
+		FinalizersHandler: []string{"example.com/slb"},
+	}
+	all := &v1beta1.Lifecycle{PreDelete: hook, InPlaceUpdate: hook, PreNormal: hook}
+	for name, test := range map[string]struct {
+		hooks      *v1beta1.Lifecycle
+		labels     map[string]string
+		finalizers []string
+		want       lifecycle.Holds
+	}{
+		"without a life cycle nothing holds":              {want: lifecycle.Holds{UpdateComplete: true, NormalComplete: true}},
+		"without hooks nothing holds":                     {hooks: &v1beta1.Lifecycle{}, want: lifecycle.Holds{UpdateComplete: true, NormalComplete: true}},
+		"a hook without entries holds nothing":            {hooks: &v1beta1.Lifecycle{InPlaceUpdate: &v1beta1.LifecycleHook{}}, want: lifecycle.Holds{UpdateComplete: true, NormalComplete: true}},
+		"a pod without entries is free and incomplete":    {hooks: all, want: lifecycle.Holds{}},
+		"a label with another value is no entry":          {hooks: all, labels: map[string]string{"drain": "done"}, want: lifecycle.Holds{}},
+		"one entry holds, and does not complete":          {hooks: all, labels: map[string]string{"drain": "wanted"}, want: lifecycle.Holds{Delete: true, Update: true}},
+		"a finalizer holds as a label does":               {hooks: all, finalizers: []string{"other", "example.com/slb"}, want: lifecycle.Holds{Delete: true, Update: true}},
+		"all entries hold and complete":                   {hooks: all, labels: map[string]string{"drain": "wanted"}, finalizers: []string{"example.com/slb"}, want: lifecycle.Holds{Delete: true, Update: true, UpdateComplete: true, NormalComplete: true}},
+		"each hook speaks of itself":                      {hooks: &v1beta1.Lifecycle{PreDelete: hook}, labels: map[string]string{"drain": "wanted"}, want: lifecycle.Holds{Delete: true, UpdateComplete: true, NormalComplete: true}},
+		"a label that is empty in the hook must be there": {hooks: &v1beta1.Lifecycle{PreNormal: &v1beta1.LifecycleHook{LabelsHandler: map[string]string{"ok": ""}}}, want: lifecycle.Holds{UpdateComplete: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: test.labels, Finalizers: test.finalizers}}
+			if diff := cmp.Diff(test.want, lifecycle.HoldsOf(test.hooks, pod)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestOnlyAHookWithEntriesIsAHook(t *testing.T) {
+	for name, test := range map[string]struct {
+		hook *v1beta1.LifecycleHook
+		want bool
+	}{
+		"none":             {nil, false},
+		"without entries":  {&v1beta1.LifecycleHook{MarkPodNotReady: true}, false},
+		"with a label":     {&v1beta1.LifecycleHook{LabelsHandler: map[string]string{"a": "b"}}, true},
+		"with a finalizer": {&v1beta1.LifecycleHook{FinalizersHandler: []string{"a"}}, true},
+	} {
+		if got := lifecycle.Hooked(test.hook); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}

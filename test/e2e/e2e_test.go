@@ -1,0 +1,53 @@
+package e2e
+
+import (
+	"testing"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+)
+
+// story is a test in a namespace of its own.
+type story struct {
+	name string
+	tell func(*space)
+}
+
+func TestCloneSetsOnARealCluster(t *testing.T) {
+	c := start(t)
+	// These leave the manager alone, so they run side by side.
+	t.Run("while the manager runs", func(t *testing.T) {
+		for _, story := range []story{
+			{"the walk-through works word for word", walkThrough},
+			{"an update in place keeps the pod and restarts only the container that changed", keepsThePod},
+			{"a Service loses no request while the pods behind it are updated in place", losesNoRequest},
+			{"a new tag of the same image completes", sameDigest},
+			{"a change of metadata alone disturbs nothing", metadataOnly},
+			{"an image that does not exist stops the update, which says why, and a good one or a rollback ends it", badImage},
+			{"no more pods are away than maxUnavailable while they are updated in place", func(s *space) {
+				keepsTheBudget(s, v1beta1.InPlaceIfPossiblePodUpdatePolicyType)
+			}},
+			{"no more pods are away than maxUnavailable while they are recreated", func(s *space) {
+				keepsTheBudget(s, v1beta1.RecreatePodUpdatePolicyType)
+			}},
+			{"a partition holds an update half-way until it is lowered", partitionHolds},
+			{"a paused update stops and still scales", pauseStops},
+			{"extra pods stand in for those that are recreated", surgeStandsIn},
+			{"the number of pods can change in the middle of an update", scalesInTheMiddle},
+			{"pods that are named go first", namedPodsGo},
+			{"claims stay through an update in place and go with their pod", claimsFollow},
+		} {
+			t.Run(story.name, func(t *testing.T) {
+				t.Parallel()
+				story.tell(c.space(t))
+			})
+		}
+	})
+	// These take the manager away, so they run alone.
+	for _, story := range []story{
+		{"an update goes on when its leader is killed", leaderKilled},
+		{"pods start and stop undisturbed while no manager runs", nothingWaits},
+		{"uninstalling leaves everything running, and installing again takes over without a restart", uninstalled},
+	} {
+		t.Run(story.name, func(t *testing.T) { story.tell(c.space(t)) })
+	}
+}

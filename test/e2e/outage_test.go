@@ -1,0 +1,223 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+)
+
+// managers is the namespace of the managers, to be waited on.
+func (s *space) managers() *space {
+	s.Helper()
+	m := s.look(s.T, kruiseNamespace)
+	m.watch(&appsv1.Deployment{}, &coordinationv1.Lease{})
+	return m
+}
+
+// leader is who leads the managers: the name of a pod and a part that differs from one of its lives to the next.
+func (s *space) leader() string {
+	s.Helper()
+	lease := &coordinationv1.Lease{}
+	if err := s.seen.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: leaderLease}, lease); client.IgnoreNotFound(err) != nil {
+		s.Fatalf("looking at the lease of the managers: %v", err)
+	}
+	return ptr.Deref(lease.Spec.HolderIdentity, "")
+}
+
+// untilManagersAre waits until so many managers run and are ready, and no others are left.
+func (s *space) untilManagersAre(n int32) {
+	s.Helper()
+	s.until(fmt.Sprintf("%d managers are ready", n), func() string {
+		deployment := &appsv1.Deployment{}
+		if err := s.seen.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: manager}, deployment); err != nil {
+			return err.Error()
+		}
+		var pods corev1.PodList
+		if err := s.seen.List(s.Context(), &pods); err != nil {
+			return err.Error()
+		}
+		status := deployment.Status
+		if status.ObservedGeneration < deployment.Generation || status.ReadyReplicas != n || len(pods.Items) != int(n) {
+			return fmt.Sprintf("%d of %d managers ready, %d pods", status.ReadyReplicas, n, len(pods.Items))
+		}
+		return ""
+	})
+}
+
+func leaderKilled(s *space) {
+	managers := s.managers()
+	managers.untilManagersAre(2)
+	s.start("led", 6, maxUnavailable(2), grace(2))
+	before := s.podsNow("led")
+	end := s.guard("led", serving(4), existing(6))
+	set := s.change("led", image("1.10.3"))
+	s.untilUpdated(set, 1)
+
+	leader := managers.leader()
+	pod := &corev1.Pod{}
+	name, _, _ := strings.Cut(leader, "_")
+	if err := s.client.Get(s.Context(), client.ObjectKey{Namespace: kruiseNamespace, Name: name}, pod); err != nil {
+		s.Fatalf("looking for the leader %s: %v", leader, err)
+	}
+	process := managers.process(pod, "manager")
+	program, err := os.Readlink(filepath.Join("/proc", fmt.Sprint(process), "exe"))
+	if err != nil || filepath.Base(program) != "kruise-manager" {
+		s.Fatalf("process %d is %s and not a manager: %v", process, program, err)
+	}
+	if err := syscall.Kill(process, syscall.SIGKILL); err != nil {
+		s.Fatalf("killing process %d: %v", process, err)
+	}
+	if updated := s.set("led").Status.UpdatedReplicas; updated == 6 {
+		s.Errorf("the update was over before the leader was killed")
+	}
+
+	managers.until("another manager leads", func() string {
+		if now := managers.leader(); now == leader || now == "" {
+			return "the leader " + now
+		}
+		return ""
+	})
+	s.Logf("%s was killed, %s leads", leader, managers.leader())
+	s.untilDone(set)
+	end()
+	after := s.podsNow("led")
+	s.same("what the pods keep", s.identities(before), s.identities(after))
+	for _, pod := range after {
+		if n := containerOf(pod, app).RestartCount; n != 1 {
+			s.Errorf("the container of pod %s was restarted %d times, not once", pod.Name, n)
+		}
+	}
+	managers.untilManagersAre(2)
+}
+
+func nothingWaits(s *space) {
+	s.watch(&appsv1.Deployment{}, &appsv1.StatefulSet{}, &batchv1.Job{})
+	managers := s.managers()
+	s.start("orphan", 2)
+	before := s.podsNow("orphan")
+	s.kubectl(s.T, "", "scale", "deployment", manager, "--namespace", kruiseNamespace, "--replicas=0")
+	s.Cleanup(func() {
+		s.kubectl(s.T, "", "scale", "deployment", manager, "--namespace", kruiseNamespace, "--replicas=2")
+	})
+	managers.untilManagersAre(0)
+
+	template := func(name string) corev1.PodTemplateSpec {
+		return corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{app: name}},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: app, Image: demo("1.10.2")}}},
+		}
+	}
+	selector := func(name string) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchLabels: map[string]string{app: name}}
+	}
+	once := template("once")
+	once.Spec.RestartPolicy = corev1.RestartPolicyNever
+	s.create(&appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "deployment"},
+		Spec:       appsv1.DeploymentSpec{Replicas: ptr.To[int32](2), Selector: selector("deployment"), Template: template("deployment")},
+	})
+	s.create(&appsv1.StatefulSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "statefulset"},
+		Spec:       appsv1.StatefulSetSpec{Selector: selector("statefulset"), Template: template("statefulset")},
+	})
+	s.create(&batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "job"}, Spec: batchv1.JobSpec{Template: once}})
+	s.create(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "alone"}, Spec: template("alone").Spec})
+	s.untilPods("five pods of other kinds run", 5, func(pod *corev1.Pod) bool {
+		return !ownedBy(pod, "orphan") && statusOf(pod, corev1.PodReady) == corev1.ConditionTrue
+	})
+
+	// What a Deployment does with its pods goes on, too, and pods of ours can go.
+	s.kubectl(s.T, "", "set", "image", "deployment/deployment", app+"="+demo("1.10.3"), "--namespace", s.name)
+	s.untilPods("the Deployment runs the new image", 2, func(pod *corev1.Pod) bool {
+		return pod.Spec.Containers[0].Image == demo("1.10.3") && statusOf(pod, corev1.PodReady) == corev1.ConditionTrue
+	})
+	s.kubectl(s.T, "", "delete", "--namespace", s.name, "deployment/deployment", "statefulset/statefulset", "job/job", "pod/alone", "pod/"+before[0].Name)
+	s.untilPods("one pod of ours is left, untouched", 1, func(*corev1.Pod) bool { return true })
+	s.same("the pod that was left alone", s.identities(before[1:]), s.identities(s.podsNow("orphan")))
+	s.same("its container", lives(before[1:], app), lives(s.podsNow("orphan"), app))
+
+	s.kubectl(s.T, "", "scale", "deployment", manager, "--namespace", kruiseNamespace, "--replicas=2")
+	managers.untilManagersAre(2)
+	s.untilPods("the missing pod is made up for", 2, serves)
+}
+
+// untilPods waits until so many pods of the namespace are as wanted, and for all others to go if all are wanted.
+func (s *space) untilPods(what string, n int, wanted func(*corev1.Pod) bool) {
+	s.Helper()
+	s.until(what, func() string {
+		var pods corev1.PodList
+		if err := s.seen.List(s.Context(), &pods, client.InNamespace(s.name)); err != nil {
+			return err.Error()
+		}
+		found, text := 0, ""
+		for i := range pods.Items {
+			if wanted(&pods.Items[i]) {
+				found++
+			}
+			text += "\n  " + describePod(&pods.Items[i])
+		}
+		if found != n {
+			return fmt.Sprintf("%d of %d pods:%s", found, n, text)
+		}
+		return ""
+	})
+}
+
+func uninstalled(s *space) {
+	managers := s.managers()
+	s.start("stay", 3)
+	before := s.podsNow("stay")
+	end := s.guard("stay", serving(3), existing(3))
+	values := filepath.Join(s.TempDir(), "values.yaml")
+	text := s.helm(s.T, "get", "values", release, "--namespace", kruiseNamespace, "--output", "yaml")
+	if err := os.WriteFile(values, []byte(text), 0o600); err != nil {
+		s.Fatal(err)
+	}
+
+	s.helm(s.T, "uninstall", release, "--namespace", kruiseNamespace, "--wait")
+	managers.untilPods("no manager is left", 0, func(*corev1.Pod) bool { return true })
+	left := &v1beta1.CloneSet{}
+	if err := s.client.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: "stay"}, left); err != nil || left.DeletionTimestamp != nil {
+		s.Errorf("the CloneSet did not outlive the product: %v, deleted at %v", err, left.DeletionTimestamp)
+	}
+	if names := s.kubectl(s.T, "", "get", "crd", "--output", "name"); !strings.Contains(names, "clonesets.apps.kruise.io") {
+		s.Errorf("the kind is gone with the product; left are %q", names)
+	}
+	check := func() {
+		s.Helper()
+		s.same("what the pods keep", s.identities(before), s.identities(s.podsNow("stay")))
+		s.same("the containers", lives(before, app), lives(s.podsNow("stay"), app))
+	}
+	check()
+
+	s.helm(s.T, "install", release, "deploy/chart", "--namespace", kruiseNamespace, "--values", values, "--wait")
+	managers.untilManagersAre(2)
+	end()
+	check()
+
+	end = s.guard("stay", serving(3), existing(4))
+	s.untilDone(s.change("stay", replicas(4)))
+	end()
+	after := s.podsNow("stay")
+	kept := after[:0:0]
+	for _, pod := range after {
+		if _, old := s.identities(before)[pod.Name]; old {
+			kept = append(kept, pod)
+		}
+	}
+	s.same("the containers of the pods that were there", lives(before, app), lives(kept, app))
+	s.untilDone(s.change("stay", image("1.10.3")))
+	s.same("the images", map[string]int{"1.10.3": 4}, tags(s.podsNow("stay")))
+}
