@@ -267,7 +267,7 @@ func insert(file, text string) error {
 	if !ok || !closed {
 		return fmt.Errorf("%s: want a line %q and after it a line %q, for the results to stand between", file, beginMark, endMark)
 	}
-	document = []byte(head + beginMark + "\n\n" + text + "\n" + endMark + tail)
+	document = []byte(head + beginMark + "\n\n" + strings.TrimSpace(text) + "\n\n" + endMark + tail)
 	if err := os.WriteFile(file, document, 0o644); err != nil {
 		return fmt.Errorf("writing the results: %w", err)
 	}
