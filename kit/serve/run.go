@@ -108,8 +108,9 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 
 func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.Keeper) manager.Options {
 	options := manager.Options{
-		Scheme: c.Scheme,
-		Logger: log.FromContext(ctx),
+		Scheme:         c.Scheme,
+		Logger:         log.FromContext(ctx),
+		MapperProvider: newMapper,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			SyncPeriod:       &o.SyncPeriod,
