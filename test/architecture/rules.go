@@ -102,6 +102,11 @@ func checkNeighbours(rules *Rules, folder *Folder, file *File, rest string) []st
 
 func checkNever(rules *Rules, folder *Folder, file *File, code *Code) []string {
 	never := slices.Clone(rules.Never)
+	for only, names := range rules.OnlyIn {
+		if !below(file.Dir(), only) {
+			never = append(never, names...)
+		}
+	}
 	if !file.Test {
 		never = append(never, folder.Never...)
 	}

@@ -12,6 +12,8 @@ type Rules struct {
 	Folders []Folder
 	// Never are packages and functions that no folder uses.
 	Never []Name
+	// OnlyIn maps a folder to what is used there and nowhere else.
+	OnlyIn map[string][]Name
 	// BadPackageNames say nothing about what is inside.
 	BadPackageNames []string
 	// Neighbours maps a root folder to those of its subfolders that the other subfolders may import.
@@ -56,7 +58,7 @@ const (
 // ReadRules reads the tables of ARCHITECTURE.md. A table or a row that it does not understand is an error, so that no
 // rule is lost by a slip of the pen.
 func ReadRules(markdown string) (*Rules, error) {
-	rules := &Rules{Neighbours: map[string][]string{}}
+	rules := &Rules{Neighbours: map[string][]string{}, OnlyIn: map[string][]Name{}}
 	seen := map[string]bool{}
 	for _, table := range tables(markdown) {
 		header, rows := strings.Join(table[0], "|"), table[2:]
@@ -114,6 +116,8 @@ func (r *Rules) readRule(row []string) error {
 	switch {
 	case row[0] == "never used anywhere":
 		r.Never = names(row[1])
+	case strings.HasPrefix(row[0], "used only in ") && len(quoted) == 1:
+		r.OnlyIn[quoted[0]] = names(row[1])
 	case row[0] == "folders that are no package name":
 		r.BadPackageNames = backquoted(row[1])
 	case strings.HasPrefix(row[0], "neighbours in ") && len(quoted) == 1:

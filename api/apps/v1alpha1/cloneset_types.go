@@ -26,7 +26,7 @@ const (
 // CloneSetSpec is what a user wants of a CloneSet.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds > (has(self.minReadySeconds) ? self.minReadySeconds : 0)",message="progressDeadlineSeconds must be greater than minReadySeconds"
-// +kubebuilder:validation:XValidation:rule="!has(self.updateStrategy) || (has(self.updateStrategy.type) && self.updateStrategy.type == 'OnDelete') || (has(self.replicas) && self.replicas == 0) || !(has(self.updateStrategy.maxUnavailable) && self.updateStrategy.maxUnavailable in [0, '0%'] && (!has(self.updateStrategy.maxSurge) || self.updateStrategy.maxSurge in [0, '0%']))",message="updateStrategy: maxUnavailable and maxSurge must not both be 0: no pod could ever be updated"
+// +kubebuilder:validation:XValidation:rule="!has(self.updateStrategy) || (has(self.updateStrategy.type) && self.updateStrategy.type == 'OnDelete') || (has(self.replicas) && self.replicas == 0) || !(has(self.updateStrategy.maxUnavailable) && (self.updateStrategy.maxUnavailable == 0 || self.updateStrategy.maxUnavailable == '0%') && (!has(self.updateStrategy.maxSurge) || (self.updateStrategy.maxSurge == 0 || self.updateStrategy.maxSurge == '0%')))",message="updateStrategy: maxUnavailable and maxSurge must not both be 0: no pod could ever be updated"
 type CloneSetSpec struct {
 	// replicas is the wanted number of pods. Default: 1; not negative.
 	// +kubebuilder:default=1
@@ -91,7 +91,7 @@ type CloneSetScaleStrategy struct {
 
 // CloneSetUpdateStrategy says when and how a CloneSet updates its pods.
 //
-// +kubebuilder:validation:XValidation:rule="!(has(self.type) && self.type == 'InPlaceOnly' && has(self.maxSurge) && !(self.maxSurge in [0, '0%']))",message="maxSurge must be 0 with type InPlaceOnly: extra pods cannot be made in place"
+// +kubebuilder:validation:XValidation:rule="!(has(self.type) && self.type == 'InPlaceOnly' && has(self.maxSurge) && self.maxSurge != 0 && self.maxSurge != '0%')",message="maxSurge must be 0 with type InPlaceOnly: extra pods cannot be made in place"
 type CloneSetUpdateStrategy struct {
 	// type says when and how pods are updated: ReCreate, InPlaceIfPossible, InPlaceOnly or OnDelete. Default: ReCreate.
 	// +kubebuilder:default=ReCreate

@@ -33,7 +33,7 @@ const (
 // CloneSetSpec is what a user wants of a CloneSet.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds > (has(self.minReadySeconds) ? self.minReadySeconds : 0)",message="progressDeadlineSeconds must be greater than minReadySeconds"
-// +kubebuilder:validation:XValidation:rule="!has(self.updateStrategy) || !has(self.updateStrategy.rollingUpdate) || (has(self.updateStrategy.type) && self.updateStrategy.type != 'RollingUpdate') || (has(self.replicas) && self.replicas == 0) || !(has(self.updateStrategy.rollingUpdate.maxUnavailable) && self.updateStrategy.rollingUpdate.maxUnavailable in [0, '0%'] && (!has(self.updateStrategy.rollingUpdate.maxSurge) || self.updateStrategy.rollingUpdate.maxSurge in [0, '0%']))",message="updateStrategy.rollingUpdate: maxUnavailable and maxSurge must not both be 0: no pod could ever be updated"
+// +kubebuilder:validation:XValidation:rule="!has(self.updateStrategy) || !has(self.updateStrategy.rollingUpdate) || (has(self.updateStrategy.type) && self.updateStrategy.type != 'RollingUpdate') || (has(self.replicas) && self.replicas == 0) || !(has(self.updateStrategy.rollingUpdate.maxUnavailable) && (self.updateStrategy.rollingUpdate.maxUnavailable == 0 || self.updateStrategy.rollingUpdate.maxUnavailable == '0%') && (!has(self.updateStrategy.rollingUpdate.maxSurge) || (self.updateStrategy.rollingUpdate.maxSurge == 0 || self.updateStrategy.rollingUpdate.maxSurge == '0%')))",message="updateStrategy.rollingUpdate: maxUnavailable and maxSurge must not both be 0: no pod could ever be updated"
 type CloneSetSpec struct {
 	// replicas is the wanted number of pods. Default: 1; not negative.
 	// +kubebuilder:default=1
@@ -113,7 +113,7 @@ type CloneSetUpdateStrategy struct {
 
 // RollingUpdateCloneSetStrategy holds the parameters of a rolling update.
 //
-// +kubebuilder:validation:XValidation:rule="!(has(self.podUpdatePolicy) && self.podUpdatePolicy == 'InPlaceOnly' && has(self.maxSurge) && !(self.maxSurge in [0, '0%']))",message="maxSurge must be 0 with podUpdatePolicy InPlaceOnly: extra pods cannot be made in place"
+// +kubebuilder:validation:XValidation:rule="!(has(self.podUpdatePolicy) && self.podUpdatePolicy == 'InPlaceOnly' && has(self.maxSurge) && self.maxSurge != 0 && self.maxSurge != '0%')",message="maxSurge must be 0 with podUpdatePolicy InPlaceOnly: extra pods cannot be made in place"
 type RollingUpdateCloneSetStrategy struct {
 	// podUpdatePolicy says how one pod is updated: ReCreate, InPlaceIfPossible or InPlaceOnly. Default: ReCreate.
 	// +kubebuilder:default=ReCreate
