@@ -38,8 +38,8 @@ e2e: build ## Run the end-to-end tests on a cluster of their own (needs root)
 	go test -count=1 -parallel 6 -timeout $(E2E_TIMEOUT) $$(go list ./... | grep -E '$(NEED_ROOT)')
 
 .PHONY: bench
-bench: ## Run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+bench: build ## Measure rollouts on a lab of its own, and write docs/benchmarks.md
+	go run ./test/scale -write docs/benchmarks.md $(BENCH_FLAGS)
 
 .PHONY: lint
 lint: ## Look for what compiles and is wrong all the same

@@ -168,7 +168,7 @@ func (b *bench) phase(ctx context.Context, p phase, c *component, pods int, prof
 	}
 	finish := func() error { return nil }
 	if b.profiles != "" && c.manager != nil {
-		finish = c.manager.profile(ctx, b.lab, b.profiles, strings.ReplaceAll(profile, " ", "-"), 15)
+		finish = c.manager.profile(ctx, b.lab, b.profiles, strings.ReplaceAll(profile, " ", "-"), int(b.profiling.Seconds()))
 	}
 	start := time.Now()
 	if err := p.act(ctx); err != nil {

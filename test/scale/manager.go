@@ -190,7 +190,9 @@ func (m *manager) reconciles(ctx context.Context) (float64, error) {
 // them.
 func (m *manager) profile(ctx context.Context, l *lab, folder, name string, seconds int) (finish func() error) {
 	var group errgroup.Group
-	group.Go(func() error { return m.save(ctx, "profile?seconds="+strconv.Itoa(seconds), filepath.Join(folder, name+".cpu")) })
+	group.Go(func() error {
+		return m.save(ctx, "profile?seconds="+strconv.Itoa(seconds), filepath.Join(folder, name+".cpu"))
+	})
 	group.Go(func() error {
 		profile, err := l.kube.Discovery().RESTClient().Get().AbsPath("/debug/pprof/profile").Param("seconds", strconv.Itoa(seconds)).DoRaw(ctx)
 		if err != nil {

@@ -120,8 +120,10 @@ func (r *row) conflicts() spread {
 func (r *row) available() spread {
 	return r.of(func(f figures) float64 { return f.available.Seconds() })
 }
-func (r *row) own() spread  { return r.of(func(f figures) float64 { return f.own.Seconds() }) }
-func (r *row) peak() spread { return r.of(func(f figures) float64 { return float64(f.peak) / (1 << 20) }) }
+func (r *row) own() spread { return r.of(func(f figures) float64 { return f.own.Seconds() }) }
+func (r *row) peak() spread {
+	return r.of(func(f figures) float64 { return float64(f.peak) / (1 << 20) })
+}
 
 func all(o outcome) int { return o.all }
 
@@ -265,7 +267,7 @@ func insert(file, text string) error {
 	if !ok || !closed {
 		return fmt.Errorf("%s: want a line %q and after it a line %q, for the results to stand between", file, beginMark, endMark)
 	}
-	document = []byte(head + beginMark + "\n\n" + text + "\n" + endMark + tail)
+	document = []byte(head + beginMark + "\n\n" + strings.TrimSpace(text) + "\n\n" + endMark + tail)
 	if err := os.WriteFile(file, document, 0o644); err != nil {
 		return fmt.Errorf("writing the results: %w", err)
 	}
