@@ -55,7 +55,9 @@ type cluster struct {
 // start brings the lab up with the product in it, or takes the cluster that KRUISE_E2E_KUBECONFIG names.
 func start(t *testing.T) *cluster {
 	t.Helper()
-	run(t, "", root, "go", "build", "-o", "bin/", "./cmd/...")
+	if _, err := os.Stat(filepath.Join(root, "bin/kruise-lab")); err != nil {
+		t.Fatalf("the program of the lab is missing: run the tests with make e2e, or make build before them (%v)", err)
+	}
 	c := &cluster{
 		kubeconfig: os.Getenv("KRUISE_E2E_KUBECONFIG"),
 		dumps:      filepath.Join(os.TempDir(), "kruise-e2e-"+time.Now().Format("20060102-150405")),
