@@ -18,6 +18,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
 )
@@ -25,21 +26,14 @@ import (
 // Name is the name of the program, its lease and its user agent.
 const Name = "kruise-manager"
 
-// +kubebuilder:rbac:groups="",namespace=kruise-system,resources=secrets,verbs=create
-// +kubebuilder:rbac:groups="",namespace=kruise-system,resources=secrets,resourceNames=kruise-webhook-certs,verbs=get;list;watch;update
-// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=kruise-system,resources=leases,verbs=create
-// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=kruise-system,resources=leases,resourceNames=kruise-manager,verbs=get;update
-// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,resourceNames=kruise-mutating-webhook-configuration,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=kruise-validating-webhook-configuration,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=clonesets.apps.kruise.io,verbs=get;list;watch;patch
-
 // Options is what the flags say.
 type Options struct {
 	// Gates are the feature gates.
 	Gates Gates
 	// Kinds limits the manager to kinds of these names; empty is all.
 	Kinds []string
+	// WebhooksOnly runs no controllers.
+	WebhooksOnly bool
 	// CloneSet tunes the controller of CloneSets.
 	CloneSet cloneset.Options
 }
@@ -48,26 +42,26 @@ type Options struct {
 type entry struct {
 	// kind and version name what must be served by the API server for the entry to run.
 	kind schema.GroupVersionKind
-	// crd names the definition, if it converts between versions by our webhook.
-	crd string
 	// on is the gate.
 	on bool
-	// setup adds controller, webhook and converter to the manager.
-	setup func(ctx context.Context, mgr ctrl.Manager, o *Options) error
+	// converts says how versions are converted, if it takes more than another apiVersion.
+	converts *convert.Kind
+	// webhook and controller add them to the manager.
+	webhook    func(mgr ctrl.Manager) error
+	controller func(ctx context.Context, mgr ctrl.Manager) error
 }
 
 // registry is THE list.
-func registry(_ *Options) []entry {
+func registry(o *Options) []entry {
+	cloneSets := cloneset.Conversion()
 	return []entry{
-		{kind: v1beta1.GroupVersion.WithKind("CloneSet"), crd: "clonesets.apps.kruise.io", on: true, setup: setupCloneSet},
+		{
+			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneset.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return cloneset.SetupController(ctx, mgr, o.CloneSet)
+			},
+		},
 	}
-}
-
-func setupCloneSet(ctx context.Context, mgr ctrl.Manager, o *Options) error {
-	if err := cloneset.SetupWebhook(mgr); err != nil {
-		return err
-	}
-	return cloneset.SetupController(ctx, mgr, o.CloneSet)
 }
 
 // Component is kruise-manager as serve runs it.
@@ -85,8 +79,8 @@ func Component(o *Options) (serve.Component, error) {
 		Setup:         func(ctx context.Context, mgr ctrl.Manager) error { return setup(ctx, mgr, o) },
 	}
 	for _, e := range registry(o) {
-		if e.crd != "" {
-			component.CRDs = append(component.CRDs, e.crd)
+		if e.converts != nil {
+			component.Converts = append(component.Converts, *e.converts)
 		}
 	}
 	return component, nil
@@ -107,7 +101,7 @@ func NewScheme() (*runtime.Scheme, error) {
 func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
 	for _, e := range registry(o) {
 		logger := log.FromContext(ctx).WithValues("kind", e.kind.Kind)
-		if !e.on || !wanted(o.Kinds, e.kind.Kind) {
+		if !e.on || len(o.Kinds) > 0 && !slices.Contains(o.Kinds, e.kind.Kind) {
 			logger.Info("The kind is switched off")
 			continue
 		}
@@ -119,13 +113,15 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
 		if err != nil {
 			return fmt.Errorf("asking the API server for %s: %w", e.kind, err)
 		}
-		if err := e.setup(ctx, mgr, o); err != nil {
+		if err := e.webhook(mgr); err != nil {
+			return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
+		}
+		if o.WebhooksOnly {
+			continue
+		}
+		if err := e.controller(ctx, mgr); err != nil {
 			return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
 		}
 	}
 	return nil
-}
-
-func wanted(kinds []string, kind string) bool {
-	return len(kinds) == 0 || slices.Contains(kinds, kind)
 }

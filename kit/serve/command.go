@@ -58,6 +58,7 @@ func Command(p Program, getenv func(string) string) (*cobra.Command, error) {
 			if err := logsapi.ValidateAndApply(options.Logging, nil); err != nil {
 				return fmt.Errorf("setting up logging: %w", err)
 			}
+			logs.InitLogs() // what libraries write with the standard library's log
 			defer logs.FlushLogs()
 			logger := klog.Background()
 			ctrl.SetLogger(logger)

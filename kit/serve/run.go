@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"kruise.io/kruise/kit/certs"
+	"kruise.io/kruise/kit/convert"
 )
 
 // Component is what a program of ours adds to what all of them have.
@@ -34,8 +36,11 @@ type Component struct {
 	Version string
 	// Scheme knows every kind that the component reads or writes.
 	Scheme *runtime.Scheme
-	// Mutating, Validating and CRDs name the objects that call the component's webhooks.
-	Mutating, Validating, CRDs []string
+	// Mutating and Validating name the configurations that call the component's admission webhooks.
+	Mutating, Validating []string
+	// Converts are the kinds whose versions the component converts, whether or not it runs anything else for them: what
+	// cannot be converted cannot be read.
+	Converts []convert.Kind
 	// ExternalCerts says that somebody else keeps the webhook certificate.
 	ExternalCerts bool
 	// Setup adds the component's controllers and webhooks to the manager.
@@ -52,6 +57,10 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 	}
 	config.UserAgent = c.Name + "/" + c.Version
 
+	var crds []string
+	for _, kind := range c.Converts {
+		crds = append(crds, kind.CRD())
+	}
 	keeper, err := certs.New(config, certs.Options{
 		Secret:       client.ObjectKey{Namespace: o.OwnNamespace, Name: o.SecretName},
 		Organization: c.Name,
@@ -59,7 +68,7 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 		External:     c.ExternalCerts,
 		Mutating:     c.Mutating,
 		Validating:   c.Validating,
-		CRDs:         c.CRDs,
+		CRDs:         crds,
 	})
 	if err != nil {
 		return err
@@ -77,6 +86,13 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 	}
 	if err := mgr.Add(gauge); err != nil {
 		return fmt.Errorf("adding the metric of the leader: %w", err)
+	}
+	if len(c.Converts) > 0 {
+		handler, err := convert.Handler(c.Converts...)
+		if err != nil {
+			return err
+		}
+		mgr.GetWebhookServer().Register(convert.Path, handler)
 	}
 	if err := c.Setup(ctx, mgr); err != nil {
 		return err
@@ -136,10 +152,13 @@ func addChecks(mgr ctrl.Manager, keeper *certs.Keeper) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("adding a health check: %w", err)
 	}
-	if err := mgr.AddReadyzCheck("certificate", keeper.Ready); err != nil {
-		return fmt.Errorf("adding a readiness check: %w", err)
-	}
-	if err := mgr.AddReadyzCheck("webhook", mgr.GetWebhookServer().StartedChecker()); err != nil {
+	answers := mgr.GetWebhookServer().StartedChecker()
+	if err := mgr.AddReadyzCheck("webhook", func(request *http.Request) error {
+		if err := keeper.Ready(request); err != nil {
+			return err
+		}
+		return answers(request)
+	}); err != nil {
 		return fmt.Errorf("adding a readiness check: %w", err)
 	}
 	return nil

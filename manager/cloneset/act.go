@@ -121,7 +121,7 @@ func (w *work) makePod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVolum
 		maps.Copy(claim.Labels, w.set.Spec.Selector.MatchLabels)
 		claim.Labels[v1beta1.CloneSetInstanceID] = step.Slot
 		claim.OwnerReferences = []metav1.OwnerReference{owner}
-		mount(pod, name, claim.Name)
+		mount(&pod.Spec, name, claim.Name)
 		if !slices.ContainsFunc(w.claimsOf[step.Slot], func(c *corev1.PersistentVolumeClaim) bool { return c.Name == claim.Name }) {
 			claims = append(claims, claim)
 		}
@@ -130,17 +130,17 @@ func (w *work) makePod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVolum
 }
 
 // mount gives a pod the volume of a claim, in place of one of the same name that the template may have.
-func mount(pod *corev1.Pod, volume, claim string) {
+func mount(pod *corev1.PodSpec, volume, claim string) {
 	v := corev1.Volume{Name: volume, VolumeSource: corev1.VolumeSource{
 		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
 	}}
-	for i := range pod.Spec.Volumes {
-		if pod.Spec.Volumes[i].Name == volume {
-			pod.Spec.Volumes[i] = v
+	for i := range pod.Volumes {
+		if pod.Volumes[i].Name == volume {
+			pod.Volumes[i] = v
 			return
 		}
 	}
-	pod.Spec.Volumes = append(pod.Spec.Volumes, v)
+	pod.Volumes = append(pod.Volumes, v)
 }
 
 // target tells where an update in place leads to.

@@ -30,11 +30,10 @@ const (
 // +kubebuilder:rbac:groups="",resources=podtemplates,verbs=create
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 
-// SetupWebhook serves the admission of CloneSets and the conversion between their versions on the manager's webhook
-// server.
+// SetupWebhook serves the admission of CloneSets on the manager's webhook server.
 func SetupWebhook(mgr ctrl.Manager) error {
 	mgr.GetWebhookServer().Register(mutatePath, &admission.Webhook{
-		Handler: &defaulter{decoder: admission.NewDecoder(mgr.GetScheme())},
+		Handler: admission.HandlerFunc(setDefaults),
 	})
 	err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.CloneSet{}).
 		WithValidator(&validator{
@@ -42,7 +41,6 @@ func SetupWebhook(mgr ctrl.Manager) error {
 			templates: templateChecker{client: mgr.GetClient()},
 		}).
 		WithValidatorCustomPath(validatePath).
-		WithConverter(NewConverter).
 		Complete()
 	if err != nil {
 		return fmt.Errorf("registering the webhooks of CloneSet: %w", err)

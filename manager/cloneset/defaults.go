@@ -2,7 +2,7 @@ package cloneset
 
 import (
 	"context"
-	"net/http"
+	"encoding/json"
 
 	"gomodules.xyz/jsonpatch/v2"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -10,21 +10,23 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 )
 
-// defaulter fills in what the schema cannot: rollingUpdate, when the type is RollingUpdate. It adds an empty object,
+// setDefaults fills in what the schema cannot: rollingUpdate, when the type is RollingUpdate. It adds an empty object,
 // and the API server fills that one from the schema, so that every default value stands in one place.
 //
 // It is a handler and not a typed defaulter, because the patch of a typed one says everything in which the Go types
 // write an object otherwise than the user did ("resources": {}, quantities in another unit). A template is never
 // touched: it stays as its user wrote it.
-type defaulter struct {
-	decoder admission.Decoder
-}
-
-// Handle implements admission.Handler.
-func (d *defaulter) Handle(_ context.Context, req admission.Request) admission.Response {
-	set := &v1beta1.CloneSet{}
-	if err := d.decoder.Decode(req, set); err != nil {
-		return admission.Errored(http.StatusBadRequest, err)
+func setDefaults(_ context.Context, req admission.Request) admission.Response {
+	var set struct {
+		Spec struct {
+			UpdateStrategy struct {
+				Type          v1beta1.CloneSetUpdateStrategyType `json:"type"`
+				RollingUpdate *json.RawMessage                   `json:"rollingUpdate"`
+			} `json:"updateStrategy"`
+		} `json:"spec"`
+	}
+	if err := json.Unmarshal(req.Object.Raw, &set); err != nil {
+		return admission.Allowed("") // the schema, which is asked next, says what is wrong in words that name the field
 	}
 	strategy := set.Spec.UpdateStrategy
 	if strategy.Type != v1beta1.RollingUpdateCloneSetUpdateStrategyType || strategy.RollingUpdate != nil {

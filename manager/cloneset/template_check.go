@@ -31,9 +31,14 @@ type templateChecker struct {
 func (c templateChecker) check(ctx context.Context, set *v1beta1.CloneSet, spec *field.Path) field.ErrorList {
 	ctx, cancel := context.WithTimeout(ctx, templateCheckTimeout)
 	defer cancel()
+	template := set.Spec.Template.DeepCopy()
+	for i := range set.Spec.VolumeClaimTemplates { // containers mount these by name
+		claim := set.Spec.VolumeClaimTemplates[i].Name
+		mount(&template.Spec, claim, claim)
+	}
 	err := c.client.Create(ctx, &corev1.PodTemplate{
 		ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, GenerateName: "kruise-check-"},
-		Template:   *set.Spec.Template.DeepCopy(),
+		Template:   *template,
 	}, client.DryRunAll)
 	if err == nil {
 		return nil
@@ -57,11 +62,22 @@ func causes(err error, spec *field.Path) field.ErrorList {
 		kind := field.ErrorType(cause.Type)
 		errs = append(errs, &field.Error{
 			Type:  kind,
-			Field: spec.Child(cause.Field).String(),
-			// The message holds the bad value already, behind the words for the type that an error begins with.
+			Field: spec.Child(templateField(cause.Field)).String(),
+			// The message holds the bad value already, behind the words for the type that every error begins with.
 			BadValue: field.OmitValueType{},
-			Detail:   strings.TrimPrefix(cause.Message, kind.String()+": "),
+			Detail:   strings.TrimPrefix(strings.TrimPrefix(cause.Message, kind.String()), ": "),
 		})
 	}
 	return errs
+}
+
+// templateField names a field as it stands in the object. The API server leaves "metadata" out of the path to the labels
+// and annotations of a template.
+func templateField(path string) string {
+	for _, child := range []string{"labels", "annotations"} {
+		if rest, ok := strings.CutPrefix(path, "template."+child); ok {
+			return "template.metadata." + child + rest
+		}
+	}
+	return path
 }

@@ -169,8 +169,9 @@ func imagesOf(template *corev1.PodTemplateSpec, names map[string]string) map[str
 func stateFor(pod *corev1.Pod, revision string, change Change, now time.Time) v1beta1.InPlaceUpdateState {
 	waiting := unfinished(pod)
 	state := v1beta1.InPlaceUpdateState{
-		Revision:              revision,
-		UpdateTimestamp:       metav1.NewTime(now),
+		Revision: revision,
+		// A time in an object has whole seconds. Cut off, it would make the grace period that counts from it too short.
+		UpdateTimestamp:       metav1.NewTime(now.Add(time.Second - 1).Truncate(time.Second)),
 		LastContainerStatuses: map[string]v1beta1.InPlaceUpdateContainerStatus{},
 		UpdateImages:          change.Restarts() || len(waiting) > 0,
 	}

@@ -157,6 +157,20 @@ func TestAGracePeriodKeepsTheChangeUntilItIsApplied(t *testing.T) {
 	}
 }
 
+func TestAGracePeriodIsNeverShorterThanAskedForAlthoughTimesInObjectsHaveWholeSeconds(t *testing.T) {
+	for _, fraction := range []time.Duration{0, 1, 900 * time.Millisecond, time.Second - 1} {
+		before, now := pod(), start().Add(fraction)
+		patches, err := inplace.Begin(before, to(t, before, template(image("web", "web:2")), grace(3)), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		until := inplace.ProgressOf(apply(t, before, patches)).GraceUntil
+		if lasts := until.Sub(now); lasts < 3*time.Second || lasts >= 4*time.Second {
+			t.Errorf("a grace period of 3s that began %s after a full second lasts %s", fraction, lasts)
+		}
+	}
+}
+
 // ofAnotherManager is a pod in the grace period of an update to demo-v2 that another manager began, under either key.
 func ofAnotherManager(stateKey, graceKey string) *corev1.Pod {
 	patch, err := json.Marshal([]byte(`{"metadata":{"labels":{"tier":"back"},"annotations":{"note":null,"extra":"one"}}}`))

@@ -113,7 +113,7 @@ func restarted(pod *corev1.Pod, state v1beta1.InPlaceUpdateState, name string, b
 	}
 	wanted := specImage(pod, name)
 	if now.ImageID != before.ImageID {
-		overtaken := !sameImage(now.Image, wanted) && sameImage(now.Image, before.Image)
+		overtaken := before.Image != "" && !sameImage(now.Image, wanted) && sameImage(now.Image, before.Image)
 		return !overtaken
 	}
 	if before.ContainerID != "" {

@@ -73,6 +73,7 @@ func TestAnUpdateIsDoneWhenKubeletRestartedTheContainer(t *testing.T) {
 		"a kubelet that reports no generation, and nothing new":  {ours(oldKubelet), waiting},
 
 		"an older record and a new digest":                       {older(restart("web", "web:2", "sha256:web:2")), done},
+		"an older record and a new digest without a name":        {older(restart("web", "", "sha256:web:2")), done},
 		"an older record and nothing new":                        {older(observe), waiting},
 		"an older record, the same digest and a later start":     {older(observe, startedAgain), done},
 		"an older record, the same digest under the wanted name": {older(observe, named("web:2")), done},

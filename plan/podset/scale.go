@@ -58,7 +58,7 @@ func (d *decision) scaleOut(missing int) bool {
 		allowed = min(allowed, max(*d.ScaleLimit-d.totalAway, 0))
 	}
 	if allowed < missing {
-		d.note(WishScaleOut, missing-allowed, fmt.Sprintf("scaleStrategy.maxUnavailable is %d and %s",
+		d.note(WishScaleOut, missing-allowed, fmt.Sprintf("scaleStrategy.maxUnavailable is %d%s",
 			*d.ScaleLimit, d.whoIsAway(nil, allowed, "being created")))
 	}
 	if allowed == 0 {

@@ -193,11 +193,12 @@ func (s *spender) reason() string {
 
 // budgetSpent names the budget and who uses it, with the pods that a step of this plan takes out of service.
 func (d *decision) budgetSpent(taken []*replica.Replica) string {
-	return fmt.Sprintf("maxUnavailable is %d and %s", d.MaxUnavailable, d.whoIsAway(taken, d.Replicas-d.active, "missing"))
+	away := cmp.Or(d.whoIsAway(taken, d.Replicas-d.active, "missing"), " and no pod may go")
+	return fmt.Sprintf("maxUnavailable is %d%s", d.MaxUnavailable, away)
 }
 
 // whoIsAway lists the pods that are not available or will not be after this plan, with what kubelet says of them, and
-// counts those that have no name yet.
+// counts those that have no name yet. It begins with "and", and is empty when there is nobody.
 func (d *decision) whoIsAway(taken []*replica.Replica, nameless int, are string) string {
 	away := slices.Concat(d.away, d.idle.leaving)
 	for _, r := range taken {
@@ -217,9 +218,9 @@ func (d *decision) whoIsAway(taken []*replica.Replica, nameless int, are string)
 		words = append(words, fmt.Sprintf("%d %s", nameless, are))
 	}
 	if len(words) == 0 {
-		return "no pod may go"
+		return ""
 	}
-	return strings.Join(words, "; ")
+	return " and " + strings.Join(words, "; ")
 }
 
 // names lists at most three pods by name, with their trouble, and counts the rest. It is stable while the pods are.

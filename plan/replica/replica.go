@@ -172,7 +172,11 @@ func markedUnavailable(pod *corev1.Pod) bool {
 
 // deletionCost reads controller.kubernetes.io/pod-deletion-cost; what is no integer counts as 0, as for ReplicaSets.
 func deletionCost(pod *corev1.Pod) int32 {
-	cost, err := strconv.ParseInt(pod.Annotations[corev1.PodDeletionCost], 10, 32)
+	text, ok := pod.Annotations[corev1.PodDeletionCost]
+	if !ok {
+		return 0
+	}
+	cost, err := strconv.ParseInt(text, 10, 32)
 	if err != nil {
 		return 0
 	}
@@ -181,9 +185,11 @@ func deletionCost(pod *corev1.Pod) int32 {
 
 // trouble says in a few words what keeps a pod from being ready.
 func trouble(pod *corev1.Pod) string {
-	for i := range pod.Status.ContainerStatuses {
-		if w := pod.Status.ContainerStatuses[i].State.Waiting; w != nil && w.Reason != "" && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing" {
-			return w.Reason
+	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for i := range statuses {
+			if w := statuses[i].State.Waiting; w != nil && !starting(w.Reason) {
+				return w.Reason
+			}
 		}
 	}
 	for i := range pod.Status.Conditions {
@@ -192,4 +198,9 @@ func trouble(pod *corev1.Pod) string {
 		}
 	}
 	return ""
+}
+
+// starting says whether a container waits for nothing but its turn.
+func starting(reason string) bool {
+	return reason == "" || reason == "ContainerCreating" || reason == "PodInitializing"
 }

@@ -98,7 +98,7 @@ func Find(all []*appsv1.ControllerRevision, template *corev1.PodTemplateSpec, da
 	return found
 }
 
-// Next is the number that the newest revision has or gets.
+// Next is the number for a new revision, or for an older one that becomes the newest again.
 func Next(all []*appsv1.ControllerRevision) int64 {
 	var highest int64
 	for _, r := range all {

@@ -36,6 +36,12 @@ func (b *CloneSetBuilder) Namespace(namespace string) *CloneSetBuilder {
 	return b
 }
 
+// Annotation sets an annotation of the CloneSet.
+func (b *CloneSetBuilder) Annotation(key, value string) *CloneSetBuilder {
+	metav1.SetMetaDataAnnotation(&b.set.ObjectMeta, key, value)
+	return b
+}
+
 // Replicas sets the wanted number of pods.
 func (b *CloneSetBuilder) Replicas(n int32) *CloneSetBuilder {
 	b.set.Spec.Replicas = &n

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 )
@@ -73,6 +75,7 @@ func start(t *testing.T) *cluster {
 
 func (c *cluster) connect(t *testing.T) {
 	t.Helper()
+	log.SetLogger(logr.Discard()) // What the watches of the tests say of themselves.
 	scheme := runtime.NewScheme()
 	var err error
 	if c.config, err = clientcmd.BuildConfigFromFlags("", c.kubeconfig); err == nil {

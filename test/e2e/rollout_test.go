@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,9 +21,7 @@ func keepsTheBudget(s *space, how v1beta1.PodUpdatePolicyType) {
 		return
 	}
 	s.untilGone("budget", before...)
-	if left := len(s.podsNow("budget")); left != 6 {
-		s.Errorf("%d pods are there after all were recreated, not 6", left)
-	}
+	s.untilLeft("budget", 6)
 }
 
 // untilGone waits until pods have left the API server.
@@ -34,6 +33,17 @@ func (s *space) untilGone(set string, pods ...*corev1.Pod) {
 			if slices.Contains(gone, uid) {
 				return s.describe(set)
 			}
+		}
+		return ""
+	})
+}
+
+// untilLeft waits until a CloneSet has so many pods, those on their way out included.
+func (s *space) untilLeft(set string, n int) {
+	s.Helper()
+	s.until(fmt.Sprintf("%d pods are left", n), func() string {
+		if len(s.pods(set)) != n {
+			return s.describe(set)
 		}
 		return ""
 	})
@@ -116,6 +126,7 @@ func surgeStandsIn(s *space) {
 	// In place, too, an extra pod stands in for the one that is out of service.
 	s.untilDone(s.change("surge", both(policy(v1beta1.InPlaceIfPossiblePodUpdatePolicyType), image("1.10.4"))))
 	end()
+	s.untilLeft("surge", 3)
 	s.same("the images", map[string]int{"1.10.4": 3}, tags(s.podsNow("surge")))
 	restarted := 0
 	for _, n := range restarts(s.podsNow("surge")) {
@@ -135,12 +146,7 @@ func scalesInTheMiddle(s *space) {
 	end = s.guard("scale", serving(2), existing(7))
 	s.untilDone(s.change("scale", replicas(3)))
 	end()
-	s.until("three pods are left", func() string {
-		if len(s.pods("scale")) != 3 {
-			return s.describe("scale")
-		}
-		return ""
-	})
+	s.untilLeft("scale", 3)
 	s.same("the images", map[string]int{"1.10.3": 3}, tags(s.podsNow("scale")))
 }
 

@@ -55,12 +55,7 @@ func walkThrough(s *space) {
 		s.table(kubectl("get", "clone"), "demo-clone "+strings.TrimSpace(strings.Repeat(wanted+" ", 6)))
 	}
 	kubectl("delete", "clone", "demo-clone")
-	s.until("no pod is left", func() string {
-		if len(s.pods("demo-clone")) > 0 {
-			return s.describe("demo-clone")
-		}
-		return ""
-	})
+	s.untilLeft("demo-clone", 0)
 }
 
 // shell returns the kubectl of a user who works in a folder and in the namespace of the test.

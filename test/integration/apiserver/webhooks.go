@@ -1,0 +1,155 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager"
+)
+
+const (
+	ownNamespace         = "kruise-system"
+	mutatingWebhooks     = "kruise-mutating-webhook-configuration"
+	validatingWebhooks   = "kruise-validating-webhook-configuration"
+	webhooksReadyTimeout = time.Minute
+)
+
+// webhookConfigurations are those of the chart, but that they call this machine and not a service.
+func webhookConfigurations(port int) []client.Object {
+	rules := func(resource string) []admissionregistrationv1.RuleWithOperations {
+		return []admissionregistrationv1.RuleWithOperations{{
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
+			Rule:       admissionregistrationv1.Rule{APIGroups: []string{"apps.kruise.io"}, APIVersions: []string{"v1beta1"}, Resources: []string{resource}},
+		}}
+	}
+	at := func(path string) admissionregistrationv1.WebhookClientConfig {
+		return admissionregistrationv1.WebhookClientConfig{URL: ptr.To(urlOf(port, path))}
+	}
+	mutating := &admissionregistrationv1.MutatingWebhookConfiguration{}
+	mutating.Name = mutatingWebhooks
+	mutating.Webhooks = []admissionregistrationv1.MutatingWebhook{{
+		Name: "mcloneset.kb.io", ClientConfig: at("/mutate-apps-kruise-io-cloneset"), Rules: rules("clonesets"),
+		MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
+		SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
+	}}
+	validating := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	validating.Name = validatingWebhooks
+	validating.Webhooks = []admissionregistrationv1.ValidatingWebhook{{
+		Name: "vcloneset.kb.io", ClientConfig: at("/validate-apps-kruise-io-cloneset"), Rules: rules("clonesets"),
+		MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
+		SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
+	}}
+	return []client.Object{mutating, validating}
+}
+
+// Replica is one running manager.
+type Replica struct {
+	// WebhookPort serves the webhooks, HealthPort /readyz and /healthz, both on this machine.
+	WebhookPort, HealthPort int
+
+	stop func()
+	done chan error
+}
+
+// RunReplica runs a manager, with options as the caller changes them, and returns once it is ready. Unless the caller says
+// otherwise it runs webhooks only, and leads at once. They are served on a port of its own.
+func (s *Server) RunReplica(ctx context.Context, change func(*manager.Options, *serve.Options)) (*Replica, error) {
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.run(ctx, port, change)
+}
+
+// RunWebhooks is RunReplica on the port that the API server calls.
+func (s *Server) RunWebhooks(ctx context.Context, change func(*manager.Options, *serve.Options)) (*Replica, error) {
+	return s.run(ctx, s.webhookPort, change)
+}
+
+func (s *Server) run(ctx context.Context, webhookPort int, change func(*manager.Options, *serve.Options)) (*Replica, error) {
+	options, err := serve.NewOptions(manager.Name, func(string) string { return "" })
+	if err != nil {
+		return nil, err
+	}
+	health, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	options.WebhookPort, options.HealthProbeAddr, options.MetricsAddr = webhookPort, address(health), "0"
+	options.LeaderElection = false
+	managerOptions := &manager.Options{WebhooksOnly: true}
+	change(managerOptions, options)
+	component, err := manager.Component(managerOptions)
+	if err != nil {
+		return nil, err
+	}
+
+	ctx, cancel := context.WithCancel(ctx)
+	r := &Replica{WebhookPort: webhookPort, HealthPort: health, stop: cancel, done: make(chan error, 1)}
+	go func() { r.done <- serve.Run(ctx, s.Config, component, options) }()
+	if err := r.awaitReady(ctx); err != nil {
+		return nil, errors.Join(err, r.Stop())
+	}
+	return r, nil
+}
+
+// Stop tells the replica to stop and waits until it has.
+func (r *Replica) Stop() error {
+	r.stop()
+	return <-r.done
+}
+
+// Ready asks /readyz once.
+func (r *Replica) Ready(ctx context.Context) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address(r.HealthPort)+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
+func (r *Replica) awaitReady(ctx context.Context) error {
+	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, webhooksReadyTimeout, true, func(ctx context.Context) (bool, error) {
+		select {
+		case err := <-r.done:
+			r.done <- err
+			return false, fmt.Errorf("it stopped: %w", err)
+		default:
+			return r.Ready(ctx), nil
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("waiting until the manager is ready: %w", err)
+	}
+	return nil
+}
+
+func urlOf(port int, path string) string { return "https://localhost:" + strconv.Itoa(port) + path }
+
+func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// freePort returns a port that nobody listens on at this moment.
+func freePort(ctx context.Context) (int, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("looking for a free port: %w", err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	return port, listener.Close()
+}

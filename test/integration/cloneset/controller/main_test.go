@@ -1,0 +1,257 @@
+// Package controller proves on a real API server what the controller of CloneSets does, step by step.
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager"
+	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/test/builder"
+	"kruise.io/kruise/test/integration/apiserver"
+	"kruise.io/kruise/test/integration/stepped"
+)
+
+var server *apiserver.Server
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	ctx := context.Background()
+	code, err := run(ctx, m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(code)
+}
+
+func run(ctx context.Context, m *testing.M) (code int, err error) {
+	if server, err = apiserver.Start(ctx); err != nil {
+		return 0, err
+	}
+	// Webhooks run by themselves; the controller runs when a test says so.
+	webhooks, err := server.RunWebhooks(ctx, func(*manager.Options, *serve.Options) {})
+	if err == nil {
+		code = m.Run()
+		err = webhooks.Stop()
+	}
+	if stopped := server.Stop(); err == nil {
+		err = stopped
+	}
+	return code, err
+}
+
+// world is a stepped world with one CloneSet, web.
+type world struct {
+	*stepped.World
+	key types.NamespacedName
+}
+
+const web = "web"
+
+// newWorld makes a world with a CloneSet and does not reconcile it.
+func newWorld(t *testing.T, set *builder.CloneSetBuilder) *world {
+	t.Helper()
+	t.Parallel()
+	w := &world{World: stepped.New(t, server, cloneset.NewReconciler,
+		&v1beta1.CloneSetList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &appsv1.ControllerRevisionList{})}
+	w.key = types.NamespacedName{Namespace: w.Namespace, Name: web}
+	w.create(set.Namespace(w.Namespace).Object())
+	return w
+}
+
+// running makes a world whose CloneSet is complete.
+func running(t *testing.T, set *builder.CloneSetBuilder) *world {
+	t.Helper()
+	w := newWorld(t, set)
+	w.rest()
+	w.Writes()
+	return w
+}
+
+func (w *world) create(object client.Object) {
+	w.Helper()
+	if err := w.API.Create(w.Context(), object); err != nil {
+		w.Fatalf("create %T %s: %v", object, object.GetName(), err)
+	}
+}
+
+// reconcile reconciles once, with caches that show everything.
+func (w *world) reconcile() {
+	w.Helper()
+	if err := w.Reconcile(w.key); err != nil {
+		w.Fatalf("reconcile: %v", err)
+	}
+}
+
+// rest lets controller and cluster take turns until nothing is left to do.
+func (w *world) rest() {
+	w.Helper()
+	w.Rest(w.key)
+}
+
+// set reads the CloneSet.
+func (w *world) set() *v1beta1.CloneSet {
+	w.Helper()
+	set := &v1beta1.CloneSet{}
+	w.Get(web, set)
+	return set
+}
+
+// change changes the spec of the CloneSet.
+func (w *world) change(change func(*v1beta1.CloneSetSpec)) {
+	w.Helper()
+	set := w.set()
+	before := set.DeepCopy()
+	change(&set.Spec)
+	if err := w.API.Patch(w.Context(), set, client.MergeFrom(before)); err != nil {
+		w.Fatalf("change the CloneSet: %v", err)
+	}
+}
+
+// image has the CloneSet run another image.
+func (w *world) image(image string) {
+	w.Helper()
+	w.change(func(s *v1beta1.CloneSetSpec) { s.Template.Spec.Containers[0].Image = image })
+}
+
+// active lists the pods that are not being deleted.
+func (w *world) active() []corev1.Pod {
+	w.Helper()
+	return slices.DeleteFunc(w.Pods(), func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+}
+
+// images counts the active pods by image: "a:1 ×2, a:2 ×3".
+func (w *world) images() string {
+	w.Helper()
+	counts := map[string]int{}
+	for _, pod := range w.active() {
+		counts[pod.Spec.Containers[0].Image]++
+	}
+	var words []string
+	for image, n := range counts {
+		words = append(words, fmt.Sprintf("%s ×%d", image, n))
+	}
+	slices.Sort(words)
+	return strings.Join(words, ", ")
+}
+
+// wantImages fails the test when the active pods run other images.
+func (w *world) wantImages(when, want string) {
+	w.Helper()
+	if got := w.images(); got != want {
+		w.Errorf("%s: pods run %s, want %s", when, got, want)
+	}
+}
+
+// uids lists the pods by UID, those that are being deleted included.
+func (w *world) uids() map[types.UID]string {
+	w.Helper()
+	out := map[types.UID]string{}
+	for _, pod := range w.Pods() {
+		out[pod.UID] = pod.Name
+	}
+	return out
+}
+
+// available counts the pods that are ready and in no update.
+func (w *world) available() (n int) {
+	w.Helper()
+	for _, pod := range w.active() {
+		if isTrue(&pod, corev1.PodReady) && isTrue(&pod, v1beta1.InPlaceUpdateReady) && pod.Labels[v1beta1.LifecycleStateKey] == "Normal" {
+			n++
+		}
+	}
+	return n
+}
+
+func resourceVersion(version string) *metav1.ListOptions {
+	return &metav1.ListOptions{ResourceVersion: version}
+}
+
+func condition(pod *corev1.Pod, kind corev1.PodConditionType) corev1.ConditionStatus {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == kind {
+			return c.Status
+		}
+	}
+	return ""
+}
+
+func isTrue(pod *corev1.Pod, kind corev1.PodConditionType) bool {
+	return condition(pod, kind) == corev1.ConditionTrue
+}
+
+// revisions lists the revisions of the CloneSet, the oldest first.
+func (w *world) revisions() []appsv1.ControllerRevision {
+	w.Helper()
+	list := &appsv1.ControllerRevisionList{}
+	if err := w.API.List(w.Context(), list, client.InNamespace(w.Namespace)); err != nil {
+		w.Fatal(err)
+	}
+	slices.SortFunc(list.Items, func(a, b appsv1.ControllerRevision) int { return cmp.Compare(a.Revision, b.Revision) })
+	return list.Items
+}
+
+// claims lists the claims that are not being deleted, by name.
+func (w *world) claims() []string {
+	w.Helper()
+	list := &corev1.PersistentVolumeClaimList{}
+	if err := w.API.List(w.Context(), list, client.InNamespace(w.Namespace)); err != nil {
+		w.Fatal(err)
+	}
+	var names []string
+	for _, claim := range list.Items {
+		if claim.DeletionTimestamp == nil {
+			names = append(names, claim.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// deletePod deletes a pod as a user would.
+func (w *world) deletePod(name string) {
+	w.Helper()
+	if err := w.API.Delete(w.Context(), w.Pod(name)); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// writesOf counts what was written of pods, by pod; creations have no name and count for the empty one.
+func writesOf(writes []stepped.Write) map[string]int {
+	out := map[string]int{}
+	for _, write := range writes {
+		if strings.HasPrefix(write.Resource, "pods") {
+			out[write.Name]++
+		}
+	}
+	return out
+}
+
+// condition finds a condition of the CloneSet.
+func (w *world) conditionOf(kind v1beta1.CloneSetConditionType) *v1beta1.CloneSetCondition {
+	w.Helper()
+	set := w.set()
+	for i := range set.Status.Conditions {
+		if set.Status.Conditions[i].Type == kind {
+			return &set.Status.Conditions[i]
+		}
+	}
+	return nil
+}
