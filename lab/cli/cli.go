@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
 	"kruise.io/kruise/lab/checkout"
 	"kruise.io/kruise/lab/parts"
 	"kruise.io/kruise/lab/preflight"

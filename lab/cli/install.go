@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
 	"kruise.io/kruise/lab/install"
 	"kruise.io/kruise/lab/parts"
 )

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
 	"kruise.io/kruise/lab/cluster"
 	"kruise.io/kruise/lab/progress"
 )

@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
 	"kruise.io/kruise/lab/machine"
 )
 

@@ -7,9 +7,10 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"kruise.io/kruise/lab/cluster"
 	"kruise.io/kruise/lab/storage"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // newProvisioner returns the command that the control plane's machine of every lab runs.

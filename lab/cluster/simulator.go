@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/workqueue"
+
 	"kruise.io/kruise/lab/machine"
 	"kruise.io/kruise/lab/parts"
 	"kruise.io/kruise/lab/simulate"

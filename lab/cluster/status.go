@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
+
 	"kruise.io/kruise/lab/machine"
 	"kruise.io/kruise/lab/simulate"
 )

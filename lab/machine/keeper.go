@@ -197,7 +197,7 @@ func (c Condition) holds(ctx context.Context) (bool, error) {
 	if c.Socket != "" {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
 		if err != nil {
-			return false, nil //nolint:nilerr // Not there yet.
+			return false, nil // Not there yet.
 		}
 		return true, conn.Close()
 	}
@@ -211,7 +211,7 @@ func (c Condition) holds(ctx context.Context) (bool, error) {
 	}}
 	response, err := client.Do(request)
 	if err != nil {
-		return false, nil //nolint:nilerr // Not there yet.
+		return false, nil // Not there yet.
 	}
 	return response.StatusCode < http.StatusMultipleChoices, response.Body.Close()
 }

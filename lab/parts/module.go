@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
+
 	"kruise.io/kruise/lab/progress"
 )
 
