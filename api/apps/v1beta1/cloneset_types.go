@@ -175,7 +175,7 @@ type CloneSetStatus struct {
 	UpdatedReadyReplicas int32 `json:"updatedReadyReplicas"`
 	// updatedAvailableReplicas is the number of pods on updateRevision that are available.
 	// +optional
-	UpdatedAvailableReplicas int32 `json:"updatedAvailableReplicas,omitempty"`
+	UpdatedAvailableReplicas int32 `json:"updatedAvailableReplicas"`
 	// expectedUpdatedReplicas is the number of pods that the partition lets be on updateRevision.
 	// +optional
 	ExpectedUpdatedReplicas int32 `json:"expectedUpdatedReplicas,omitempty"`
