@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	apiv1alpha1 "kruise.io/kruise/api/apps/v1alpha1"
-	api apps "kruise.io/kruise/api/apps/v1beta1"
+	api "kruise.io/kruise/api/apps/v1beta1"
 )
 
 // TestAnObjectIsReadInTheOtherVersion goes through the API server and the webhook that it calls to convert.
