@@ -111,8 +111,9 @@ func (r *row) perPod(match func(request) bool, count func(outcome) int) spread {
 }
 
 func (r *row) writes() spread { return r.perPod(request.write, all) }
-func (r *row) reads() spread {
-	return r.perPod(func(q request) bool { return !q.write() }, all)
+func (r *row) reads() spread  { return r.perPod(request.read, all) }
+func (r *row) podReads() spread {
+	return r.perPod(func(q request) bool { return q.read() && q.ofPods() }, all)
 }
 func (r *row) conflicts() spread {
 	return r.perPod(request.write, func(o outcome) int { return o.conflicts })
