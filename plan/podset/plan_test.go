@@ -37,6 +37,12 @@ func podOf(words string) replica.Replica {
 			r.Available, r.AvailableAt = false, noon().Add(time.Minute)
 		case "starting": // and about to become normal
 			r.State, r.Ready, r.Available = lifecycle.PreparingNormal, false, false
+		case "ungated": // a readiness gate of ours is closed
+			r.Ungated, r.Ready, r.Available = true, false, false
+		case "updating":
+			r.State, r.Stage, r.Ready, r.Available = lifecycle.Updating, inplace.Running, false, false
+		case "unscheduled":
+			r.Scheduled, r.Phase, r.Ready, r.Available = false, replica.Pending, false, false
 		case "doomed":
 			r.SpecifiedDelete = true
 		case "leaving":
@@ -102,6 +108,16 @@ func TestOneDecision(t *testing.T) {
 		pods []string
 		want []string
 	}{
+		"a pod whose gate was closed for an update that never began comes into service": {
+			podset.Pool{Replicas: 1}, []string{"a v2 ungated"}, []string{"Settle a Normal"}},
+		"a pod is out of service while its update goes on": {
+			podset.Pool{Replicas: 1}, []string{"a v2 updating ungated"}, nil},
+		"a pod comes into service when it has a node, and not before": {
+			podset.Pool{Replicas: 1}, []string{"a v2 ungated unscheduled"}, nil},
+		"a pod on its way out does not come into service": {
+			podset.Pool{Replicas: 0}, []string{"a v2 leaving held ungated"}, nil},
+		"a pod that waits for its update does not come into service": {
+			podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1 prepared held ungated"}, nil},
 		"missing pods are of the newest revision": {
 			podset.Pool{Replicas: 2}, nil, []string{"Create new v2", "Create new v2"}},
 		"missing pods are of the old revision as far as the partition lacks them": {
