@@ -257,6 +257,8 @@ func TestWhichPodsAreUpdated(t *testing.T) {
 			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1 held", "b v1 held"}, []string{"Move a PreparingUpdate"}},
 		"prepared pods go first": {
 			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 2, Partition: 1}}, []string{"a v1", "b v1 prepared"}, []string{"Update b v2"}},
+		"of two prepared pods the one that the partition keeps now serves again": {
+			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 2, Partition: 1}}, []string{"a v1 prepared held", "b v1 prepared held"}, []string{"Settle b Normal"}},
 		"a prepared pod that the partition keeps now serves again": {
 			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 1, Partition: 2}}, []string{"a v1", "b v1 prepared held"}, []string{"Settle b Normal"}},
 		"a prepared pod whose hook is gone already waits for it to come back": {
