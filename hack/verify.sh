@@ -15,7 +15,7 @@ say_failed() {
 
 # Everything that is, or may become, part of a commit.
 mkdir "$work/before"
-git ls-files -z --cached --others --exclude-standard |
+git -c safe.directory="$PWD" ls-files -z --cached --others --exclude-standard |
 	while IFS= read -r -d '' file; do
 		if [[ -e $file ]]; then printf '%s\0' "$file"; fi
 	done |

@@ -71,6 +71,15 @@ func (b *boot) machines(ctx context.Context) error {
 	if err := writePKI(b.l, b.state.Nodes); err != nil {
 		return err
 	}
+	if !b.l.Shared {
+		home, err := home()
+		if err != nil {
+			return err
+		}
+		if err := raiseLimit(ctx, home, inotifyInstances); err != nil {
+			return err
+		}
+	}
 	if err := b.controlPlane(ctx); err != nil {
 		return err
 	}

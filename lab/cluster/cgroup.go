@@ -89,7 +89,7 @@ func delegate(hierarchy string) error {
 		return fmt.Errorf("reading the controllers of control groups: %w", err)
 	}
 	control := filepath.Join(hierarchy, "cgroup.subtree_control")
-	for _, controller := range strings.Fields(string(controllers)) {
+	for controller := range strings.FieldsSeq(string(controllers)) {
 		if err := os.WriteFile(control, []byte("+"+controller), 0o600); err != nil {
 			return fmt.Errorf("passing the controller %s on to control groups: %w", controller, err)
 		}

@@ -20,7 +20,7 @@ import (
 // and ports are free on this machine. It returns the state with the index, and saves it. The reservation is a file
 // that names the folder of the lab; it is void when there is no state in that folder.
 func claim(ctx context.Context, home, dir string, state State) (State, error) {
-	unlock, err := lockFile(ctx, filepath.Join(home, ".claims", "lock"))
+	unlock, err := lockFile(ctx, claimsLock(home))
 	if err != nil {
 		return State{}, err
 	}
@@ -55,6 +55,8 @@ func release(home string, l Layout) error {
 	}
 	return nil
 }
+
+func claimsLock(home string) string { return filepath.Join(home, ".claims", "lock") }
 
 func claimFile(home string, index int) string {
 	return filepath.Join(home, ".claims", strconv.Itoa(index))

@@ -51,7 +51,7 @@ func TestLabsSideBySideGetPlacesOfTheirOwnAndGiveThemBack(t *testing.T) {
 func TestATakenPortIsNamedBeforeAnythingStarts(t *testing.T) {
 	l := Layout{Name: "a", Index: labs - 1, Shared: true}
 	address := net.JoinHostPort(l.Address().String(), strconv.Itoa(int(l.SharedPorts()[1])))
-	listener, err := net.Listen("tcp", address)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,17 +31,22 @@ func Down(ctx context.Context, dir string, wipe bool, report *progress.Reporter)
 	if err != nil {
 		return err
 	}
+	home, err := home()
+	if err != nil {
+		return err
+	}
 	l := state.Layout(dir)
 	if err := report.Do("stopping "+describeMachines(len(state.Machines)), func() error { return stop(ctx, l, &state) }); err != nil {
 		return err
 	}
+	if !l.Shared {
+		if err := restoreLimit(ctx, home, inotifyInstances); err != nil {
+			return err
+		}
+	}
 	if !wipe {
 		report.Say("the lab %s is down; its data stays in %s (down --wipe removes it)", l.Name, dir)
 		return nil
-	}
-	home, err := home()
-	if err != nil {
-		return err
 	}
 	if err := release(home, l); err != nil {
 		return err

@@ -50,33 +50,33 @@ func ValidateName(name string) error {
 func (l Layout) HostLink() string { return "kruiselab" + strconv.Itoa(l.Index) }
 
 // MachineRange has the addresses of the host's link, the control plane and the nodes.
-func (l Layout) MachineRange() netip.Prefix { return ipv4(24, 10, 77, l.Index, 0) }
+func (l Layout) MachineRange() netip.Prefix { return ten(24, 77, l.Index, 0) }
 
 // PodRange has the addresses of all pods.
-func (l Layout) PodRange() netip.Prefix { return ipv4(16, 10, 80+l.Index, 0, 0) }
+func (l Layout) PodRange() netip.Prefix { return ten(16, 80+l.Index, 0, 0) }
 
 // ServiceRange has the addresses of all services.
-func (l Layout) ServiceRange() netip.Prefix { return ipv4(16, 10, 96+l.Index, 0, 0) }
+func (l Layout) ServiceRange() netip.Prefix { return ten(16, 96+l.Index, 0, 0) }
 
 // HostAddress is the address of the host as the lab sees it.
-func (l Layout) HostAddress() netip.Addr { return ipv4(24, 10, 77, l.Index, 1).Addr() }
+func (l Layout) HostAddress() netip.Addr { return ten(24, 77, l.Index, 1).Addr() }
 
 // Address is where the control plane and the registry listen.
 func (l Layout) Address() netip.Addr {
 	if l.Shared {
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
-	return ipv4(24, 10, 77, l.Index, 2).Addr()
+	return ten(24, 77, l.Index, 2).Addr()
 }
 
 // NodeName is the name of a real node, counted from 1.
 func (l Layout) NodeName(n int) string { return "node-" + strconv.Itoa(n) }
 
 // NodeAddress is the address of a real node, counted from 1.
-func (l Layout) NodeAddress(n int) netip.Addr { return ipv4(24, 10, 77, l.Index, 100+n).Addr() }
+func (l Layout) NodeAddress(n int) netip.Addr { return ten(24, 77, l.Index, 100+n).Addr() }
 
 // NodePodRange has the addresses of the pods on a real node, counted from 1.
-func (l Layout) NodePodRange(n int) netip.Prefix { return ipv4(24, 10, 80+l.Index, n, 0) }
+func (l Layout) NodePodRange(n int) netip.Prefix { return ten(24, 80+l.Index, n, 0) }
 
 // NodeCgroup is the control group above all pods of a node.
 func (l Layout) NodeCgroup(node string) string { return "kruise-lab-" + l.Name + "-" + node }
@@ -85,7 +85,7 @@ func (l Layout) NodeCgroup(node string) string { return "kruise-lab-" + l.Name +
 func (l Layout) APIServerAddress() netip.Addr { return l.ServiceRange().Addr().Next() }
 
 // DNSAddress is the address of the cluster's name service.
-func (l Layout) DNSAddress() netip.Addr { return ipv4(16, 10, 96+l.Index, 0, 10).Addr() }
+func (l Layout) DNSAddress() netip.Addr { return ten(16, 96+l.Index, 0, 10).Addr() }
 
 // Ports of the control plane. Those of a lab that shares the network of the host are all its own.
 func (l Layout) port(own, shared int) uint16 {
@@ -135,6 +135,7 @@ func (l Layout) Kubeconfig() string { return filepath.Join(l.Dir, "kubeconfig") 
 // AuditLog is the API server's record of all requests.
 func (l Layout) AuditLog() string { return l.Log("audit") }
 
-func ipv4(bits int, a, b, c, d int) netip.Prefix {
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(a), byte(b), byte(c), byte(d)}), bits)
+// ten returns the prefix 10.b.c.d/bits.
+func ten(bits, b, c, d int) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(b), byte(c), byte(d)}), bits)
 }

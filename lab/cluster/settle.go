@@ -49,7 +49,7 @@ func (b *boot) settle(ctx context.Context) error {
 	}
 	err = b.opts.Progress.Do("waiting for the API server", func() error { return waitForAPIServer(ctx, client) })
 	if err != nil {
-		return err
+		return fmt.Errorf("%w%s", err, diagnose(b.l, *b.state))
 	}
 	if !b.l.Shared {
 		err := b.opts.Progress.Do("putting images into the registry", func() error { return pushImages(ctx, b.l, b.opts) })
@@ -141,7 +141,7 @@ func (b *boot) waitForNodes(ctx context.Context, client kubernetes.Interface, to
 	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
 		var list *corev1.NodeList
 		if list, last = client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}); last != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // It may answer the next time.
 		}
 		ready = 0
 		for _, node := range list.Items {
@@ -152,8 +152,7 @@ func (b *boot) waitForNodes(ctx context.Context, client kubernetes.Interface, to
 		return ready >= total, nil
 	})
 	if err != nil {
-		return fmt.Errorf("only %d of %d nodes are ready (see kruise-lab status, and kruise-lab logs kubelet-node-1): %w",
-			ready, total, errors.Join(err, last))
+		return fmt.Errorf("only %d of %d nodes are ready (see kruise-lab status): %w%s", ready, total, errors.Join(err, last), diagnose(b.l, *b.state))
 	}
 	return nil
 }

@@ -21,16 +21,20 @@ func TestMain(m *testing.M) {
 	if len(os.Args) != 3 || os.Args[1] != Command {
 		os.Exit(m.Run())
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
-	defer stop()
-	spec, err := Read(os.Args[2])
-	if err == nil {
-		err = Keep(ctx, spec, os.NewFile(3, "permit"), os.Stderr)
-	}
-	if err != nil {
+	if err := keep(os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+func keep(file string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
+	defer stop()
+	spec, err := Read(file)
+	if err != nil {
+		return err
+	}
+	return Keep(ctx, spec, os.NewFile(3, "permit"), os.Stderr)
 }
 
 // start starts a machine with one program, a line of shell, and returns its folder. The test ends it.
@@ -145,7 +149,7 @@ func TestAProgramWaitsForItsConditions(t *testing.T) {
 	if got := lines(dir, "starts"); len(got) != 0 {
 		t.Fatal("the program runs and its condition does not hold")
 	}
-	listener, err := net.Listen("unix", socket)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +158,7 @@ func TestAProgramWaitsForItsConditions(t *testing.T) {
 }
 
 func TestAStrangerWithTheSameProcessIDIsLeftAlone(t *testing.T) {
-	stranger := exec.Command("sleep", "1000")
+	stranger := exec.CommandContext(context.Background(), "sleep", "1000")
 	if err := stranger.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 
 func says(t *testing.T, bin string) string {
 	t.Helper()
-	out, err := exec.Command(filepath.Join(bin, "tiny")).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), filepath.Join(bin, "tiny")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("running the part: %v\n%s", err, out)
 	}

@@ -29,7 +29,7 @@ func TestAFullDiskIsNamedWithWhatIsFreeAndWhatIsNeeded(t *testing.T) {
 }
 
 func TestATakenPortIsNamedWithTheProcessThatHoldsIt(t *testing.T) {
-	listening, err := net.Listen("tcp", "127.0.0.1:0")
+	listening, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,15 +21,7 @@ func (w *work) Decide(now time.Time) error {
 		return err
 	}
 	pool.UpdateRevision, pool.CurrentRevision = w.updateRevision, w.currentRevision
-	changes := map[string]inplace.Change{}
-	pool.Change = func(from string) inplace.Change {
-		change, known := changes[from]
-		if !known {
-			change = w.change(from)
-			changes[from] = change
-		}
-		return change
-	}
+	pool.Change = w.change
 	pool.FreshSlots = w.freshSlots
 	w.plan, w.decided = pool.Plan(now, w.replicas(now)), true
 	return nil
@@ -49,7 +41,18 @@ func (w *work) replicas(now time.Time) []replica.Replica {
 
 // change tells how to get in place from a revision to the newest one.
 func (w *work) change(from string) inplace.Change {
-	old, err := w.templateOf(from)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change, known := w.changes[from]
+	if !known {
+		change = w.compare(from)
+		w.changes[from] = change
+	}
+	return change
+}
+
+func (w *work) compare(from string) inplace.Change {
+	old, err := w.readTemplate(from)
 	if err != nil {
 		return inplace.Change{Blocked: err.Error()}
 	}

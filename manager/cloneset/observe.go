@@ -3,6 +3,7 @@ package cloneset
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/podops"
+	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/revision"
 )
@@ -24,15 +26,19 @@ type work struct {
 	key types.NamespacedName
 
 	// observed
-	pods      []*corev1.Pod // owned and selected
-	strays    []*corev1.Pod // owned, but no longer selected
-	byUID     map[types.UID]*corev1.Pod
-	slots     map[string]bool                            // instance ids of pods, also of those that end
-	claimsOf  map[string][]*corev1.PersistentVolumeClaim // by instance id
-	history   []*appsv1.ControllerRevision
-	data      []byte                     // the template as revision data
-	newest    *appsv1.ControllerRevision // the revision that equals the template, if it exists
+	pods     []*corev1.Pod // owned and selected
+	strays   []*corev1.Pod // owned, but no longer selected
+	byUID    map[types.UID]*corev1.Pod
+	slots    map[string]bool                            // instance ids of pods, also of those that end
+	claimsOf map[string][]*corev1.PersistentVolumeClaim // by instance id
+	history  []*appsv1.ControllerRevision
+	data     []byte                     // the template as revision data
+	newest   *appsv1.ControllerRevision // the revision that equals the template, if it exists
+
+	// read and compared once, by revision; mu guards them, since steps are carried out side by side
+	mu        sync.Mutex
 	templates map[string]*corev1.PodTemplateSpec
+	changes   map[string]inplace.Change
 
 	// decided
 	updateRevision  string
@@ -49,7 +55,7 @@ func newWork(c *Controller, set *v1beta1.CloneSet) *work {
 	return &work{
 		Controller: c, set: set, key: client.ObjectKeyFromObject(set), collisionCount: set.Status.CollisionCount,
 		byUID: map[types.UID]*corev1.Pod{}, slots: map[string]bool{},
-		claimsOf: map[string][]*corev1.PersistentVolumeClaim{}, templates: map[string]*corev1.PodTemplateSpec{},
+		claimsOf: map[string][]*corev1.PersistentVolumeClaim{}, templates: map[string]*corev1.PodTemplateSpec{}, changes: map[string]inplace.Change{},
 	}
 }
 
@@ -133,6 +139,13 @@ func (w *work) revisionNamed(name string) *appsv1.ControllerRevision {
 
 // templateOf is the pod template of a revision. The newest one need not exist yet.
 func (w *work) templateOf(name string) (*corev1.PodTemplateSpec, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.readTemplate(name)
+}
+
+// readTemplate is templateOf for those who hold mu.
+func (w *work) readTemplate(name string) (*corev1.PodTemplateSpec, error) {
 	if name == w.updateRevision {
 		return &w.set.Spec.Template, nil
 	}

@@ -108,6 +108,8 @@ func TestOneDecision(t *testing.T) {
 			podset.Pool{Replicas: 1}, []string{"a v2 ended", "b v2 terminating"}, []string{"Create new v2"}},
 		"a scale limit counts unavailable and leaving pods": {
 			podset.Pool{Replicas: 6, ScaleLimit: new(3)}, []string{"a v2 away", "b v2 leaving held"}, []string{"Move b PreparingNormal", "Create new v2"}},
+		"a leaving pod that is taken back holds its place again": {
+			podset.Pool{Replicas: 3, ExcludePreparingDelete: true}, []string{"a v2", "b v2 leaving held"}, []string{"Move b PreparingNormal", "Create new v2"}},
 		"nothing is updated by a plan that takes pods back": {
 			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 2}}, []string{"a v1", "b v1 leaving held"}, []string{"Move b PreparingNormal"}},
 		"a leaving pod is taken back before another is made": {

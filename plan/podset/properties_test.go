@@ -165,7 +165,7 @@ func (c census) updatable(pool *podset.Pool) int { return max(c.old-pool.Partiti
 // checkPlan checks the promises that a single plan shows.
 func (r *rollout) checkPlan(pool *podset.Pool, pods []replica.Replica, plan podset.Plan) {
 	c := censusOf(pool, pods)
-	created, oldTaken, touched := 0, 0, map[string]bool{}
+	created, takenBack, oldTaken, touched := 0, 0, 0, map[string]bool{}
 	for _, s := range plan.Steps {
 		if s.Do == podset.Create {
 			created++
@@ -175,6 +175,9 @@ func (r *rollout) checkPlan(pool *podset.Pool, pods []replica.Replica, plan pods
 			r.fatal("two steps for pod " + s.Pod.Name)
 		}
 		touched[s.Pod.Name] = true
+		if s.Do == podset.Move && s.State == lifecycle.PreparingNormal {
+			takenBack++
+		}
 		takes := s.Do == podset.Update || s.Do == podset.Delete || s.Do == podset.Move && s.State == lifecycle.PreparingDelete
 		if takes && s.Pod.State != lifecycle.PreparingDelete && !isDoomed(pool, s.Pod) && !isNew(pool, s.Pod) {
 			oldTaken++
@@ -197,7 +200,7 @@ func (r *rollout) checkPlan(pool *podset.Pool, pods []replica.Replica, plan pods
 	}
 	inUse := c.active
 	if pool.ExcludePreparingDelete {
-		inUse -= c.leaving
+		inUse += takenBack - c.leaving
 	}
 	if created > 0 && inUse+created > pool.Replicas+pool.MaxSurge {
 		r.fatal(fmt.Sprintf("%d pods with those created, %d and %d above are allowed", inUse+created, pool.Replicas, pool.MaxSurge))

@@ -13,7 +13,8 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	apps "kruise.io/kruise/api/apps/v1beta1"
+	apiv1alpha1 "kruise.io/kruise/api/apps/v1alpha1"
+	api "kruise.io/kruise/api/apps/v1beta1"
 )
 
 // TestAnObjectIsReadInTheOtherVersion goes through the API server and the webhook that it calls to convert.
@@ -105,13 +106,13 @@ func asJSON(t *testing.T, value map[string]any) map[string]any {
 	return decoded
 }
 
-func typedSet(t *testing.T) *apps.CloneSet {
+func typedSet(t *testing.T) *api.CloneSet {
 	t.Helper()
 	set := object(t, v1beta1, server.Namespace(t), `{spec: {replicas: 5}}`)
 	if err := server.Client.Create(t.Context(), set); err != nil {
 		t.Fatal(err)
 	}
-	typed := &apps.CloneSet{}
+	typed := &api.CloneSet{}
 	if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(set), typed); err != nil {
 		t.Fatal(err)
 	}
@@ -140,14 +141,15 @@ func TestStatusIsWrittenApartFromTheSpec(t *testing.T) {
 }
 
 func TestScaleIsReadAndWrittenInEitherVersion(t *testing.T) {
-	for _, version := range []string{v1alpha1, v1beta1} {
+	for version, inVersion := range map[string]client.Object{v1alpha1: &apiv1alpha1.CloneSet{}, v1beta1: &api.CloneSet{}} {
 		t.Run(version, func(t *testing.T) {
 			set := typedSet(t)
+			inVersion.SetNamespace(set.Namespace)
+			inVersion.SetName(set.Name)
 			set.Status.Replicas, set.Status.LabelSelector = 4, "app=guestbook"
 			if err := server.Client.Status().Update(t.Context(), set); err != nil {
 				t.Fatal(err)
 			}
-			inVersion := &unstructured.Unstructured{Object: read(t, object(t, version, set.Namespace, `{}`), version)}
 			scale := &autoscalingv1.Scale{}
 			if err := server.Client.SubResource("scale").Get(t.Context(), inVersion, scale); err != nil {
 				t.Fatal(err)
@@ -160,8 +162,11 @@ func TestScaleIsReadAndWrittenInEitherVersion(t *testing.T) {
 			if err := server.Client.SubResource("scale").Update(t.Context(), inVersion, client.WithSubResourceBody(scale)); err != nil {
 				t.Fatal(err)
 			}
-			if got := inside(read(t, inVersion, v1beta1), "spec", "replicas"); got != int64(12) {
-				t.Errorf("replicas are %v, want 12", got)
+			if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(set), set); err != nil {
+				t.Fatal(err)
+			}
+			if *set.Spec.Replicas != 12 {
+				t.Errorf("replicas are %d, want 12", *set.Spec.Replicas)
 			}
 		})
 	}
@@ -172,7 +177,7 @@ func TestWhatIsPrinted(t *testing.T) {
 	for _, version := range []string{v1alpha1, v1beta1} {
 		t.Run(version, func(t *testing.T) {
 			set := typedSet(t)
-			set.Status = apps.CloneSetStatus{Replicas: 6, ReadyReplicas: 5, UpdatedReplicas: 4, UpdatedReadyReplicas: 3, UpdatedAvailableReplicas: 2, LabelSelector: "app=guestbook"}
+			set.Status = api.CloneSetStatus{Replicas: 6, ReadyReplicas: 5, UpdatedReplicas: 4, UpdatedReadyReplicas: 3, UpdatedAvailableReplicas: 2, LabelSelector: "app=guestbook"}
 			if err := server.Client.Status().Update(t.Context(), set); err != nil {
 				t.Fatal(err)
 			}
