@@ -30,7 +30,8 @@ func (s *space) managers() *space {
 func (s *space) leader() string {
 	s.Helper()
 	lease := &coordinationv1.Lease{}
-	if err := s.seen.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: leaderLease}, lease); client.IgnoreNotFound(err) != nil {
+	err := s.seen.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: leaderLease}, lease)
+	if client.IgnoreNotFound(err) != nil {
 		s.Fatalf("looking at the lease of the managers: %v", err)
 	}
 	return ptr.Deref(lease.Spec.HolderIdentity, "")

@@ -116,7 +116,8 @@ func (s *space) until(what string, missing func() string) {
 func (s *space) set(name string) *v1beta1.CloneSet {
 	s.Helper()
 	set := &v1beta1.CloneSet{}
-	if err := s.seen.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: name}, set); client.IgnoreNotFound(err) != nil {
+	err := s.seen.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: name}, set)
+	if client.IgnoreNotFound(err) != nil {
 		s.Fatalf("looking at the CloneSet %s: %v", name, err)
 	}
 	return set
