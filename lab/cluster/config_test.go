@@ -6,8 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"kruise.io/kruise/lab/images"
 	"sigs.k8s.io/yaml"
+
+	"kruise.io/kruise/lab/images"
 )
 
 func TestANodeFindsItsFilesUnderTheUsualPaths(t *testing.T) {

@@ -22,11 +22,11 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
-	defer stop()
 	spec, err := Read(os.Args[2])
 	if err == nil {
 		err = Keep(ctx, spec, os.NewFile(3, "permit"), os.Stderr)
 	}
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -73,7 +73,6 @@ type spender struct {
 	left    int                // available pods that may be taken away
 	limit   int                // pods of the newest revision that may be away, with those begun now
 	begun   int                // pods that got a step
-	costly  int                // pods that got a step or wait for their hook, and are out of service for it
 	methods map[string]*method // by revision
 	latest  *method
 	taken   []*replica.Replica // those out of service
