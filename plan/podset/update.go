@@ -58,8 +58,11 @@ func (d *decision) update() {
 // inOrderOfUpdate puts pods in the order in which they are updated: by the user's priorities, then those that serve the
 // least; the user's scattered pods evenly among the others; and those that were prepared for it before all.
 func (d *decision) inOrderOfUpdate(pods []*replica.Replica) []*replica.Replica {
-	sorted := order.Scattered(order.Sorted(pods, slices.Concat(d.Priority, order.LeastLoss())...), d.Scatter)
-	slices.SortStableFunc(sorted, func(a, b *replica.Replica) int { return cmp.Compare(prepared(a), prepared(b)) })
+	sorted := order.Sorted(pods, slices.Concat([]order.By{prepared}, d.Priority, order.LeastLoss())...)
+	if len(d.Scatter) > 0 {
+		sorted = order.Scattered(sorted, d.Scatter)
+		slices.SortStableFunc(sorted, func(a, b *replica.Replica) int { return cmp.Compare(prepared(a), prepared(b)) })
+	}
 	return sorted
 }
 
