@@ -35,7 +35,7 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("read the host name: %w", err)
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort("", *port))
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("", *port))
 	if err != nil {
 		return fmt.Errorf("listen on port %s: %w", *port, err)
 	}

@@ -191,8 +191,11 @@ func walk(open tarball.Opener, visit func(*tar.Header, io.Reader) error) error {
 	if err != nil {
 		return err
 	}
-	defer source.Close()
-	for entries := tar.NewReader(source); ; {
+	return errors.Join(walkEntries(tar.NewReader(source), visit), source.Close())
+}
+
+func walkEntries(entries *tar.Reader, visit func(*tar.Header, io.Reader) error) error {
+	for {
 		header, err := entries.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -212,8 +215,7 @@ func unpack(open tarball.Opener, folder string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	return walk(open, func(header *tar.Header, content io.Reader) error {
+	err = walk(open, func(header *tar.Header, content io.Reader) error {
 		if header.Typeflag != tar.TypeReg {
 			return nil
 		}
@@ -228,4 +230,5 @@ func unpack(open tarball.Opener, folder string) error {
 		_, err = io.Copy(target, content)
 		return errors.Join(err, target.Close())
 	})
+	return errors.Join(err, root.Close())
 }

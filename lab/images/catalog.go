@@ -99,7 +99,7 @@ func Busybox(ctx context.Context, program string) (Named, error) {
 		return Named{}, fmt.Errorf("ask %s for its commands: %w", program, err)
 	}
 	links := map[string]string{}
-	for _, command := range strings.Fields(string(list)) {
+	for command := range strings.FieldsSeq(string(list)) {
 		if command != "busybox" {
 			links["bin/"+command] = "busybox"
 		}

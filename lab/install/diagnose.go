@@ -7,9 +7,11 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 )
@@ -26,8 +28,8 @@ func diagnose(ctx context.Context, client kubernetes.Interface, namespace string
 	var found []string
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if reason := waitsFor(pod); reason != "" {
-			found = append(found, fmt.Sprintf("pod %s: %s%s", pod.Name, reason, lastLog(ctx, client, pod)))
+		if obstacle, message := waitsFor(pod); obstacle != "" {
+			found = append(found, fmt.Sprintf("pod %s: %s %s%s", pod.Name, obstacle, message, lastLog(ctx, client, pod)))
 		}
 	}
 	if len(found) == 0 {
@@ -36,27 +38,49 @@ func diagnose(ctx context.Context, client kubernetes.Interface, namespace string
 	return errors.New("pods that are not ready:\n" + strings.Join(found, "\n"))
 }
 
-// waitsFor says why a pod is not ready, from its containers where they know, else from its conditions; "" when it is ready.
-func waitsFor(pod *corev1.Pod) string {
+// narrate says what the pods of a namespace wait for, each obstacle once, until ctx ends: nobody should wait for the end of
+// a long timeout to learn what was plain early. It leaves pods the time that a start needs.
+func narrate(ctx context.Context, client kubernetes.Interface, namespace string, say func(format string, args ...any)) {
+	said := map[string]bool{}
+	_ = wait.PollUntilContextCancel(ctx, 15*time.Second, false, func(ctx context.Context) (bool, error) {
+		pods, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, nil //nolint:nilerr // helm asks the same API server and will say it
+		}
+		for i := range pods.Items {
+			pod := &pods.Items[i]
+			obstacle, message := waitsFor(pod)
+			if key := pod.Name + " " + obstacle; message != "" && !said[key] {
+				said[key] = true
+				say("  pod %s: %s %s", pod.Name, obstacle, message)
+			}
+		}
+		return false, nil
+	})
+}
+
+// waitsFor says why a pod is not ready, from its containers where they know, else from its conditions: what stands in the way,
+// and more about it. Both are empty when the pod is ready.
+func waitsFor(pod *corev1.Pod) (obstacle, message string) {
 	if slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	}) {
-		return ""
+		return "", ""
 	}
 	for _, container := range pod.Status.ContainerStatuses {
 		switch state := container.State; {
 		case state.Waiting != nil && state.Waiting.Reason != "ContainerCreating":
-			return fmt.Sprintf("container %s waits: %s %s", container.Name, state.Waiting.Reason, state.Waiting.Message)
+			return fmt.Sprintf("container %s waits: %s", container.Name, state.Waiting.Reason), state.Waiting.Message
 		case state.Terminated != nil:
-			return fmt.Sprintf("container %s ended with code %d: %s %s", container.Name, state.Terminated.ExitCode, state.Terminated.Reason, state.Terminated.Message)
+			return fmt.Sprintf("container %s ended with code %d: %s", container.Name, state.Terminated.ExitCode, state.Terminated.Reason), state.Terminated.Message
 		}
 	}
 	for _, condition := range pod.Status.Conditions {
 		if condition.Status != corev1.ConditionTrue && condition.Message != "" {
-			return fmt.Sprintf("%s is %s: %s", condition.Type, condition.Status, condition.Message)
+			return fmt.Sprintf("%s is %s:", condition.Type, condition.Status), condition.Message
 		}
 	}
-	return "phase " + string(pod.Status.Phase)
+	return "phase " + string(pod.Status.Phase), ""
 }
 
 // lastLog returns the end of the log of the first container that ran and is not ready, indented; "" when there is none.

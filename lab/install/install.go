@@ -91,6 +91,9 @@ func Run(ctx context.Context, opts Options) error {
 		}
 	}
 	err = opts.Progress.Do("installing the release "+Release+" in the namespace "+Namespace, func() error {
+		listening, stop := context.WithCancel(ctx)
+		defer stop()
+		go narrate(listening, client, Namespace, opts.Progress.Say)
 		return opts.helm(ctx, values)
 	})
 	if err != nil {

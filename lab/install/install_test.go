@@ -1,6 +1,8 @@
 package install
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"log"
 	"net/http/httptest"
@@ -10,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -168,6 +171,25 @@ func TestPodsThatAreNotReadySayWhatTheyWaitFor(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnObstacleIsToldOnceWhileItLasts(t *testing.T) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "bad", Namespace: Namespace}, Status: corev1.PodStatus{
+		ContainerStatuses: []corev1.ContainerStatus{{Name: "manager", State: corev1.ContainerState{
+			Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "not found"},
+		}}},
+	}}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var told []string
+		go narrate(ctx, fake.NewClientset(pod), Namespace, func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) })
+		time.Sleep(time.Minute)
+		cancel()
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"  pod bad: container manager waits: ImagePullBackOff not found"}, told); diff != "" {
+			t.Errorf("what was told (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestTheCommandsToTryUseWhatIsThere(t *testing.T) {

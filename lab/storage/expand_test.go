@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -31,11 +30,11 @@ func gi(n string) corev1.ResourceList {
 
 func growing() world {
 	return world{
-		class: &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "standard"}, Provisioner: Provisioner, AllowVolumeExpansion: ptr.To(true)},
+		class: &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "standard"}, Provisioner: Provisioner, AllowVolumeExpansion: new(true)},
 		claim: &corev1.PersistentVolumeClaim{
 			ObjectMeta: metav1.ObjectMeta{Name: "data", Namespace: "default", UID: "u1"},
 			Spec: corev1.PersistentVolumeClaimSpec{
-				StorageClassName: ptr.To("standard"), VolumeName: "pvc-1",
+				StorageClassName: new("standard"), VolumeName: "pvc-1",
 				Resources: corev1.VolumeResourceRequirements{Requests: gi("2Gi")},
 			},
 			Status: corev1.PersistentVolumeClaimStatus{

@@ -96,8 +96,8 @@ func (p *provisioner) Delete(_ context.Context, volume *corev1.PersistentVolume)
 	if err != nil {
 		return fmt.Errorf("open the folder for volumes: %w", err)
 	}
-	defer root.Close()
-	if err := root.RemoveAll(filepath.Join(node, "volumes", volume.Name)); err != nil {
+	err = errors.Join(root.RemoveAll(filepath.Join(node, "volumes", volume.Name)), root.Close())
+	if err != nil {
 		return fmt.Errorf("remove the folder of volume %s: %w", volume.Name, err)
 	}
 	return nil

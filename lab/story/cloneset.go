@@ -11,7 +11,6 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
-	"kruise.io/kruise/plan/budget"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
@@ -55,9 +54,9 @@ func (c *CloneSet) Reconcile(w *world.World) (podset.Plan, error) {
 
 // Report keeps of a tally what later decisions need: the revision of a complete rollout becomes the current one.
 func (c *CloneSet) Report(t podset.Tally) error {
-	update, err := c.UpdateRevision()
-	if err == nil && t.Updated == t.Replicas && t.Replicas == c.replicas() {
-		c.CurrentRevision = update
+	pool, err := c.Pool()
+	if err == nil && t.Updated == t.Replicas && t.Replicas == pool.Replicas {
+		c.CurrentRevision = pool.UpdateRevision
 	}
 	return err
 }
@@ -82,41 +81,21 @@ func (c *CloneSet) Pool() (*podset.Pool, error) {
 	if c.CurrentRevision == "" {
 		c.CurrentRevision = update
 	}
-	rolling := c.rolling()
-	p := &podset.Pool{
-		Replicas: c.replicas(), Paused: rolling.Paused, Policy: rolling.PodUpdatePolicy,
-		OnDelete:               c.Spec.UpdateStrategy.Type == v1beta1.OnDeleteCloneSetUpdateStrategyType,
-		ExcludePreparingDelete: c.Spec.ScaleStrategy.ExcludePreparingDelete,
-		Doomed:                 map[string]bool{},
-		UpdateRevision:         update, CurrentRevision: c.CurrentRevision,
-		Change:     func(from string) inplace.Change { return c.change(from, update) },
-		FreshSlots: c.freshSlots,
-	}
-	if p.Policy == "" {
-		p.Policy = v1beta1.RecreatePodUpdatePolicyType
-	}
-	for _, name := range c.Spec.ScaleStrategy.PodsToDelete {
-		p.Doomed[name] = true
-	}
-	p.Rolling, err = budget.RollingOf(p.Replicas, rolling.Partition, rolling.MaxUnavailable, rolling.MaxSurge, p.Paused)
+	pool, err := podset.PoolOf(&v1beta1.CloneSet{Spec: c.Spec})
 	if err != nil {
 		return nil, err
 	}
-	if limit := c.Spec.ScaleStrategy.MaxUnavailable; limit != nil {
-		n, err := budget.Count(*limit, p.Replicas, budget.Up)
-		if err != nil {
-			return nil, fmt.Errorf("scaleStrategy.maxUnavailable: %w", err)
-		}
-		p.ScaleLimit = &n
-	}
-	return p, nil
+	pool.UpdateRevision, pool.CurrentRevision = update, c.CurrentRevision
+	pool.Change = func(from string) inplace.Change { return c.change(from, update) }
+	pool.FreshSlots = c.freshSlots
+	return &pool, nil
 }
 
 // Owner is what the executor must know.
 func (c *CloneSet) Owner() world.Owner {
 	o := world.Owner{Name: c.Name, SlotLabel: v1beta1.CloneSetInstanceID, Template: c.template, Hooks: c.Spec.Lifecycle}
-	if s := c.rolling().InPlaceUpdateStrategy; s != nil {
-		o.GraceSeconds = s.GracePeriodSeconds
+	if r := c.Spec.UpdateStrategy.RollingUpdate; r != nil && r.InPlaceUpdateStrategy != nil {
+		o.GraceSeconds = r.InPlaceUpdateStrategy.GracePeriodSeconds
 	}
 	return o
 }
@@ -174,18 +153,4 @@ func (c *CloneSet) freshSlots(n int) []string {
 		out = append(out, slot)
 	}
 	return out
-}
-
-func (c *CloneSet) replicas() int {
-	if c.Spec.Replicas == nil {
-		return 1
-	}
-	return int(*c.Spec.Replicas)
-}
-
-func (c *CloneSet) rolling() v1beta1.RollingUpdateCloneSetStrategy {
-	if r := c.Spec.UpdateStrategy.RollingUpdate; r != nil {
-		return *r
-	}
-	return v1beta1.RollingUpdateCloneSetStrategy{}
 }

@@ -51,8 +51,9 @@ func PoolOf(cs *v1beta1.CloneSet) (Pool, error) {
 		return p, fmt.Errorf("spec.updateStrategy.rollingUpdate.%w", err)
 	}
 	if p.OnDelete {
-		// Healing and scale-in have a budget, too: 20% of the pods, rounded down.
-		p.MaxUnavailable = p.Replicas / 5
+		// Deletions have a budget, too: 20% of the pods, rounded down, but never none. With fewer than five pods none that
+		// serves could ever be deleted, and deletions are all that brings pods to the new revision.
+		p.MaxUnavailable = max(p.Replicas/5, 1)
 	}
 	return p, nil
 }

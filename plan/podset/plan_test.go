@@ -13,6 +13,7 @@ import (
 	"kruise.io/kruise/plan/budget"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/order"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 )
@@ -89,6 +90,7 @@ func TestOneDecision(t *testing.T) {
 	type rolling = budget.Rolling
 	metadata := func(string) inplace.Change { return inplace.Change{Labels: map[string]*string{"a": new("b")}} }
 	impossible := func(string) inplace.Change { return inplace.Change{Blocked: "spec.hostNetwork"} }
+	byName := func(r *replica.Replica) int64 { return int64(r.Name[0]) }
 	impossibleFromV0 := func(from string) inplace.Change {
 		if from == "demo-v0" {
 			return impossible(from)
@@ -157,6 +159,12 @@ func TestOneDecision(t *testing.T) {
 
 		"pods are updated as the budget lets, those that serve least first": {
 			podset.Pool{Replicas: 4, Rolling: rolling{MaxUnavailable: 2}}, []string{"a v1", "b v1", "c v1 away", "d v1"}, []string{"Update c v2", "Update a v2"}},
+		"a broken pod is repaired though one of a higher priority cannot be updated yet": {
+			podset.Pool{Replicas: 2, Priority: []order.By{byName}, Rolling: rolling{MaxUnavailable: 1}},
+			[]string{"a v1", "b v1 away"}, []string{"Update b v2"}},
+		"priorities go before the least loss": {
+			podset.Pool{Replicas: 3, Priority: []order.By{byName}, Rolling: rolling{MaxUnavailable: 2}},
+			[]string{"a v1", "b v1 away", "c v1"}, []string{"Update a v2", "Update b v2"}},
 		"an available pod is not updated while as many as allowed are away": {
 			podset.Pool{Replicas: 3, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1", "b v1", "c v2 away"}, nil},
 		"broken old pods are updated no further than the budget": {

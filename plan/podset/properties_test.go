@@ -24,10 +24,10 @@ func TestEveryPromiseHoldsWhateverHappensAndTheEndIsReachedAfterwards(t *testing
 		r := newRollout(t)
 		happen := map[string]func(){
 			"scale": r.scale, "image": r.image, "metadata": r.metadata, "env": r.env, "strategy": r.strategy,
-			"lose": r.lose, "doom": r.doom, "kubelet": r.kubelet, "tick": r.tick, "hooks": r.hooks, "round": r.round,
+			"lose": r.lose, "doom": r.doom, "kubelet": r.kubelet, "rank": r.rank, "tick": r.tick, "hooks": r.hooks, "round": r.round,
 		}
 		// What moves things on is drawn more often than what disturbs.
-		names := []string{"scale", "image", "metadata", "env", "strategy", "lose", "doom", "kubelet", "hooks",
+		names := []string{"scale", "image", "metadata", "env", "strategy", "lose", "doom", "kubelet", "hooks", "rank",
 			"tick", "tick", "tick", "tick", "tick", "round", "round", "round", "round", "round"}
 		for range rapid.IntRange(0, 60).Draw(t, "events") {
 			happen[rapid.SampledFrom(names).Draw(t, "event")]()
@@ -41,6 +41,9 @@ func TestABadImageStopsWithinTheBudgetAndAFixOrARollbackRecovers(t *testing.T) {
 		r := newRollout(t)
 		r.fairStrategy()
 		r.settle()
+		for range rapid.IntRange(0, 4).Draw(t, "ranked pods") {
+			r.rank()
+		}
 		r.c.Spec.Template.Spec.Containers[0].Image = badImage
 		for range 60 {
 			r.reconcile(1000)

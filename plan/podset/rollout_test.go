@@ -101,9 +101,33 @@ func (r *rollout) strategy() {
 	if rapid.Bool().Draw(r.T, "partitioned") {
 		s.Partition = r.drawCount("partition", 0, 12)
 	}
+	r.order(s)
 	r.c.Spec.UpdateStrategy = v1beta1.CloneSetUpdateStrategy{Type: v1beta1.RollingUpdateCloneSetUpdateStrategyType, RollingUpdate: s}
 	if rapid.IntRange(0, 9).Draw(r.T, "on delete") == 0 {
 		r.c.Spec.UpdateStrategy.Type = v1beta1.OnDeleteCloneSetUpdateStrategyType
+	}
+}
+
+// order draws priorities and scatter over labels that some pods get later.
+func (r *rollout) order(s *v1beta1.RollingUpdateCloneSetStrategy) {
+	switch rapid.SampledFrom([]string{"none", "none", "weight", "order"}).Draw(r.T, "priority") {
+	case "weight":
+		s.PriorityStrategy = &v1beta1.UpdatePriorityStrategy{WeightPriority: []v1beta1.UpdatePriorityWeightTerm{
+			{Weight: 50, MatchSelector: metav1.LabelSelector{MatchLabels: map[string]string{"rank": "1"}}},
+		}}
+	case "order":
+		s.PriorityStrategy = &v1beta1.UpdatePriorityStrategy{OrderPriority: []v1beta1.UpdatePriorityOrderTerm{{OrderedKey: "rank"}}}
+	}
+	if rapid.IntRange(0, 3).Draw(r.T, "scattered") == 0 {
+		s.ScatterStrategy = []v1beta1.UpdateScatterTerm{{Key: "rank", Value: "2"}}
+	}
+}
+
+// rank labels a pod for priorities and scatter.
+func (r *rollout) rank() {
+	if name := r.somePod(); name != "" {
+		rank := rapid.SampledFrom([]string{"1", "2", "3"}).Draw(r.T, "rank")
+		r.must(r.w.Edit(name, func(m *metav1.ObjectMeta) { m.Labels["rank"] = rank }))
 	}
 }
 

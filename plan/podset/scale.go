@@ -44,7 +44,7 @@ func (d *decision) takeBack() bool {
 	for _, r := range candidates[:n] {
 		d.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingNormal, Why: "it is wanted again"})
 	}
-	d.idle.leaving = append(doomed, candidates[n:]...)
+	d.idle.leaving = slices.Concat(doomed, candidates[n:])
 	if d.ExcludePreparingDelete {
 		d.scalingPods += n
 	}

@@ -73,7 +73,6 @@ type spender struct {
 	left    int                // available pods that may be taken away
 	limit   int                // pods of the newest revision that may be away, with those begun now
 	begun   int                // pods that got a step
-	costly  int                // pods that got a step or wait for their hook, and are out of service for it
 	methods map[string]*method // by revision
 	latest  *method
 	taken   []*replica.Replica // those out of service
@@ -131,7 +130,9 @@ func (s *spender) findMethod(from string) *method {
 	return m
 }
 
-// updateOne updates one pod and says whether to go on with the next.
+// updateOne updates one pod as far as the budget lets, and says whether to go on with the next. No more pods of the newest
+// revision than maxUnavailable are ever away at a time, so that a bad revision stops by itself; a pod that serves is taken
+// only while others may.
 func (s *spender) updateOne(r *replica.Replica) bool {
 	m := s.method(r.Revision)
 	if !m.inPlace && s.Policy == v1beta1.InPlaceOnlyPodUpdatePolicyType {
@@ -141,9 +142,17 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 	}
 	// A change that restarts nothing takes no pod out of service, unless a hook is to be waited for.
 	hooked := r.Holds.Update || !r.Holds.UpdateComplete || r.State == lifecycle.PreparingUpdate
-	if free := m.inPlace && !m.change.Restarts() && !hooked; !free && !s.afford(r) {
-		s.spent = true
-		return false
+	if free := m.inPlace && !m.change.Restarts() && !hooked; !free {
+		if s.brokenNew+len(s.taken) >= s.limit {
+			s.spent = true
+			return false
+		}
+		if r.Available && s.left <= 0 {
+			s.spent = true
+			return true // broken pods behind it can be repaired, which is the way to a budget again
+		}
+		s.left -= one(r.Available)
+		s.taken = append(s.taken, r)
 	}
 	if m.inPlace && r.Holds.Update && r.State == lifecycle.PreparingUpdate {
 		s.held = append(s.held, r)
@@ -158,22 +167,6 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 	default:
 		s.step(Step{Do: Update, Pod: r, To: s.UpdateRevision, Why: m.why})
 	}
-	return true
-}
-
-// afford takes what the update of one pod costs from the budget. No more pods of the newest revision than maxUnavailable
-// are ever away at a time, so that a bad revision stops by itself; a pod that serves is taken only while others may.
-func (s *spender) afford(r *replica.Replica) bool {
-	if s.brokenNew+len(s.taken) >= s.limit {
-		return false
-	}
-	if r.Available {
-		if s.left <= 0 {
-			return false
-		}
-		s.left--
-	}
-	s.taken = append(s.taken, r)
 	return true
 }
 

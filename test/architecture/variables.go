@@ -20,13 +20,18 @@ func checkVariables(code *Code) []string {
 	}
 	var found []string
 	for _, file := range code.Files {
-		if file.Generated {
+		if file.Generated || declaresTestMain(file) {
 			continue
 		}
 		found = append(found, checkStateful(file, code)...)
 		found = append(found, checkChanges(file, code, variables[file.Dir()])...)
 	}
 	return found
+}
+
+// declaresTestMain says whether a file holds TestMain, which has no other way to hand what it started to the tests.
+func declaresTestMain(file *File) bool {
+	return file.Test && file.Scope.Lookup("TestMain") != nil
 }
 
 // specs returns the declarations of package-level variables.

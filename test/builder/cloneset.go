@@ -111,6 +111,13 @@ func (b *CloneSetBuilder) MaxSurge(value string) *CloneSetBuilder {
 	return b
 }
 
+// ScaleMaxUnavailable stops adding pods while as many are unavailable: 2 or "40%".
+func (b *CloneSetBuilder) ScaleMaxUnavailable(value string) *CloneSetBuilder {
+	v := intstr.Parse(value)
+	b.set.Spec.ScaleStrategy.MaxUnavailable = &v
+	return b
+}
+
 // Paused stops updates.
 func (b *CloneSetBuilder) Paused() *CloneSetBuilder {
 	b.rolling().Paused = true

@@ -14,14 +14,15 @@ import (
 // request is a sort of request: whose, what and to which resource.
 type request struct{ agent, verb, resource string }
 
+// read says whether the request reads. A watch is neither read nor write: it is begun once, and again when the API server
+// ends it.
+func (r request) read() bool { return r.verb == "get" || r.verb == "list" }
+
 // write says whether the request changes anything.
-func (r request) write() bool {
-	switch r.verb {
-	case "get", "list", "watch":
-		return false
-	}
-	return true
-}
+func (r request) write() bool { return !r.read() && r.verb != "watch" }
+
+// ofPods says whether the request is about pods.
+func (r request) ofPods() bool { return r.resource == "pods" || strings.HasPrefix(r.resource, "pods/") }
 
 // outcome counts requests of one sort.
 type outcome struct{ all, conflicts, failed int }

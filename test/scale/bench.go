@@ -86,7 +86,6 @@ type figures struct {
 	wall       time.Duration
 	peak       int64
 	reconciles float64
-	failed     int
 }
 
 // prepare does what is needed once.

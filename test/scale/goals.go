@@ -32,10 +32,9 @@ func (r *report) goals(out *strings.Builder) {
 		}
 		fmt.Fprintf(out, "| %s | at most "+format+" | "+format+" | %s |\n", what, limit, measured, met)
 	}
-	goal("writes for a pod that is created", "%.2f", 2, create.writes().mid)
-	goal("writes for a pod that is updated in place", "%.2f", 3, change.writes().mid)
-	goal("reads for a pod that is created", "%.2f", 0, create.reads().mid)
-	goal("reads for a pod that is updated in place", "%.2f", 0, change.reads().mid)
+	goal("writes for a pod that is created", "%.1f", 2, create.writes().mid)
+	goal("writes for a pod that is updated in place", "%.1f", 3, change.writes().mid)
+	goal("reads of pods, for each that is created and updated", "%.2f", 0, create.podReads().mid+change.podReads().mid)
 	goal("conflicts for a pod, created and updated", "%.2f", 0, create.conflicts().mid+change.conflicts().mid)
 	if native != nil {
 		goal("creating all pods: as long as a Deployment needs, seconds", "%.1f", native.available().mid, create.available().mid)

@@ -69,7 +69,10 @@ func startLab(ctx context.Context, name string, simulated int) (*lab, error) {
 			l.processes[c.Name] = c.PID
 		}
 	}
-	return l, l.connect()
+	if err := l.connect(); err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 func stopLab(ctx context.Context, name string) error {

@@ -111,8 +111,9 @@ func (r *row) perPod(match func(request) bool, count func(outcome) int) spread {
 }
 
 func (r *row) writes() spread { return r.perPod(request.write, all) }
-func (r *row) reads() spread {
-	return r.perPod(func(q request) bool { return !q.write() }, all)
+func (r *row) reads() spread  { return r.perPod(request.read, all) }
+func (r *row) podReads() spread {
+	return r.perPod(func(q request) bool { return q.read() && q.ofPods() }, all)
 }
 func (r *row) conflicts() spread {
 	return r.perPod(request.write, func(o outcome) int { return o.conflicts })
@@ -144,7 +145,7 @@ func (r *report) markdown() string {
 		fmt.Fprintf(&out, "\n### %d pods\n\n", n)
 		r.results(&out, rows)
 		r.processors(&out, rows)
-		r.writers(&out, rows)
+		r.requests(&out, rows)
 	}
 	r.idle(&out)
 	r.goals(&out)
@@ -212,9 +213,9 @@ func (r *report) processors(out *strings.Builder, rows []*row) {
 	}
 }
 
-// writers tells who wrote what, for each pod.
-func (r *report) writers(out *strings.Builder, rows []*row) {
-	out.WriteString("\nWrites for each pod by everybody, medians, from 0.01:\n\n| | | writes |\n|---|---|---|\n")
+// requests tells who wrote what, for each pod, and what the component read.
+func (r *report) requests(out *strings.Builder, rows []*row) {
+	out.WriteString("\nWrites for each pod by everybody, and reads by what is measured, medians, from 0.01:\n\n| | | requests |\n|---|---|---|\n")
 	for _, row := range rows {
 		type entry struct {
 			request request
@@ -224,7 +225,7 @@ func (r *report) writers(out *strings.Builder, rows []*row) {
 		seen := map[request]bool{}
 		for _, f := range row.runs {
 			for q := range f.requests {
-				if !q.write() || seen[q] {
+				if seen[q] || !q.write() && !slices.Contains(f.agents, q.agent) {
 					continue
 				}
 				seen[q] = true

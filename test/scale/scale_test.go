@@ -123,8 +123,8 @@ func TestGoalsAreMetByMediansThatAreNoLarger(t *testing.T) {
 	var out strings.Builder
 	r.goals(&out)
 	for _, line := range []string{
-		"| writes for a pod that is created | at most 2.00 | 2.00 | yes |",
-		"| writes for a pod that is updated in place | at most 3.00 | 4.00 | no |",
+		"| writes for a pod that is created | at most 2.0 | 2.0 | yes |",
+		"| writes for a pod that is updated in place | at most 3.0 | 4.0 | no |",
 		"| creating all pods: as long as a Deployment needs, seconds | at most 10.0 | 9.0 | yes |",
 		"| updating all pods in place: as long as a Deployment needs to create them, seconds | at most 10.0 | 12.0 | no |",
 		"| memory of the manager: a third of OpenKruise's, MiB | at most 59 | 60 | no |",

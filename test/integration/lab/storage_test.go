@@ -28,7 +28,7 @@ func (l lab) provision(directory string) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	for _, document := range strings.Split(string(storage.Manifests), "\n---\n") {
+	for document := range strings.SplitSeq(string(storage.Manifests), "\n---\n") {
 		object := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
 			l.Fatal(err)

@@ -150,7 +150,7 @@ func (w *World) written() int {
 // and reconciles once.
 func (w *World) Reconcile(key types.NamespacedName) error {
 	w.Helper()
-	w.settle()
+	w.Settle()
 	return w.ReconcileStale(key)
 }
 
@@ -182,8 +182,8 @@ func (w *World) Rest(key types.NamespacedName) {
 	w.Fatalf("no rest after %d steps; the last writes: %v", mostSteps, w.Writes())
 }
 
-// settle waits until the caches show what is stored.
-func (w *World) settle() {
+// Settle waits until the caches show what is stored.
+func (w *World) Settle() {
 	w.Helper()
 	for _, kind := range w.kinds {
 		var diff string

@@ -64,14 +64,16 @@ type world struct {
 
 const web = "web"
 
-// newWorld makes a world with a CloneSet and does not reconcile it.
+// newWorld makes a world with a CloneSet, unless it is nil, and does not reconcile it.
 func newWorld(t *testing.T, set *builder.CloneSetBuilder) *world {
 	t.Helper()
 	t.Parallel()
 	w := &world{World: stepped.New(t, server, cloneset.NewReconciler,
 		&v1beta1.CloneSetList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &appsv1.ControllerRevisionList{})}
 	w.key = types.NamespacedName{Namespace: w.Namespace, Name: web}
-	w.create(set.Namespace(w.Namespace).Object())
+	if set != nil {
+		w.create(set.Namespace(w.Namespace).Object())
+	}
 	return w
 }
 
