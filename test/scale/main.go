@@ -52,18 +52,15 @@ func run(ctx context.Context) error {
 		return err
 	}
 	report := newReport(os.Args[1:], machineFacts())
-	if err := measureAll(ctx, s, report); err != nil {
-		return err
+	err = measureAll(ctx, s, report)
+	if err == nil && s.goBench {
+		report.goBench, err = goBenchmarks(ctx)
 	}
-	if s.goBench {
-		if report.goBench, err = goBenchmarks(ctx); err != nil {
-			return err
-		}
-	}
+	// What was measured before something failed took long, and is told.
 	text := report.markdown()
 	fmt.Println(text)
-	if s.document == "" {
-		return nil
+	if err != nil || s.document == "" {
+		return err
 	}
 	return insert(s.document, text)
 }
