@@ -35,7 +35,7 @@ test-integration: build ## Run the tests against a real API server, and those of
 
 .PHONY: e2e
 e2e: build ## Run the end-to-end tests on a cluster of their own (needs root)
-	go test -count=1 -parallel 6 -timeout $(E2E_TIMEOUT) $$(go list ./... | grep -E '$(NEED_ROOT)')
+	go test -count=1 -p 1 -parallel 6 -timeout $(E2E_TIMEOUT) $$(go list ./... | grep -E '$(NEED_ROOT)')
 
 .PHONY: bench
 bench: build ## Measure rollouts on a lab of its own, and write docs/benchmarks.md

@@ -196,7 +196,8 @@ func badImage(s *space) {
 		set := s.change("bad", image("no-such-tag"))
 		s.until("the condition says that the image cannot be pulled", func() string {
 			now := s.set("bad")
-			if now.Status.ObservedGeneration < set.Generation || !strings.Contains(progress(now).Message, "ImagePullBackOff") {
+			// ErrImagePull or ImagePullBackOff: a kubelet says now the one, now the other.
+			if now.Status.ObservedGeneration < set.Generation || !strings.Contains(progress(now).Message, "ImagePull") {
 				return s.describe("bad")
 			}
 			return ""
