@@ -167,7 +167,7 @@ func (k *Keeper) serve(ctx context.Context, data map[string][]byte) error {
 	}
 	k.serving.Store(&pair)
 	k.served = data[keyCert]
-	log.FromContext(ctx).Info("Serving a certificate", "notAfter", pair.Leaf.NotAfter, "names", pair.Leaf.DNSNames)
+	log.FromContext(ctx).Info("Serving a certificate", "notAfter", pair.Leaf.NotAfter.Format(time.RFC3339), "names", pair.Leaf.DNSNames)
 	return nil
 }
 

@@ -67,17 +67,17 @@ func TestRoutesOfTheHostAreRespected(t *testing.T) {
 		route string
 		clash bool
 	}{
-		"the default route":                   {"default via 192.168.0.1 dev eth0", false},
-		"a network elsewhere":                 {"192.168.0.0/24 dev eth0 proto kernel scope link src 192.168.0.7", false},
-		"a network with our pods in it":       {"10.64.0.0/10 via 192.168.0.1 dev eth0", true},
-		"a network within our pods":           {"10.80.3.0/24 dev docker0 proto kernel scope link", true},
-		"one address among our services":      {"10.96.0.10 via 192.168.0.1 dev eth0", true},
-		"an address of the host itself":       {"local 10.77.0.5 dev eth1 table local proto kernel scope host src 10.77.0.5", true},
-		"a network as wide as a company":      {"10.0.0.0/8 via 192.168.0.1 dev tun0", false},
-		"our own route from an earlier start": {"10.80.0.0/16 via 10.77.0.2 dev kruiselab0 src 10.77.0.1", false},
-		"a blackhole":                         {"blackhole 10.80.0.0/16 proto bird", true},
-		"a route of the next lab":             {"10.81.0.0/16 via 10.77.1.2 dev kruiselab1 src 10.77.1.1", false},
-		"a broadcast address":                 {"broadcast 192.168.0.255 dev eth0 table local proto kernel scope link src 192.168.0.7", false},
+		"the default route":              {"default via 192.168.0.1 dev eth0", false},
+		"a network elsewhere":            {"192.168.0.0/24 dev eth0 proto kernel scope link src 192.168.0.7", false},
+		"a network with our pods in it":  {"10.64.0.0/10 via 192.168.0.1 dev eth0", true},
+		"a network within our pods":      {"10.80.3.0/24 dev docker0 proto kernel scope link", true},
+		"one address among our services": {"10.96.0.10 via 192.168.0.1 dev eth0", true},
+		"an address of the host itself":  {"local 10.77.0.5 dev eth1 table local proto kernel scope host src 10.77.0.5", true},
+		"a network as wide as a company": {"10.0.0.0/8 via 192.168.0.1 dev tun0", false},
+		"a lab that nobody remembers":    {"10.80.0.0/16 via 10.77.0.2 dev kruiselab0 src 10.77.0.1", true},
+		"a blackhole":                    {"blackhole 10.80.0.0/16 proto bird", true},
+		"a route of the next lab":        {"10.81.0.0/16 via 10.77.1.2 dev kruiselab1 src 10.77.1.1", false},
+		"a broadcast address":            {"broadcast 192.168.0.255 dev eth0 table local proto kernel scope link src 192.168.0.7", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := overlap([]byte("default via 192.168.0.1 dev eth0\n"+tc.route+"\n"), Layout{Name: "a"})

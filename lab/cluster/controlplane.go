@@ -30,13 +30,16 @@ func controlPlaneMachine(l Layout, state State, executable string) (machine.Spec
 	ready := []machine.Condition{{URL: l.APIServer() + "/readyz"}}
 	// These have their rights from objects in the cluster and would stumble for a while without them.
 	furnished := append([]machine.Condition{{File: l.furnished()}}, ready...)
+	apiServer := program(l, state.Bin, parts.KubeAPIServer, "", []machine.Condition{{Socket: l.etcdSocket()}}, apiServerFlags(l, state.Audit)...)
+	// It waits for its clients to leave, up to half a minute, and all that it knows is in etcd.
+	apiServer.Abrupt = true
 	spec := machine.Spec{
 		Name:     controlPlane,
 		Isolated: !l.Shared,
 		Path:     searchPath(state.Bin),
 		Programs: []machine.Program{
 			program(l, state.Bin, parts.Etcd, "", nil, etcdFlags(l)...),
-			program(l, state.Bin, parts.KubeAPIServer, "", []machine.Condition{{Socket: l.etcdSocket()}}, apiServerFlags(l, state.Audit)...),
+			apiServer,
 			program(l, state.Bin, parts.KubeControllerManager, "", ready, controllerManagerFlags(l)...),
 			program(l, state.Bin, parts.KubeScheduler, "", ready, schedulerFlags(l)...),
 			{

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -9,8 +10,12 @@ import (
 	"time"
 )
 
-// diagnose says which programs of a lab do not stay up, and what each of them said last. Empty: all are well.
-func diagnose(l Layout, state State) string {
+// diagnose says which programs of a lab do not stay up, and what each of them said last. It says nothing when all are
+// well, or when nobody waited long enough to tell.
+func diagnose(ctx context.Context, l Layout, state State) string {
+	if ctx.Err() != nil {
+		return ""
+	}
 	components, err := Components(l, state)
 	if err != nil {
 		return ""

@@ -24,7 +24,7 @@ func TestAProgramThatDoesNotStayUpIsNamedWithTheEndOfItsLog(t *testing.T) {
 	if err := os.WriteFile(l.Log("kubelet-node-1"), []byte(log), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got := diagnose(l, State{Machines: map[string]machine.Identity{"node-1": {}}})
+	got := diagnose(t.Context(), l, State{Machines: map[string]machine.Identity{"node-1": {}}})
 	if want := "\nkubelet-node-1 does not stay up; its log ends with: too many open files"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

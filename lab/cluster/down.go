@@ -36,7 +36,7 @@ func Down(ctx context.Context, dir string, wipe bool, report *progress.Reporter)
 		return err
 	}
 	l := state.Layout(dir)
-	if err := report.Do("stopping "+describeMachines(len(state.Machines)), func() error { return stop(ctx, l, &state) }); err != nil {
+	if err := report.Do("stopping the lab "+l.Name, func() error { return stop(ctx, l, &state) }); err != nil {
 		return err
 	}
 	if !l.Shared {
@@ -58,8 +58,13 @@ func Down(ctx context.Context, dir string, wipe bool, report *progress.Reporter)
 	return nil
 }
 
-// stop ends all machines of a lab, nodes and control plane at once, and removes their control groups.
+// stop ends all machines of a lab and removes what the kernel does not remove with them.
 func stop(ctx context.Context, l Layout, state *State) error {
+	// The control plane goes first, while there is somebody at the other ends of its connections to close them. One
+	// that is left half closed keeps a network alive for minutes.
+	if err := state.Machines[controlPlane].Stop(ctx, stopGrace); err != nil {
+		return fmt.Errorf("stopping %s: %w", controlPlane, err)
+	}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
@@ -77,17 +82,13 @@ func stop(ctx context.Context, l Layout, state *State) error {
 		return err
 	}
 	if !l.Shared {
+		if err := disconnectHost(ctx, l); err != nil {
+			return err
+		}
 		if err := removeCgroups(ctx, cgroupRoot, l.NodeCgroup("node-[0-9]*")); err != nil {
 			return err
 		}
 	}
 	clear(state.Machines)
 	return state.Save(l.Dir)
-}
-
-func describeMachines(n int) string {
-	if n == 1 {
-		return "1 machine"
-	}
-	return fmt.Sprintf("%d machines", n)
 }

@@ -3,8 +3,11 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -45,6 +48,19 @@ func connectHost(ctx context.Context, l Layout, control machine.Identity) error 
 		fmt.Sprintf("route add %s via %s dev %s src %s", l.PodRange(), l.Address(), link, l.HostAddress()),
 		fmt.Sprintf("route add %s via %s dev %s src %s", l.ServiceRange(), l.Address(), link, l.HostAddress()),
 	)
+}
+
+// disconnectHost removes the host's link. It usually vanishes with the control plane's machine, but the kernel takes
+// its time when connections there were not closed.
+func disconnectHost(ctx context.Context, l Layout) error {
+	if _, err := os.Stat(filepath.Join("/sys/class/net", l.HostLink())); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	err := ip(ctx, 0, "link delete "+l.HostLink())
+	if _, statErr := os.Stat(filepath.Join("/sys/class/net", l.HostLink())); errors.Is(statErr, os.ErrNotExist) {
+		return nil // Gone by itself meanwhile.
+	}
+	return err
 }
 
 // connectNode links the machine of a node, counted from 1, with the control plane's.

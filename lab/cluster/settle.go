@@ -49,7 +49,7 @@ func (b *boot) settle(ctx context.Context) error {
 	}
 	err = b.opts.Progress.Do("waiting for the API server", func() error { return waitForAPIServer(ctx, client) })
 	if err != nil {
-		return fmt.Errorf("%w%s", err, diagnose(b.l, *b.state))
+		return fmt.Errorf("%w%s", err, diagnose(ctx, b.l, *b.state))
 	}
 	if !b.l.Shared {
 		err := b.opts.Progress.Do("putting images into the registry", func() error { return pushImages(ctx, b.l, b.opts) })
@@ -152,7 +152,7 @@ func (b *boot) waitForNodes(ctx context.Context, client kubernetes.Interface, to
 		return ready >= total, nil
 	})
 	if err != nil {
-		return fmt.Errorf("only %d of %d nodes are ready (see kruise-lab status): %w%s", ready, total, errors.Join(err, last), diagnose(b.l, *b.state))
+		return fmt.Errorf("only %d of %d nodes are ready (see kruise-lab status): %w%s", ready, total, errors.Join(err, last), diagnose(ctx, b.l, *b.state))
 	}
 	return nil
 }

@@ -102,8 +102,12 @@ func Up(ctx context.Context, opts Options) (Layout, error) {
 	if err := opts.validate(); err != nil {
 		return Layout{}, err
 	}
-	if missing, err := opts.MissingTools(ctx); err != nil || len(missing) > 0 {
-		return Layout{}, errors.Join(err, preflight.MissingError{Tools: missing})
+	missing, err := opts.MissingTools(ctx)
+	if err != nil {
+		return Layout{}, err
+	}
+	if len(missing) > 0 {
+		return Layout{}, preflight.MissingError{Tools: missing}
 	}
 	bin, err := parts.Ensure(ctx, opts.Parts, opts.Wanted()...)
 	if err != nil {
@@ -123,6 +127,9 @@ func Up(ctx context.Context, opts Options) (Layout, error) {
 	}
 	b := boot{l: state.Layout(opts.Dir), state: &state, opts: opts}
 	if err := b.run(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return b.l, fmt.Errorf("%w\n(kruise-lab up --name %s goes on from here, and down removes what was started)", err, b.l.Name)
 	}
 	if !b.changed {
@@ -154,6 +161,10 @@ func (o Options) state(ctx context.Context, bin string) (State, error) {
 	wanted.Complete = current.Complete && current.Simulated == wanted.Simulated
 	if current.Running() {
 		return wanted, current.permits(wanted)
+	}
+	// What a crash has left would look like the network of somebody else.
+	if err := stop(ctx, current.Layout(o.Dir), &current); err != nil {
+		return State{}, err
 	}
 	return wanted, free(ctx, wanted.Layout(o.Dir))
 }

@@ -169,9 +169,13 @@ func (k *keeper) stop(ended <-chan os.Signal) error {
 }
 
 func (k *keeper) signal(s unix.Signal) {
-	for pid := range k.running {
+	for pid, i := range k.running {
+		one := s
+		if k.spec.Programs[i].Abrupt {
+			one = unix.SIGKILL
+		}
 		// A child that has just ended is still ours until it is collected: its ID cannot name anybody else.
-		_ = unix.Kill(pid, s)
+		_ = unix.Kill(pid, one)
 	}
 }
 

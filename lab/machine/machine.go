@@ -48,6 +48,8 @@ type Program struct {
 	Env []string `json:"env,omitempty"`
 	// Log is the file that collects its output.
 	Log string `json:"log"`
+	// Abrupt programs are killed when the machine stops, since they take long to end by themselves for no good.
+	Abrupt bool `json:"abrupt,omitempty"`
 	// After are the conditions that must hold before the program starts.
 	After []Condition `json:"after,omitempty"`
 }

@@ -37,6 +37,12 @@ func podOf(words string) replica.Replica {
 			r.Available, r.AvailableAt = false, noon().Add(time.Minute)
 		case "starting": // and about to become normal
 			r.State, r.Ready, r.Available = lifecycle.PreparingNormal, false, false
+		case "ungated": // a readiness gate of ours is closed
+			r.Ungated, r.Ready, r.Available = true, false, false
+		case "updating":
+			r.State, r.Stage, r.Ready, r.Available = lifecycle.Updating, inplace.Running, false, false
+		case "unscheduled":
+			r.Scheduled, r.Phase, r.Ready, r.Available = false, replica.Pending, false, false
 		case "doomed":
 			r.SpecifiedDelete = true
 		case "leaving":
@@ -86,22 +92,59 @@ func decide(pool podset.Pool, pods ...string) (steps []string, plan podset.Plan)
 	return steps, plan
 }
 
-func TestOneDecision(t *testing.T) {
-	type rolling = budget.Rolling
-	metadata := func(string) inplace.Change { return inplace.Change{Labels: map[string]*string{"a": new("b")}} }
-	impossible := func(string) inplace.Change { return inplace.Change{Blocked: "spec.hostNetwork"} }
-	byName := func(r *replica.Replica) int64 { return int64(r.Name[0]) }
-	impossibleFromV0 := func(from string) inplace.Change {
-		if from == "demo-v0" {
-			return impossible(from)
-		}
-		return inplace.Change{Images: map[string]string{"web": "web:2"}}
+// decisions are pools and pods, and the steps that must come of them.
+type decisions map[string]struct {
+	pool podset.Pool
+	pods []string
+	want []string
+}
+
+func (cases decisions) check(t *testing.T) {
+	t.Helper()
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, plan := decide(test.pool, test.pods...)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("steps (-want +got):\n%s\nnotes: %+v", diff, plan.Notes)
+			}
+			for _, step := range plan.Steps {
+				if step.Why == "" {
+					t.Errorf("step %+v has no reason", step)
+				}
+			}
+		})
 	}
-	for name, test := range map[string]struct {
-		pool podset.Pool
-		pods []string
-		want []string
-	}{
+}
+
+type rolling = budget.Rolling
+
+func metadata(string) inplace.Change {
+	return inplace.Change{Labels: map[string]*string{"a": new("b")}}
+}
+
+func impossible(string) inplace.Change { return inplace.Change{Blocked: "spec.hostNetwork"} }
+
+func impossibleFromV0(from string) inplace.Change {
+	if from == "demo-v0" {
+		return impossible(from)
+	}
+	return inplace.Change{Images: map[string]string{"web": "web:2"}}
+}
+
+func byName(r *replica.Replica) int64 { return int64(r.Name[0]) }
+
+func TestWhichPodsComeIntoServiceOrAreCreated(t *testing.T) {
+	decisions{
+		"a pod whose gate was closed for an update that never began comes into service": {
+			podset.Pool{Replicas: 1}, []string{"a v2 ungated"}, []string{"Settle a Normal"}},
+		"a pod is out of service while its update goes on": {
+			podset.Pool{Replicas: 1}, []string{"a v2 updating ungated"}, nil},
+		"a pod comes into service when it has a node, and not before": {
+			podset.Pool{Replicas: 1}, []string{"a v2 ungated unscheduled"}, nil},
+		"a pod on its way out does not come into service": {
+			podset.Pool{Replicas: 0}, []string{"a v2 leaving held ungated"}, nil},
+		"a pod that waits for its update does not come into service": {
+			podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1 prepared held ungated"}, nil},
 		"missing pods are of the newest revision": {
 			podset.Pool{Replicas: 2}, nil, []string{"Create new v2", "Create new v2"}},
 		"missing pods are of the old revision as far as the partition lacks them": {
@@ -122,7 +165,11 @@ func TestOneDecision(t *testing.T) {
 			podset.Pool{Replicas: 2}, []string{"a v2", "b v2 leaving held doomed"}, nil},
 		"a pod that its hook let go is deleted though the scale limit stops a new one": {
 			podset.Pool{Replicas: 2, ScaleLimit: new(1), ExcludePreparingDelete: true}, []string{"a v2", "b v2 leaving doomed"}, []string{"Delete b"}},
+	}.check(t)
+}
 
+func TestWhichPodsAreDeleted(t *testing.T) {
+	decisions{
 		"surplus pods go, the least loss first": {
 			podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v2", "b v2 away", "c v2"}, []string{"Delete b", "Delete a"}},
 		"surplus pods go only as far as enough stay available": {
@@ -156,7 +203,11 @@ func TestOneDecision(t *testing.T) {
 			podset.Pool{Replicas: 3, Rolling: rolling{MaxSurge: 2}}, []string{"a v1 doomed", "b v1", "c v2"}, []string{"Create new v2"}},
 		"no more surge than allowed": {
 			podset.Pool{Replicas: 3, Rolling: rolling{MaxSurge: 2}}, []string{"a v1", "b v1", "c v1"}, []string{"Create new v2", "Create new v2"}},
+	}.check(t)
+}
 
+func TestWhichPodsAreUpdated(t *testing.T) {
+	decisions{
 		"pods are updated as the budget lets, those that serve least first": {
 			podset.Pool{Replicas: 4, Rolling: rolling{MaxUnavailable: 2}}, []string{"a v1", "b v1", "c v1 away", "d v1"}, []string{"Update c v2", "Update a v2"}},
 		"a broken pod is repaired though one of a higher priority cannot be updated yet": {
@@ -206,6 +257,8 @@ func TestOneDecision(t *testing.T) {
 			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1 held", "b v1 held"}, []string{"Move a PreparingUpdate"}},
 		"prepared pods go first": {
 			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 2, Partition: 1}}, []string{"a v1", "b v1 prepared"}, []string{"Update b v2"}},
+		"of two prepared pods the one that the partition keeps now serves again": {
+			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 2, Partition: 1}}, []string{"a v1 prepared held", "b v1 prepared held"}, []string{"Settle b Normal"}},
 		"a prepared pod that the partition keeps now serves again": {
 			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 1, Partition: 2}}, []string{"a v1", "b v1 prepared held"}, []string{"Settle b Normal"}},
 		"a prepared pod whose hook is gone already waits for it to come back": {
@@ -221,24 +274,10 @@ func TestOneDecision(t *testing.T) {
 			podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v2 overdue"}, []string{"Apply a"}},
 		"a doomed pod in its grace period is deleted instead": {
 			podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v2 overdue doomed"}, []string{"Delete a"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, plan := decide(test.pool, test.pods...)
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("steps (-want +got):\n%s\nnotes: %+v", diff, plan.Notes)
-			}
-			for _, step := range plan.Steps {
-				if step.Why == "" {
-					t.Errorf("step %+v has no reason", step)
-				}
-			}
-		})
-	}
+	}.check(t)
 }
 
 func TestANoteNamesTheReasonAndThePods(t *testing.T) {
-	type rolling = budget.Rolling
-	impossible := func(string) inplace.Change { return inplace.Change{Blocked: "spec.hostNetwork"} }
 	for name, test := range map[string]struct {
 		pool podset.Pool
 		pods []string

@@ -73,7 +73,6 @@ type spender struct {
 	left    int                // available pods that may be taken away
 	limit   int                // pods of the newest revision that may be away, with those begun now
 	begun   int                // pods that got a step
-	costly  int                // pods that got a step or wait for their hook, and are out of service for it
 	methods map[string]*method // by revision
 	latest  *method
 	taken   []*replica.Replica // those out of service
@@ -220,10 +219,16 @@ func (d *decision) whoIsAway(taken []*replica.Replica, nameless int, are string)
 // names lists at most three pods by name, with their trouble, and counts the rest. It is stable while the pods are.
 func names(pods []*replica.Replica) string {
 	const most = 3
-	// Pods with a known trouble tell more than those that are merely starting.
-	sorted := order.Sorted(pods, func(r *replica.Replica) int64 { return -int64(one(r.Trouble != "")) })
+	var named []*replica.Replica
+	for _, r := range pods {
+		i, _ := slices.BinarySearchFunc(named, r, tellsMore)
+		if i < most {
+			named = slices.Insert(named, i, r)
+			named = named[:min(most, len(named))]
+		}
+	}
 	var words []string
-	for _, r := range sorted[:min(most, len(sorted))] {
+	for _, r := range named {
 		word := r.Name
 		if r.Trouble != "" {
 			word += " (" + r.Trouble + ")"
@@ -231,8 +236,13 @@ func names(pods []*replica.Replica) string {
 		words = append(words, word)
 	}
 	text := strings.Join(words, ", ")
-	if more := len(sorted) - most; more > 0 {
+	if more := len(pods) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
+}
+
+// tellsMore puts pods with a known trouble before those that are merely starting.
+func tellsMore(a, b *replica.Replica) int {
+	return cmp.Or(one(b.Trouble != "")-one(a.Trouble != ""), strings.Compare(a.Name, b.Name))
 }

@@ -77,7 +77,7 @@ type guard struct {
 }
 
 // guard begins to watch that rules are kept, which must be so already. The function that it returns ends that and fails the test
-// when they were not.
+// when they were not; so does the end of the test.
 func (s *space) guard(set string, rules ...rule) (end func()) {
 	s.Helper()
 	g := &guard{set: set, rules: rules, pods: map[types.UID]*corev1.Pod{}}
@@ -87,7 +87,7 @@ func (s *space) guard(set string, rules ...rule) (end func()) {
 		DeleteFunc: func(object any) { g.lose(object) },
 	})
 	g.arm()
-	return func() {
+	end = sync.OnceFunc(func() {
 		s.Helper()
 		stop()
 		g.mu.Lock()
@@ -96,7 +96,9 @@ func (s *space) guard(set string, rules ...rule) (end func()) {
 		if len(g.broken) > 0 {
 			s.Errorf("%s broke a rule at %d of %d events, at first when %s", set, len(g.broken), g.events, g.broken[0])
 		}
-	}
+	})
+	s.Cleanup(end)
+	return end
 }
 
 func (g *guard) arm() {

@@ -86,7 +86,7 @@ func (s *space) handle(kind client.Object, handler toolscache.ResourceEventHandl
 		s.Fatalf("watching %T in %s: no answer", kind, s.name)
 	}
 	return func() {
-		if err := informer.RemoveEventHandler(registration); err != nil {
+		if err := informer.RemoveEventHandler(registration); err != nil && s.Context().Err() == nil {
 			s.Errorf("no longer watching %T in %s: %v", kind, s.name, err)
 		}
 	}

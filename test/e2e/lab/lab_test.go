@@ -100,7 +100,7 @@ func (l *lab) do(args ...string) string {
 
 // ask is do for commands that may fail.
 func (l *lab) ask(args ...string) (string, error) {
-	cmd := exec.CommandContext(l.t.Context(), l.kubectl, append(args, "--kubeconfig", filepath.Join(l.dir, "kubeconfig"))...)
+	cmd := exec.CommandContext(l.t.Context(), l.kubectl, append([]string{"--kubeconfig", filepath.Join(l.dir, "kubeconfig")}, args...)...)
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("kubectl %s: %w\n%s", strings.Join(args, " "), err, output)

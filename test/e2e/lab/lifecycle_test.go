@@ -148,9 +148,16 @@ func (l *lab) find(program string) (machine.Identity, error) {
 	return machine.Identity{}, fmt.Errorf("no %s runs", program)
 }
 
+// answerTime is how long one attempt to reach something may take.
+const answerTime = 5 * time.Second
+
 // get asks for a page of the demo server, without any proxy.
 func get(url string) error {
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	return ask(&http.Transport{DisableKeepAlives: true}, url)
+}
+
+func ask(transport *http.Transport, url string) error {
+	client := http.Client{Timeout: answerTime, Transport: transport}
 	response, err := client.Get(url)
 	if err != nil {
 		return err

@@ -16,12 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/yaml"
 
 	"kruise.io/kruise/manager"
@@ -40,6 +42,7 @@ type Server struct {
 
 // Start starts a server whose CRDs convert, and whose webhook configurations call, on a port that RunWebhooks serves.
 func Start(ctx context.Context) (*Server, error) {
+	log.SetLogger(logr.Discard()) // tests look at the world, not at logs
 	programs, err := findPrograms()
 	if err != nil {
 		return nil, err

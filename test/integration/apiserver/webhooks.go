@@ -62,23 +62,34 @@ type Replica struct {
 	done chan error
 }
 
-// RunReplica runs a manager, with options as the caller changes them, and returns once it is ready. Unless the caller says
-// otherwise it runs webhooks only, and leads at once. They are served on a port of its own.
+// RunWebhooks is RunReplica on the port that the API server calls.
+func (s *Server) RunWebhooks(ctx context.Context, change func(*manager.Options, *serve.Options)) (*Replica, error) {
+	return s.RunReplica(ctx, func(m *manager.Options, o *serve.Options) {
+		o.WebhookPort = s.webhookPort
+		change(m, o)
+	})
+}
+
+// RunReplica is StartReplica, and returns once the replica is ready.
 func (s *Server) RunReplica(ctx context.Context, change func(*manager.Options, *serve.Options)) (*Replica, error) {
-	port, err := freePort(ctx)
+	r, err := s.StartReplica(ctx, change)
 	if err != nil {
 		return nil, err
 	}
-	return s.run(ctx, port, change)
+	if err := r.AwaitReady(ctx); err != nil {
+		return nil, errors.Join(err, r.Stop())
+	}
+	return r, nil
 }
 
-// RunWebhooks is RunReplica on the port that the API server calls.
-func (s *Server) RunWebhooks(ctx context.Context, change func(*manager.Options, *serve.Options)) (*Replica, error) {
-	return s.run(ctx, s.webhookPort, change)
-}
-
-func (s *Server) run(ctx context.Context, webhookPort int, change func(*manager.Options, *serve.Options)) (*Replica, error) {
+// StartReplica starts a manager, with options as the caller changes them. Unless the caller says otherwise it runs
+// webhooks only, on a port of its own, and leads at once.
+func (s *Server) StartReplica(ctx context.Context, change func(*manager.Options, *serve.Options)) (*Replica, error) {
 	options, err := serve.NewOptions(manager.Name, func(string) string { return "" })
+	if err != nil {
+		return nil, err
+	}
+	webhooks, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +97,7 @@ func (s *Server) run(ctx context.Context, webhookPort int, change func(*manager.
 	if err != nil {
 		return nil, err
 	}
-	options.WebhookPort, options.HealthProbeAddr, options.MetricsAddr = webhookPort, address(health), "0"
+	options.WebhookPort, options.HealthProbeAddr, options.MetricsAddr = webhooks, address(health), "0"
 	options.LeaderElection = false
 	managerOptions := &manager.Options{WebhooksOnly: true}
 	change(managerOptions, options)
@@ -94,25 +105,28 @@ func (s *Server) run(ctx context.Context, webhookPort int, change func(*manager.
 	if err != nil {
 		return nil, err
 	}
-
 	ctx, cancel := context.WithCancel(ctx)
-	r := &Replica{WebhookPort: webhookPort, HealthPort: health, stop: cancel, done: make(chan error, 1)}
+	r := &Replica{WebhookPort: options.WebhookPort, HealthPort: health, stop: cancel, done: make(chan error, 1)}
 	go func() { r.done <- serve.Run(ctx, s.Config, component, options) }()
-	if err := r.awaitReady(ctx); err != nil {
-		return nil, errors.Join(err, r.Stop())
-	}
 	return r, nil
 }
 
-// Stop tells the replica to stop and waits until it has.
+// Stop tells the replica to stop and waits until it has. A replica can be stopped again.
 func (r *Replica) Stop() error {
 	r.stop()
-	return <-r.done
+	err := <-r.done
+	r.done <- nil
+	return err
 }
 
+// Alive asks /healthz once.
+func (r *Replica) Alive(ctx context.Context) bool { return r.ask(ctx, "/healthz") }
+
 // Ready asks /readyz once.
-func (r *Replica) Ready(ctx context.Context) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address(r.HealthPort)+"/readyz", nil)
+func (r *Replica) Ready(ctx context.Context) bool { return r.ask(ctx, "/readyz") }
+
+func (r *Replica) ask(ctx context.Context, path string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address(r.HealthPort)+path, nil)
 	if err != nil {
 		return false
 	}
@@ -124,7 +138,8 @@ func (r *Replica) Ready(ctx context.Context) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-func (r *Replica) awaitReady(ctx context.Context) error {
+// AwaitReady waits until the replica is ready.
+func (r *Replica) AwaitReady(ctx context.Context) error {
 	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, webhooksReadyTimeout, true, func(ctx context.Context) (bool, error) {
 		select {
 		case err := <-r.done:
