@@ -45,12 +45,17 @@ func startLab(ctx context.Context, name string, simulated int) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := cluster.Load(dir); err == nil {
+	before, err := cluster.Load(dir)
+	switch {
+	case errors.Is(err, cluster.ErrNoLab):
+	case err != nil:
+		return nil, err
+	case before.Running():
+		return nil, fmt.Errorf("the lab %s is up: if nobody measures on it, %s down --name %s --wipe removes it", name, labProgram, name)
+	default:
 		if err := stopLab(ctx, name); err != nil {
 			return nil, err
 		}
-	} else if !errors.Is(err, cluster.ErrNoLab) {
-		return nil, err
 	}
 	if err := command(ctx, labProgram, "up", "--name", name, "--nodes", "0", "--simulated", strconv.Itoa(simulated), "--audit"); err != nil {
 		return nil, err

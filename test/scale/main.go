@@ -74,7 +74,7 @@ func parse() (settings, error) {
 	flag.StringVar(&s.document, "write", "", "document whose results are replaced, such as docs/benchmarks.md; empty only prints them")
 	flag.StringVar(&s.profiles, "profiles", "", "folder for profiles of kruise-manager and the API server; taking them costs time, so the figures are not to be compared")
 	flag.DurationVar(&s.profiling, "profile-time", 30*time.Second, "how much of each phase the profiles cover; a shorter phase waits for them")
-	flag.StringVar(&s.lab, "lab", "bench", "name of the lab that is brought up and, whatever it holds, removed")
+	flag.StringVar(&s.lab, "lab", "bench", "name of the lab that is brought up and removed; it must not be up already")
 	flag.IntVar(&s.simulated, "simulated", 20, "number of simulated nodes, of 1000 pods each at most")
 	flag.BoolVar(&s.keep, "keep", false, "leave the lab up at the end")
 	flag.BoolVar(&s.goBench, "go-bench", true, "run the Go benchmarks of plan, too")
