@@ -81,15 +81,16 @@ func (w *world) oldPod(set *unstructured.Unstructured, id, revisionLabel string)
 func (w *world) gates(name string, status corev1.ConditionStatus) {
 	w.Helper()
 	pod := w.Pod(name)
-	conditions := pod.Status.Conditions[:0:0]
+	var conditions []corev1.PodCondition
 	for _, c := range pod.Status.Conditions {
 		if c.Type != v1beta1.InPlaceUpdateReady && c.Type != v1beta1.KruisePodReadyConditionType {
 			conditions = append(conditions, c)
 		}
 	}
-	pod.Status.Conditions = append(conditions,
+	conditions = append(conditions,
 		corev1.PodCondition{Type: v1beta1.InPlaceUpdateReady, Status: status, LastTransitionTime: metav1.NewTime(w.Clock.Now())},
 		corev1.PodCondition{Type: v1beta1.KruisePodReadyConditionType, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(w.Clock.Now())})
+	pod.Status.Conditions = conditions
 	if err := w.API.Status().Update(w.Context(), pod); err != nil {
 		w.Fatal(err)
 	}
