@@ -74,6 +74,9 @@ What is not given as a flag is as it was when the lab was up last.`,
 			if opts.Executable, err = os.Executable(); err != nil {
 				return fmt.Errorf("finding this program: %w", err)
 			}
+			if err := opts.Validate(); err != nil {
+				return err
+			}
 			missing, err := opts.MissingTools(cmd.Context())
 			if err != nil {
 				return err

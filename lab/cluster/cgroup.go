@@ -79,22 +79,36 @@ func fillCpuset(hierarchy, name string) error {
 	return nil
 }
 
-// delegate lets groups below the root of cgroup v2 use every controller.
+// delegate lets groups below the root of cgroup v2 use the controllers that a kubelet needs, where the host has not
+// done so already.
 func delegate(hierarchy string) error {
-	controllers, err := os.ReadFile(filepath.Join(hierarchy, "cgroup.controllers"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
+	available, err := words(filepath.Join(hierarchy, "cgroup.controllers"))
 	if err != nil {
-		return fmt.Errorf("reading the controllers of control groups: %w", err)
+		return err
 	}
 	control := filepath.Join(hierarchy, "cgroup.subtree_control")
-	for controller := range strings.FieldsSeq(string(controllers)) {
+	passedOn, err := words(control)
+	if err != nil {
+		return err
+	}
+	for _, controller := range []string{"cpuset", "cpu", "io", "memory", "hugetlb", "pids"} {
+		if !slices.Contains(available, controller) || slices.Contains(passedOn, controller) {
+			continue
+		}
 		if err := os.WriteFile(control, []byte("+"+controller), 0o600); err != nil {
 			return fmt.Errorf("passing the controller %s on to control groups: %w", controller, err)
 		}
 	}
 	return nil
+}
+
+// words reads the words of a file. A file that is not there, as on cgroup v1, has none.
+func words(path string) ([]string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("reading the controllers of control groups: %w", err)
+	}
+	return strings.Fields(string(data)), nil
 }
 
 // removeCgroups removes the control groups that match a pattern from every hierarchy. Their processes are gone, but

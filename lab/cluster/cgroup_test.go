@@ -55,7 +55,7 @@ func TestOnCgroupV1ANodeHasAGroupInEveryHierarchyWithTheProcessorsOfTheHost(t *t
 }
 
 func TestOnCgroupV2ANodeHasOneGroupAndMayUseEveryController(t *testing.T) {
-	root := lay(t, map[string]string{"cgroup.controllers": "cpuset cpu memory pids\n", "cgroup.subtree_control": "", "cgroup.procs": "", "system.slice/cgroup.procs": ""})
+	root := lay(t, map[string]string{"cgroup.controllers": "cpuset cpu memory pids rdma\n", "cgroup.subtree_control": "cpu memory\n", "cgroup.procs": "", "system.slice/cgroup.procs": ""})
 	if err := makeCgroup(root, "node"); err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func TestWrongOptionsAreRefusedBeforeAnythingIsTouched(t *testing.T) {
 		"a path too long":    {Options{Name: "a", Dir: "/" + strings.Repeat("d", 107)}, "choose one that is"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := tc.opts.validate()
+			err := tc.opts.Validate()
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}

@@ -59,8 +59,8 @@ func (o Options) MissingTools(ctx context.Context) ([]preflight.Tool, error) {
 	return missing, nil
 }
 
-// validate checks the options against each other and against this machine, before anything is touched.
-func (o Options) validate() error {
+// Validate checks the options against each other and against this machine, before anything is touched.
+func (o Options) Validate() error {
 	if err := ValidateName(o.Name); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func Up(ctx context.Context, opts Options) (Layout, error) {
 		}
 		opts.Dir = dir
 	}
-	if err := opts.validate(); err != nil {
+	if err := opts.Validate(); err != nil {
 		return Layout{}, err
 	}
 	missing, err := opts.MissingTools(ctx)
