@@ -17,6 +17,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/revision"
 )
@@ -152,7 +153,7 @@ func (w *work) target(pod *corev1.Pod, step podset.Step) (inplace.Target, error)
 	t := inplace.Target{
 		Revision: step.To, Hash: revision.ShortHash(step.To), Template: template,
 		Change: w.change(step.Pod.Revision),
-		Hooked: w.set.Spec.Lifecycle != nil && w.set.Spec.Lifecycle.InPlaceUpdate != nil,
+		Hooked: w.set.Spec.Lifecycle != nil && lifecycle.Hooked(w.set.Spec.Lifecycle.InPlaceUpdate),
 	}
 	if r := w.set.Spec.UpdateStrategy.RollingUpdate; r != nil && r.InPlaceUpdateStrategy != nil {
 		t.GraceSeconds = r.InPlaceUpdateStrategy.GracePeriodSeconds
