@@ -14,7 +14,7 @@ help: ## List the verbs
 
 .PHONY: up
 up: build ## Start a real cluster on this machine, with kruise-manager installed (needs root)
-	$(LAB) up
+	$(LAB) up --install-tools
 	$(LAB) install
 
 .PHONY: down

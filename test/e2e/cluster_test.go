@@ -66,7 +66,7 @@ func start(t *testing.T) *cluster {
 		if os.Getenv("KRUISE_E2E_KEEP") == "" {
 			t.Cleanup(func() { run(t, "", root, "bin/kruise-lab", "down", "--name", lab, "--wipe") })
 		}
-		run(t, "", root, "bin/kruise-lab", "up", "--name", lab, "--nodes", "2")
+		run(t, "", root, "bin/kruise-lab", "up", "--install-tools", "--name", lab, "--nodes", "2")
 		run(t, "", root, "bin/kruise-lab", "install", "--name", lab)
 		c.kubeconfig = strings.TrimSpace(run(t, "", root, "bin/kruise-lab", "kubeconfig", "--name", lab))
 	}
