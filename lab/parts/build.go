@@ -2,6 +2,7 @@ package parts
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -167,7 +168,9 @@ func goCommand(ctx context.Context, dir string, env []string, args ...string) ([
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("interrupted: %w", context.Cause(ctx))
 		}
-		return nil, fmt.Errorf("go %s in %s: %w\n%s", args[0], dir, err, strings.TrimSpace(stderr.String()))
+		// With -json, complaints are part of the output.
+		said := cmp.Or(strings.TrimSpace(stderr.String()), strings.TrimSpace(stdout.String()))
+		return nil, fmt.Errorf("go %s in %s: %w\n%s", args[0], dir, err, said)
 	}
 	return stdout.Bytes(), nil
 }
