@@ -19,7 +19,7 @@ up: build ## Start a real cluster on this machine, with kruise-manager installed
 
 .PHONY: down
 down: build ## Stop that cluster and remove it
-	$(LAB) down
+	$(LAB) down --wipe
 
 .PHONY: test
 test: test-unit test-integration e2e ## Run every test that a person should run (needs root)

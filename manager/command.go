@@ -27,6 +27,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 		Ignored: ignoredFlags(),
 		Flags: func(flags *pflag.FlagSet) {
 			gates.AddFlag(flags)
+			flags.IntVar(&options.CloneSet.Workers, "cloneset-workers", 3, "CloneSets that are worked on at a time.")
 		},
 		Component: func(ctx context.Context) (serve.Component, error) {
 			for _, warning := range gates.Warnings() {
