@@ -125,6 +125,12 @@ func (t *transport) freeze(resource string) {
 	}
 }
 
+func (t *transport) frozen(resource string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.thawed[resource] != nil
+}
+
 func (t *transport) thaw(resource string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -151,12 +152,6 @@ func (w *World) written() int {
 func (w *World) Reconcile(key types.NamespacedName) error {
 	w.Helper()
 	w.Settle()
-	return w.ReconcileStale(key)
-}
-
-// ReconcileStale reconciles once with caches that may be stale.
-func (w *World) ReconcileStale(key types.NamespacedName) error {
-	w.Helper()
 	w.Pass(2 * time.Second)
 	_, err := w.reconciler.Reconcile(log.IntoContext(w.Context(), logr.Discard()), reconcile.Request{NamespacedName: key})
 	if w.AfterEachStep != nil {
@@ -182,10 +177,13 @@ func (w *World) Rest(key types.NamespacedName) {
 	w.Fatalf("no rest after %d steps; the last writes: %v", mostSteps, w.Writes())
 }
 
-// Settle waits until the caches show what is stored.
+// Settle waits until the caches show what is stored, but for those that are held back.
 func (w *World) Settle() {
 	w.Helper()
 	for _, kind := range w.kinds {
+		if w.transport.frozen(w.resourceOf(kind)) {
+			continue
+		}
 		var diff string
 		err := wait.PollUntilContextTimeout(w.Context(), lookAgain, giveUp, true, func(ctx context.Context) (bool, error) {
 			stored, err := w.versions(ctx, w.API, kind)
@@ -200,6 +198,17 @@ func (w *World) Settle() {
 			w.Fatalf("waiting until the cache shows every %T: %v (-stored +cached):\n%s", kind, err, diff)
 		}
 	}
+}
+
+func (w *World) resourceOf(kind client.ObjectList) string {
+	w.Helper()
+	gvk, err := w.API.GroupVersionKindFor(kind)
+	if err != nil {
+		w.Fatal(err)
+	}
+	gvk.Kind = strings.TrimSuffix(gvk.Kind, "List")
+	resource, _ := meta.UnsafeGuessKindToResource(gvk)
+	return resource.Resource
 }
 
 // versions lists what a reader knows of a kind: the resource version of each object.

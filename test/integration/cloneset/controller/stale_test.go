@@ -14,13 +14,11 @@ func watched() []string {
 	return []string{"pods", "persistentvolumeclaims", "controllerrevisions", "clonesets"}
 }
 
-// stale reconciles some times without waiting for the caches.
-func (w *world) stale(times int) {
+// reconciles reconciles some times, with caches that show everything but what is held back.
+func (w *world) reconciles(times int) {
 	w.Helper()
 	for range times {
-		if err := w.ReconcileStale(w.key); err != nil {
-			w.Fatalf("reconcile: %v", err)
-		}
+		w.reconcile()
 	}
 }
 
@@ -32,11 +30,12 @@ func TestWhileACacheDoesNotShowOwnWritesNothingIsDecided(t *testing.T) {
 				w.vanish(name)
 			}
 			w.image("a:2") // so that something is written of every resource
-			w.settleWithout(resource)
+			w.Settle()
+			w.Freeze(resource)
 			w.Writes()
-			w.stale(1)
+			w.reconciles(1)
 			first := w.Writes()
-			w.stale(5)
+			w.reconciles(5)
 			if more := w.Writes(); len(more) != 0 {
 				t.Errorf("after the writes %v, which it could not see, it wrote %v", first, more)
 			}
@@ -52,19 +51,13 @@ func TestWhileACacheDoesNotShowOwnWritesNothingIsDecided(t *testing.T) {
 	}
 }
 
-// settleWithout has all caches show what is stored, and then holds one back.
-func (w *world) settleWithout(resource string) {
-	w.Helper()
-	w.Settle()
-	w.Freeze(resource)
-}
-
 func TestAPodIsNotMadeTwiceWhenTheAnswerIsLost(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(0))
 	w.change(func(s *v1beta1.CloneSetSpec) { *s.Replicas = 3 })
-	w.settleWithout("pods")
-	w.LoseAnswers(2)
-	w.stale(5)
+	w.Settle()
+	w.Freeze("pods")
+	w.LoseAnswers(3)
+	w.reconciles(5)
 	if n := len(w.Pods()); n != 3 {
 		t.Errorf("%d pods exist, want 3", n)
 	}
@@ -120,10 +113,9 @@ func (w *world) lag(random *rand.Rand, steps int) {
 		case 4:
 			w.Cluster()
 		}
-		w.stale(1)
+		w.reconciles(1)
 		if random.Intn(20) == 0 {
 			w.Restart()
-			w.Settle()
 		}
 	}
 	for _, resource := range watched() {
