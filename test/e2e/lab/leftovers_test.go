@@ -47,6 +47,9 @@ func (l *lab) processes(t *testing.T) []string {
 	t.Helper()
 	var found []string
 	for _, dir := range list(t, "/proc/[0-9]*") {
+		if dead(dir) {
+			continue
+		}
 		command, _ := os.ReadFile(filepath.Join(dir, "cmdline")) // Gone meanwhile: not a leftover.
 		groups, _ := os.ReadFile(filepath.Join(dir, "cgroup"))
 		if strings.Contains(string(command), l.dir) || strings.Contains(string(groups), "/kruise-lab-"+l.name+"-") {
@@ -54,6 +57,16 @@ func (l *lab) processes(t *testing.T) []string {
 		}
 	}
 	return found
+}
+
+// dead says whether a process has ended and only waits for the machine's init to collect it, which no lab can hurry.
+func dead(dir string) bool {
+	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return true
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // behind the name, which may hold blanks
+	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
 }
 
 // cgroups lists the control groups of the lab.
