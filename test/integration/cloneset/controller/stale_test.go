@@ -14,7 +14,7 @@ func watched() []string {
 	return []string{"pods", "persistentvolumeclaims", "controllerrevisions", "clonesets"}
 }
 
-// reconciles reconciles some times, with caches that show everything but what is held back.
+// reconciles runs the loop some times, with caches that show everything but what is held back.
 func (w *world) reconciles(times int) {
 	w.Helper()
 	for range times {
