@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -63,6 +64,7 @@ func start(t *testing.T) *cluster {
 		dumps:      filepath.Join(os.TempDir(), "kruise-e2e-"+time.Now().Format("20060102-150405")),
 	}
 	if c.kubeconfig == "" {
+		alone(t)
 		if os.Getenv("KRUISE_E2E_KEEP") == "" {
 			t.Cleanup(func() { run(t, "", root, "bin/kruise-lab", "down", "--name", lab, "--wipe") })
 		}
@@ -73,6 +75,25 @@ func start(t *testing.T) *cluster {
 	c.programs = strings.TrimSpace(run(t, "", root, "bin/kruise-lab", "parts", "kubectl", "helm"))
 	c.connect(t)
 	return c
+}
+
+// alone waits until no other run of these tests on this machine has the lab, and keeps it from others until the test is over.
+func alone(t *testing.T) {
+	t.Helper()
+	path := filepath.Join(os.TempDir(), "kruise-e2e.lock")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatalf("reserving the lab: %v", err)
+	}
+	t.Cleanup(func() { file.Close() })
+	lock := int(file.Fd())
+	if err = unix.Flock(lock, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		t.Logf("waiting for another run of these tests, which holds %s", path)
+		err = unix.Flock(lock, unix.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatalf("reserving the lab by %s: %v", path, err)
+	}
 }
 
 func (c *cluster) connect(t *testing.T) {
