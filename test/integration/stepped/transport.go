@@ -49,7 +49,7 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.writes = append(t.writes, Write{Verb: request.Method, Resource: resource, Name: name})
-	if request.Method == http.MethodPost && resource == "pods" && t.lose > 0 {
+	if response.StatusCode == http.StatusCreated && resource == "pods" && t.lose > 0 {
 		t.lose--
 		return lost(response)
 	}

@@ -1,0 +1,245 @@
+package podops
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
+	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/seen"
+	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/replica"
+	"kruise.io/kruise/test/builder"
+)
+
+var (
+	web       = types.NamespacedName{Namespace: "shop", Name: "web"}
+	errBroken = errors.New("broken")
+)
+
+// stale is a cache that shows nothing of what is written.
+type stale struct{}
+
+func (stale) Version() string                            { return "" }
+func (stale) Lives(types.NamespacedName, types.UID) bool { return true }
+
+// world is an executor over an API server with some pods.
+type world struct {
+	*testing.T
+	*Executor
+	job Job
+}
+
+func newWorld(t *testing.T, faults interceptor.Funcs, pods ...*corev1.Pod) *world {
+	t.Helper()
+	build := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithStatusSubresource(&corev1.Pod{})
+	job := Job{
+		Owner: web, Pods: map[types.UID]*corev1.Pod{},
+		Make: func(s podset.Step) (*corev1.Pod, []*corev1.PersistentVolumeClaim, error) {
+			return pod(s.Slot), nil, nil
+		},
+		Claims: func(string) []*corev1.PersistentVolumeClaim { return nil },
+		Target: func(p *corev1.Pod, s podset.Step) (inplace.Target, error) {
+			return inplace.Target{Revision: s.To, Change: inplace.Change{Images: map[string]string{"main": "a:2"}}, Template: &corev1.PodTemplateSpec{}}, nil
+		},
+	}
+	for _, p := range pods {
+		build.WithObjects(p.DeepCopy())
+		job.Pods[p.UID] = p
+	}
+	api := build.WithInterceptorFuncs(faults).Build()
+	return &world{t, &Executor{
+		Client: api, Live: api, Clock: clocktesting.NewFakePassiveClock(time.Unix(1_000_000, 0)),
+		Writes: seen.New(map[string]seen.Cache{KindPod: stale{}, KindClaim: stale{}}),
+	}, job}
+}
+
+// pod is a pod of web.
+func pod(id string) *corev1.Pod {
+	p := builder.Pod("web-" + id).Namespace("shop").Gate(v1beta1.InPlaceUpdateReady).
+		OwnedBy(metav1.OwnerReference{APIVersion: "apps.kruise.io/v1beta1", Kind: "CloneSet", Name: "web", UID: "web", Controller: ptr.To(true)}).Object()
+	p.UID = types.UID("uid-" + id)
+	return p
+}
+
+func step(do podset.Do, id string) podset.Step {
+	return podset.Step{Do: do, Slot: id, Pod: &replica.Replica{Name: "web-" + id, UID: types.UID("uid-" + id), Slot: id}, To: "web-new"}
+}
+
+func (w *world) run(steps ...podset.Step) ([]Result, error) {
+	w.job.Steps = steps
+	return w.Executor.Run(w.Context(), w.job)
+}
+
+func (w *world) names() (names []string) {
+	w.Helper()
+	list := &corev1.PodList{}
+	if err := w.Client.List(w.Context(), list); err != nil {
+		w.Fatal(err)
+	}
+	for _, p := range list.Items {
+		names = append(names, p.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestStepsOfOneSortAreTakenTogetherAndTheNextSortAfterThem(t *testing.T) {
+	w := newWorld(t, interceptor.Funcs{}, pod("a"), pod("b"))
+	results, err := w.run(step(podset.Delete, "a"), step(podset.Delete, "b"), step(podset.Create, "c"), step(podset.Create, "d"))
+	if err != nil || len(results) != 4 {
+		t.Fatalf("%d results, %v", len(results), err)
+	}
+	if diff := cmp.Diff([]string{"web-c", "web-d"}, w.names()); diff != "" {
+		t.Errorf("pods (-want +got):\n%s", diff)
+	}
+}
+
+func TestAStepThatFailsLeavesWhatIsBehindIt(t *testing.T) {
+	w := newWorld(t, interceptor.Funcs{
+		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, o ...client.DeleteOption) error {
+			if obj.GetName() == "web-b" {
+				return errBroken
+			}
+			return c.Delete(ctx, obj, o...)
+		},
+	}, pod("a"), pod("b"), pod("c"), pod("d"))
+	results, err := w.run(step(podset.Delete, "a"), step(podset.Delete, "b"), step(podset.Delete, "c"), step(podset.Delete, "d"), step(podset.Create, "e"))
+	if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "delete Pod shop/web-b") {
+		t.Errorf("error %v, want one that says what failed", err)
+	}
+	var failed []string
+	for _, r := range results {
+		if r.Err != nil {
+			failed = append(failed, r.Pod)
+		}
+	}
+	if len(results) != 3 || !slices.Equal(failed, []string{"web-b"}) {
+		t.Errorf("%d steps were tried and %v failed, want 3 and web-b", len(results), failed)
+	}
+	if diff := cmp.Diff([]string{"web-b", "web-d"}, w.names()); diff != "" {
+		t.Errorf("pods (-want +got):\n%s", diff)
+	}
+}
+
+func TestAPodThatIsGoneIsNoFailure(t *testing.T) {
+	for _, do := range []podset.Do{podset.Delete, podset.Update, podset.Move} {
+		t.Run(string(do), func(t *testing.T) {
+			w := newWorld(t, interceptor.Funcs{})
+			w.job.Pods["uid-a"] = pod("a")
+			if results, err := w.run(step(do, "a")); err != nil || len(results) != 1 {
+				t.Errorf("%d results, %v", len(results), err)
+			}
+		})
+	}
+}
+
+func TestAPodThatCannotBeTakenOutOfServiceIsNotChanged(t *testing.T) {
+	resource := schema.GroupResource{Resource: "pods"}
+	for name, answer := range map[string]error{
+		"refused": errBroken, "gone": apierrors.NewNotFound(resource, "web-a"), "another one": apierrors.NewConflict(resource, "web-a", errBroken),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, interceptor.Funcs{
+				SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+					return answer
+				},
+			}, pod("a"))
+			if _, err := w.run(step(podset.Update, "a")); (err != nil) != (answer == errBroken) {
+				t.Errorf("error %v", err)
+			}
+			after := &corev1.Pod{}
+			if err := w.Client.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "web-a"}, after); err != nil {
+				t.Fatal(err)
+			}
+			if image := after.Spec.Containers[0].Image; image != "a:1" {
+				t.Errorf("the pod runs %s while it is in service", image)
+			}
+		})
+	}
+}
+
+func TestANameThatIsTaken(t *testing.T) {
+	foreign := pod("a")
+	foreign.OwnerReferences[0].UID = "another"
+	orphan := pod("a")
+	orphan.OwnerReferences = nil
+	for name, c := range map[string]struct {
+		exists *corev1.Pod
+		wrong  bool
+	}{
+		"by a pod that was made already":         {pod("a"), false},
+		"by a pod of another controller":         {foreign, true},
+		"by a pod that has no controller at all": {orphan, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, interceptor.Funcs{}, c.exists)
+			_, err := w.run(step(podset.Create, "a"))
+			if (err != nil) != c.wrong {
+				t.Errorf("error %v, want one: %v", err, c.wrong)
+			}
+			if waits := w.Writes.Behind(web) != ""; waits == c.wrong {
+				t.Errorf("the next decision waits for the pod: %v", waits)
+			}
+		})
+	}
+}
+
+func TestEveryWriteIsWaitedFor(t *testing.T) {
+	for _, do := range []podset.Do{podset.Create, podset.Delete} {
+		t.Run(string(do), func(t *testing.T) {
+			w := newWorld(t, interceptor.Funcs{}, pod("a"))
+			id := "a"
+			if do == podset.Create {
+				id = "b"
+			}
+			if _, err := w.run(step(do, id)); err != nil {
+				t.Fatal(err)
+			}
+			if w.Writes.Behind(web) == "" {
+				t.Error("the next decision does not wait")
+			}
+		})
+	}
+}
+
+func TestAStepOfAPodThatWasNotObservedIsRefused(t *testing.T) {
+	w := newWorld(t, interceptor.Funcs{})
+	if _, err := w.run(step(podset.Move, "a")); err == nil || !strings.Contains(err.Error(), "web-a") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestAPreparedPodHasItsGatesOnce(t *testing.T) {
+	p := builder.Pod("web-a").Gate("example.com/traffic").Gate(v1beta1.KruisePodReadyConditionType).Object()
+	p.Labels = nil
+	Prepare(p, "web-abc", "abc")
+	var gates []string
+	for _, g := range p.Spec.ReadinessGates {
+		gates = append(gates, string(g.ConditionType))
+	}
+	if diff := cmp.Diff([]string{"example.com/traffic", "KruisePodReady", "InPlaceUpdateReady"}, gates); diff != "" {
+		t.Errorf("gates (-want +got):\n%s", diff)
+	}
+	want := map[string]string{"controller-revision-hash": "web-abc", "pod-template-hash": "abc", "lifecycle.apps.kruise.io/state": "PreparingNormal"}
+	if diff := cmp.Diff(want, p.Labels); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+}
