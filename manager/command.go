@@ -46,6 +46,7 @@ func ignoredFlags() []serve.IgnoredFlag {
 	const notYet = "the kind that it tunes is not in this version"
 	flags := []serve.IgnoredFlag{
 		{Name: "allow-privileged", Bool: true, Why: "the API server decides what pods may do"},
+		{Name: "cloneset-scaling-exclude-preparing-delete", Bool: true, Why: "set spec.scaleStrategy.excludePreparingDelete on the CloneSets that should"},
 		{Name: "disable-no-deepcopy", Bool: true, Why: "there is no such mode"},
 		{Name: "expectation-timeout", Why: noExpectations},
 		{Name: "logtostderr", Bool: true, Why: "logs always go to the standard error stream"},

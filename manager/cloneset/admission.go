@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/inplace"
 )
 
 // The paths at which the webhooks are served; they carry no version, since one handler sees every version as v1beta1.
@@ -89,6 +90,9 @@ func (v *validator) validate(ctx context.Context, old, set *v1beta1.CloneSet) er
 		if len(errs) == 0 {
 			errs = v.templates.check(ctx, set, spec)
 		}
+		if old.Name != "" {
+			errs = append(errs, validateInPlace(old, set, spec.Child("template"))...)
+		}
 	}
 	podErrs, err := v.pods.validate(ctx, old, set, spec.Child("scaleStrategy", "podsToDelete"))
 	if err != nil {
@@ -143,6 +147,24 @@ func validateTemplate(template *corev1.PodTemplateSpec, path *field.Path) field.
 		errs = append(errs, field.Forbidden(path.Child("spec", "activeDeadlineSeconds"), "the pods of a CloneSet run until they are replaced"))
 	}
 	return errs
+}
+
+// validateInPlace checks that a changed template can reach the pods, where they may only be changed in place.
+func validateInPlace(old, set *v1beta1.CloneSet, path *field.Path) field.ErrorList {
+	strategy := set.Spec.UpdateStrategy
+	if strategy.Type == v1beta1.OnDeleteCloneSetUpdateStrategyType || strategy.RollingUpdate == nil ||
+		strategy.RollingUpdate.PodUpdatePolicy != v1beta1.InPlaceOnlyPodUpdatePolicyType {
+		return nil
+	}
+	change, err := inplace.Compare(&old.Spec.Template, &set.Spec.Template)
+	if err != nil {
+		return field.ErrorList{field.InternalError(path, err)}
+	}
+	if change.Possible() {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(path, fmt.Sprintf(
+		"the update is InPlaceOnly, and this cannot be changed in place: %s; only images, labels and annotations can", change.Blocked))}
 }
 
 // validateClaims checks the claim templates as far as their pods depend on it. They are not tried out on the API server,

@@ -97,6 +97,14 @@ func (s *Server) prepare(ctx context.Context) error {
 	return nil
 }
 
+// As is the server as a user sees it: replicas that it starts may do what the user may.
+func (s *Server) As(user string) *Server {
+	as := *s
+	as.Config = rest.CopyConfig(s.Config)
+	as.Config.Impersonate.UserName = user
+	return &as
+}
+
 // Stop stops the server and forgets everything that it stored.
 func (s *Server) Stop() error {
 	if err := s.environment.Stop(); err != nil {
@@ -146,10 +154,15 @@ func findPrograms() (string, error) {
 	return found, nil
 }
 
+// ChartFile is the path of a generated file of the chart.
+func ChartFile(name string) string {
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(here), "../../../deploy/chart/files", name)
+}
+
 // readCRDs reads the CRDs of the chart. Those that convert by webhook are told to call it on this machine.
 func readCRDs(port int) ([]*apiextensionsv1.CustomResourceDefinition, error) {
-	_, here, _, _ := runtime.Caller(0)
-	pattern := filepath.Join(filepath.Dir(here), "../../../deploy/chart/files/crds/*.yaml")
+	pattern := ChartFile("crds/*.yaml")
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		return nil, fmt.Errorf("no CustomResourceDefinitions at %s: run `make generate`", pattern)

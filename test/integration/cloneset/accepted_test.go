@@ -72,6 +72,35 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
+func TestAcceptedChanges(t *testing.T) {
+	cases := map[string]struct{ version, old, set string }{
+		"InPlaceOnly with another image and another label": {v1alpha1,
+			`{spec: {updateStrategy: {type: InPlaceOnly}}}`,
+			`{spec: {updateStrategy: {type: InPlaceOnly}, template: {metadata: {labels: {tier: web}}, spec: {containers: [{name: main, image: "demo:2"}]}}}}`},
+		"InPlaceOnly given up together with a change that it cannot make": {v1beta1,
+			`{spec: {updateStrategy: {rollingUpdate: {podUpdatePolicy: InPlaceOnly}}}}`,
+			`{spec: {updateStrategy: {rollingUpdate: {podUpdatePolicy: InPlaceIfPossible}}, template: {spec: {hostNetwork: true}}}}`},
+		"claim templates and the rest that may change": {v1alpha1, `{}`,
+			`{spec: {replicas: 9, minReadySeconds: 5, revisionHistoryLimit: 3, lifecycle: {preDelete: {labelsHandler: {hold: "true"}}},
+				volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}}`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			namespace := server.Namespace(t)
+			existing := object(t, tc.version, namespace, tc.old)
+			if err := server.Client.Create(t.Context(), existing); err != nil {
+				t.Fatal(err)
+			}
+			set := object(t, tc.version, namespace, tc.set)
+			set.SetResourceVersion(existing.GetResourceVersion())
+			if err := server.Client.Update(t.Context(), set); err != nil {
+				t.Errorf("it was refused: %v", err)
+			}
+		})
+	}
+}
+
 // TestDefaults shows what a user who wrote the least reads back, in either version.
 func TestDefaults(t *testing.T) {
 	least := map[string]any{

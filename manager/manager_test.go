@@ -1,0 +1,89 @@
+package manager
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func noEnvironment(string) string { return "" }
+
+func TestTheArgumentsOfAnExistingDeploymentAreAccepted(t *testing.T) {
+	cmd, err := Command(noEnvironment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.ParseFlags([]string{
+		"--enable-leader-election", "--metrics-addr=:8080", "--health-probe-addr=:8000", "--logtostderr=true", "--leader-election-namespace=kruise-system",
+		"--v=4", "--feature-gates=ImagePullJobGate=true,PodWebhook=true,TemplateNoDefaults=true", "--sync-period=0", "--pprof-addr=localhost:8090",
+		"--webhook-initialize-timeout=60s", "--rest-config-qps=30", "--rest-config-burst=50", "--cloneset-workers=5", "--statefulset-workers=10", "--expectation-timeout", "5m",
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEveryGateIsKnownAndOnlyThoseThatSwitchSomethingAreShown(t *testing.T) {
+	set, err := NewGateSet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range gateTable() {
+		if g.Name != strings.TrimSpace(g.Name) || g.Spec.PreRelease == "" {
+			t.Errorf("%q has no stage", g.Name)
+		}
+		if err := set.Set(g.Name + "=true"); err != nil {
+			t.Error(err)
+		}
+	}
+	cmd, err := Command(noEnvironment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile(`(\w+) \((?:ALPHA|BETA), default`).FindAllStringSubmatch(cmd.UsageString(), -1)
+	var names []string
+	for _, match := range shown {
+		names = append(names, match[1])
+	}
+	if want := []string{"EnableExternalCerts"}; !slices.Equal(names, want) {
+		t.Errorf("shown are %q, want %q", names, want)
+	}
+}
+
+func TestADefaultDeploymentKeepsItsOwnCertificates(t *testing.T) {
+	set, err := NewGateSet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ReadGates(set).ExternalCerts {
+		t.Error("the certificates are external by default")
+	}
+	if err := set.Set("EnableExternalCerts=true"); err != nil {
+		t.Fatal(err)
+	}
+	if !ReadGates(set).ExternalCerts {
+		t.Error("the gate EnableExternalCerts is not heard")
+	}
+}
+
+// A kind that stands in the list is known to the scheme, and so are all the versions that it converts.
+func TestTheListIsSound(t *testing.T) {
+	scheme, err := NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range registry(&Options{}) {
+		if !scheme.Recognizes(e.kind) || e.webhook == nil || e.controller == nil {
+			t.Errorf("%s is not complete", e.kind)
+		}
+		if e.converts == nil {
+			continue
+		}
+		for _, version := range e.converts.Versions {
+			if !scheme.Recognizes(e.converts.WithVersion(version)) {
+				t.Errorf("%s %s is converted and not known", e.converts.GroupKind, version)
+			}
+		}
+	}
+}
