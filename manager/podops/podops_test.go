@@ -162,7 +162,7 @@ func TestAPodThatCannotBeTakenOutOfServiceIsNotChanged(t *testing.T) {
 					return answer
 				},
 			}, pod("a"))
-			if _, err := w.run(step(podset.Update, "a")); (err != nil) != (answer == errBroken) {
+			if _, err := w.run(step(podset.Update, "a")); (err != nil) != errors.Is(answer, errBroken) {
 				t.Errorf("error %v", err)
 			}
 			after := &corev1.Pod{}
