@@ -113,7 +113,10 @@ func (p *player) wait(text string) error {
 
 // second lets the controller act once and the cluster for a second, and says whether anything happened.
 func (p *player) second() (bool, error) {
-	seen := p.c.Observe(p.w)
+	seen, err := p.c.Observe(p.w)
+	if err != nil {
+		return false, err
+	}
 	plan, err := p.c.Reconcile(p.w)
 	if err != nil {
 		return false, err

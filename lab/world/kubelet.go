@@ -25,6 +25,7 @@ func (w *World) Tick(d time.Duration) {
 	for _, pod := range slices.Clone(w.Pods) {
 		w.Sync(pod.Name)
 	}
+	w.releaseClaims()
 }
 
 // Sync lets scheduler or kubelet look at one pod. As a real kubelet does, it first reports what it finds and then acts,

@@ -21,6 +21,8 @@ type World struct {
 	Now time.Time
 	// Pods are the pods, in the order of their creation.
 	Pods []*corev1.Pod
+	// Claims are the claims of volumes, in the order of their creation.
+	Claims []*corev1.PersistentVolumeClaim
 	// Nodes is the number of nodes; with none, no pod is scheduled.
 	Nodes int
 	// StartTakes is how long a container takes to start.

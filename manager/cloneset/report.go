@@ -13,6 +13,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/workload"
 )
 
 // longestMessage bounds a condition's message, in bytes.
@@ -20,14 +21,15 @@ const longestMessage = 600
 
 // Report turns the outcome into status, conditions and events.
 func (w *work) Report(now time.Time, failure error) loop.Report[*v1beta1.CloneSet] {
-	report := loop.Report[*v1beta1.CloneSet]{Wake: w.plan.Wake, Items: len(w.pods), Events: w.events()}
-	if w.updateRevision == "" { // nothing could be observed
+	report := loop.Report[*v1beta1.CloneSet]{Wake: w.plan.Wake, Events: w.events()}
+	if w.view == nil { // nothing could be observed
 		return report
 	}
+	report.Items = len(w.view.Pods)
 	report.Object = w.set.DeepCopy()
 	status := &report.Object.Status
 	status.ObservedGeneration = w.set.Generation
-	status.UpdateRevision, status.CurrentRevision = w.updateRevision, w.currentRevision
+	status.UpdateRevision, status.CurrentRevision = w.view.Update, w.view.Current
 	status.CollisionCount = w.collisionCount
 	status.LabelSelector = metav1.FormatLabelSelector(w.set.Spec.Selector)
 
@@ -53,13 +55,13 @@ func (w *work) count(status *v1beta1.CloneSetStatus) {
 	status.UpdatedReplicas, status.UpdatedReadyReplicas = int32(t.Updated), int32(t.UpdatedReady)
 	status.UpdatedAvailableReplicas, status.ExpectedUpdatedReplicas = int32(t.UpdatedAvailable), int32(t.ExpectedUpdated)
 	if t.Updated == t.Replicas && t.Replicas == wantedReplicas(w.set) {
-		status.CurrentRevision = w.updateRevision
+		status.CurrentRevision = w.view.Update
 	}
 }
 
 func wantedReplicas(set *v1beta1.CloneSet) int {
 	if set.Spec.Replicas == nil {
-		return podset.DefaultReplicas
+		return workload.DefaultReplicas
 	}
 	return int(*set.Spec.Replicas)
 }
@@ -128,7 +130,7 @@ func (w *work) progress(before v1beta1.CloneSetStatus) progressFacts {
 		}
 	}
 	f.advanced = int32(t.Updated) > before.UpdatedReplicas || int32(t.UpdatedReady) > before.UpdatedReadyReplicas ||
-		int32(t.UpdatedAvailable) > before.UpdatedAvailableReplicas || before.UpdateRevision != w.updateRevision ||
+		int32(t.UpdatedAvailable) > before.UpdatedAvailableReplicas || before.UpdateRevision != w.view.Update ||
 		before.ObservedGeneration != w.set.Generation
 	return f
 }

@@ -17,6 +17,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/workload"
 )
 
 var start = time.Unix(1_700_000_000, 0)
@@ -47,11 +48,16 @@ func tally(updated, available, expected int) podset.Tally {
 // report tells the outcome of a plan, and returns when to look again.
 func (s *story) report(plan podset.Plan, results []podops.Result, failure error) time.Time {
 	w := newWork(nil, s.set.DeepCopy())
-	w.updateRevision, w.currentRevision = "web-new", "web-old"
+	w.view = viewOf(w.set, "web-new", "web-old")
 	w.plan, w.decided, w.results = plan, true, results
 	r := w.Report(s.now, failure)
 	s.set.Status = r.Object.Status
 	return r.Wake
+}
+
+// viewOf is a set without pods and with these revisions.
+func viewOf(set *v1beta1.CloneSet, update, current string) *workload.CloneSet {
+	return &workload.CloneSet{Set: set, Revisions: &workload.Revisions{Update: update, Current: current}}
 }
 
 func (s *story) condition(kind v1beta1.CloneSetConditionType) *v1beta1.CloneSetCondition {
@@ -319,7 +325,7 @@ func TestWhatCouldNotBeDecidedIsNotCounted(t *testing.T) {
 	s.report(podset.Plan{Tally: tally(5, 5, 5)}, nil, nil)
 	s.set.Generation = 2
 	w := newWork(nil, s.set.DeepCopy())
-	w.updateRevision, w.currentRevision = "web-new", "web-new"
+	w.view = viewOf(w.set, "web-new", "web-new")
 	s.set.Status = w.Report(s.now, errBroken).Object.Status
 	if got := s.set.Status; got.Replicas != 5 || got.UpdatedAvailableReplicas != 5 || got.ObservedGeneration != 2 {
 		t.Errorf("status %+v, want the counts of before, and the generation 2", got)

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/workload"
 )
 
 // templateCheckTimeout bounds how long a user waits for the API server's opinion; it is well under the webhook's own
@@ -34,7 +35,7 @@ func (c templateChecker) check(ctx context.Context, set *v1beta1.CloneSet, spec 
 	template := set.Spec.Template.DeepCopy()
 	for i := range set.Spec.VolumeClaimTemplates { // containers mount these by name
 		claim := set.Spec.VolumeClaimTemplates[i].Name
-		mount(&template.Spec, claim, claim)
+		workload.Mount(&template.Spec, claim, claim)
 	}
 	err := c.client.Create(ctx, &corev1.PodTemplate{
 		ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, GenerateName: "kruise-check-"},

@@ -19,13 +19,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/seen"
 	"kruise.io/kruise/kit/slowstart"
 	"kruise.io/kruise/plan/inplace"
-	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
-	"kruise.io/kruise/plan/revision"
 )
 
 // The kinds that are written, as their caches are named for own writes.
@@ -55,12 +52,8 @@ type Job struct {
 	Steps []podset.Step
 	// Pods are the pods that the steps speak of.
 	Pods map[types.UID]*corev1.Pod
-	// Make makes the pod of a slot, and the claims that must exist before it.
-	Make func(step podset.Step) (*corev1.Pod, []*corev1.PersistentVolumeClaim, error)
-	// Target tells where an update in place leads to.
-	Target func(pod *corev1.Pod, step podset.Step) (inplace.Target, error)
-	// Claims lists the claims that are deleted with a pod.
-	Claims func(slot string) []*corev1.PersistentVolumeClaim
+	// Workload makes what the steps need.
+	Workload podset.Workload
 }
 
 // Result is what became of one step.
@@ -111,35 +104,11 @@ func (e *Executor) take(ctx context.Context, job Job, step podset.Step) (string,
 	if step.Do == podset.Delete {
 		return pod.Name, e.delete(ctx, job, pod, step)
 	}
-	patches, err := e.patches(job, pod, step)
+	patches, err := step.Patches(job.Workload, pod, e.Clock.Now())
 	if err != nil {
 		return pod.Name, err
 	}
 	return pod.Name, e.patch(ctx, job.Owner, pod, patches)
-}
-
-// patches are what a step changes in a pod.
-func (e *Executor) patches(job Job, pod *corev1.Pod, step podset.Step) (inplace.Patches, error) {
-	now := e.Clock.Now()
-	switch step.Do {
-	case podset.Update:
-		target, err := job.Target(pod, step)
-		if err != nil {
-			return inplace.Patches{}, err
-		}
-		return inplace.Begin(pod, target, now)
-	case podset.Apply:
-		return inplace.Apply(pod)
-	case podset.Settle:
-		return inplace.Settle(pod, step.State, revision.ShortHash(step.Pod.Revision), now), nil
-	case podset.Move:
-		if step.Specified {
-			return inplace.Retire(pod, now), nil
-		}
-		return inplace.Move(pod, step.State, now), nil
-	default:
-		return inplace.Patches{}, fmt.Errorf("pod %s/%s: no step is called %q", pod.Namespace, pod.Name, step.Do)
-	}
 }
 
 // patch sends the patches, the status first. The second is sent only where the first was taken: a pod is never changed
@@ -169,7 +138,7 @@ func (e *Executor) patch(ctx context.Context, owner types.NamespacedName, pod *c
 // create creates the claims and the pod of a slot. A call whose outcome is unknown is made again under the same name, so
 // that a pod which was created all the same is not created twice.
 func (e *Executor) create(ctx context.Context, job Job, step podset.Step) (string, error) {
-	pod, claims, err := job.Make(step)
+	pod, claims, err := job.Workload.NewPod(step)
 	if err != nil {
 		return "", err
 	}
@@ -221,7 +190,7 @@ func (e *Executor) delete(ctx context.Context, job Job, pod *corev1.Pod, step po
 	if err := e.deleteOne(ctx, job.Owner, KindPod, pod); err != nil {
 		return err
 	}
-	for _, claim := range job.Claims(step.Pod.Slot) {
+	for _, claim := range job.Workload.ClaimsOf(step) {
 		if err := e.deleteOne(ctx, job.Owner, KindClaim, claim); err != nil {
 			return err
 		}
@@ -264,20 +233,4 @@ func metadataOf(kind string, obj client.Object) *metav1.PartialObjectMetadata {
 	meta.SetNamespace(obj.GetNamespace())
 	meta.SetName(obj.GetName())
 	return meta
-}
-
-// Prepare makes a pod out of a template as every workload of ours has it: with the revision, in the first state of its
-// life cycle, and with the readiness gates by which it can be taken out of service.
-func Prepare(pod *corev1.Pod, revisionLabel, hash string) {
-	if pod.Labels == nil {
-		pod.Labels = map[string]string{}
-	}
-	pod.Labels["controller-revision-hash"] = revisionLabel
-	pod.Labels[v1beta1.DefaultPodTemplateHashLabel] = hash
-	pod.Labels[v1beta1.LifecycleStateKey] = string(lifecycle.PreparingNormal)
-	for _, gate := range []corev1.PodConditionType{v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType} {
-		if !inplace.HasGate(pod, gate) {
-			pod.Spec.ReadinessGates = append(pod.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: gate})
-		}
-	}
 }

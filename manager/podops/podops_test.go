@@ -47,19 +47,25 @@ type world struct {
 	job Job
 }
 
+// plain is a workload whose pods are all alike, with a claim each if it has any.
+type plain struct {
+	claims []*corev1.PersistentVolumeClaim
+}
+
+func (w *plain) NewPod(s podset.Step) (*corev1.Pod, []*corev1.PersistentVolumeClaim, error) {
+	return pod(s.Slot), w.claims, nil
+}
+
+func (w *plain) ClaimsOf(podset.Step) []*corev1.PersistentVolumeClaim { return w.claims }
+
+func (w *plain) Target(_ *corev1.Pod, s podset.Step) (inplace.Target, error) {
+	return inplace.Target{Revision: s.To, Change: inplace.Change{Images: map[string]string{"main": "a:2"}}, Template: &corev1.PodTemplateSpec{}}, nil
+}
+
 func newWorld(t *testing.T, faults interceptor.Funcs, pods ...*corev1.Pod) *world {
 	t.Helper()
 	build := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithStatusSubresource(&corev1.Pod{})
-	job := Job{
-		Owner: web, Pods: map[types.UID]*corev1.Pod{},
-		Make: func(s podset.Step) (*corev1.Pod, []*corev1.PersistentVolumeClaim, error) {
-			return pod(s.Slot), nil, nil
-		},
-		Claims: func(string) []*corev1.PersistentVolumeClaim { return nil },
-		Target: func(p *corev1.Pod, s podset.Step) (inplace.Target, error) {
-			return inplace.Target{Revision: s.To, Change: inplace.Change{Images: map[string]string{"main": "a:2"}}, Template: &corev1.PodTemplateSpec{}}, nil
-		},
-	}
+	job := Job{Owner: web, Pods: map[types.UID]*corev1.Pod{}, Workload: &plain{}}
 	for _, p := range pods {
 		build.WithObjects(p.DeepCopy())
 		job.Pods[p.UID] = p
@@ -224,22 +230,5 @@ func TestAStepOfAPodThatWasNotObservedIsRefused(t *testing.T) {
 	w := newWorld(t, interceptor.Funcs{})
 	if _, err := w.run(step(podset.Move, "a")); err == nil || !strings.Contains(err.Error(), "web-a") {
 		t.Errorf("error %v", err)
-	}
-}
-
-func TestAPreparedPodHasItsGatesOnce(t *testing.T) {
-	p := builder.Pod("web-a").Gate("example.com/traffic").Gate(v1beta1.KruisePodReadyConditionType).Object()
-	p.Labels = nil
-	Prepare(p, "web-abc", "abc")
-	var gates []string
-	for _, g := range p.Spec.ReadinessGates {
-		gates = append(gates, string(g.ConditionType))
-	}
-	if diff := cmp.Diff([]string{"example.com/traffic", "KruisePodReady", "InPlaceUpdateReady"}, gates); diff != "" {
-		t.Errorf("gates (-want +got):\n%s", diff)
-	}
-	want := map[string]string{"controller-revision-hash": "web-abc", "pod-template-hash": "abc", "lifecycle.apps.kruise.io/state": "PreparingNormal"}
-	if diff := cmp.Diff(want, p.Labels); diff != "" {
-		t.Errorf("labels (-want +got):\n%s", diff)
 	}
 }

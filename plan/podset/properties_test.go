@@ -50,9 +50,8 @@ func TestABadImageStopsWithinTheBudgetAndAFixOrARollbackRecovers(t *testing.T) {
 			r.hooks()
 			r.tick()
 		}
-		pool, err := r.c.Pool()
-		r.must(err)
-		if available, least := countAvailable(r.c.Observe(r.w)), pool.Replicas-pool.MaxUnavailable; available < least {
+		_, pool := r.view()
+		if available, least := countAvailable(r.observe()), pool.Replicas-pool.MaxUnavailable; available < least {
 			r.fatal(fmt.Sprintf("%d pods are available with a bad image, at least %d must be", available, least))
 		}
 		r.c.Spec.Template.Spec.Containers[0].Image = rapid.SampledFrom([]string{"web:1", "web:2"}).Draw(t, "fix")
@@ -100,9 +99,8 @@ func (r *rollout) settle() {
 
 // checkEnd checks that what is wanted is so.
 func (r *rollout) checkEnd(plan podset.Plan) {
-	pool, err := r.c.Pool()
-	r.must(err)
-	c := censusOf(pool, r.c.Observe(r.w))
+	_, pool := r.view()
+	c := censusOf(pool, r.observe())
 	if stuck := pool.Paused && pool.MaxUnavailable == 0; c.doomed > 0 && !stuck {
 		r.fatal(fmt.Sprintf("%d pods that were asked to go are still there", c.doomed))
 	}

@@ -17,6 +17,7 @@ import (
 	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
+	"kruise.io/kruise/plan/workload"
 )
 
 const badImage = "web:bad"
@@ -29,6 +30,7 @@ type rollout struct {
 	// updated are the revisions that each pod was updated to in place, in order, by UID.
 	updated map[string][]string
 	history []string
+	ids     int
 }
 
 func newRollout(t *rapid.T) *rollout {
@@ -207,9 +209,8 @@ func (r *rollout) fatal(what any) {
 
 // reconcile makes a plan, checks it, and carries out at most so many writes, checking the world after each.
 func (r *rollout) reconcile(most int) podset.Plan {
-	pool, err := r.c.Pool()
-	r.must(err)
-	pods := r.c.Observe(r.w)
+	view, pool := r.view()
+	pods := view.Replicas(r.w.Now)
 	plan := pool.Plan(r.w.Now, pods)
 	r.remember(pool, pods, plan)
 	r.checkPlan(pool, pods, plan)
@@ -218,14 +219,14 @@ func (r *rollout) reconcile(most int) podset.Plan {
 
 	floor := min(countAvailable(pods), pool.Replicas-pool.MaxUnavailable)
 	for _, step := range plan.Steps {
-		writes, err := r.w.Writes(r.c.Owner(), step)
+		writes, err := r.w.Writes(view, step)
 		r.must(err)
 		for _, write := range writes {
 			if most--; most < 0 {
 				return plan
 			}
 			r.must(write())
-			if now := countAvailable(r.c.Observe(r.w)); now < floor {
+			if now := countAvailable(r.observe()); now < floor {
 				r.fatal(fmt.Sprintf("%s %s leaves %d pods available, at least %d must stay", step.Do, step.Pod.Name, now, floor))
 			}
 		}
@@ -233,8 +234,33 @@ func (r *rollout) reconcile(most int) podset.Plan {
 			r.updated[string(step.Pod.UID)] = append(r.updated[string(step.Pod.UID)], step.To)
 		}
 	}
-	r.must(r.c.Report(plan.Tally))
+	r.must(r.c.Report(r.w, plan.Tally))
 	return plan
+}
+
+// view is the set as it is, and what it wants.
+func (r *rollout) view() (*workload.CloneSet, *podset.Pool) {
+	view, err := r.c.View(r.w)
+	r.must(err)
+	pool, err := view.Pool(r.newID())
+	r.must(err)
+	return view, pool
+}
+
+// newID makes up instance ids that no pod has, the same ones each time.
+func (r *rollout) newID() func() string {
+	r.ids++
+	n := 0
+	return func() string {
+		n++
+		return fmt.Sprintf("%d%c", r.ids, 'a'+n)
+	}
+}
+
+func (r *rollout) observe() []replica.Replica {
+	pods, err := r.c.Observe(r.w)
+	r.must(err)
+	return pods
 }
 
 func countAvailable(pods []replica.Replica) (n int) {

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kruise.io/kruise/api/apps/v1beta1"
-	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/podset"
 )
 
 // writers is how many requests the bare loop has under way.
@@ -54,7 +54,7 @@ func (t *bareTrial) create(ctx context.Context) error {
 		if !t.runs {
 			pod.Spec.SchedulerName = "nobody"
 		}
-		podops.Prepare(pod, "bare-1", "1")
+		podset.Prepare(pod, "bare-1")
 		created, err := t.api().Create(ctx, pod, metav1.CreateOptions{})
 		if err != nil {
 			return fmt.Errorf("creating pod %s: %w", pod.Name, err)

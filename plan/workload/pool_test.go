@@ -1,4 +1,4 @@
-package podset_test
+package workload
 
 import (
 	"strings"
@@ -59,7 +59,7 @@ func TestWhatACloneSetWants(t *testing.T) {
 			podset.Pool{Replicas: 3, OnDelete: true, Policy: "ReCreate", Rolling: budget.Rolling{MaxUnavailable: 1}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := podset.PoolOf(&v1beta1.CloneSet{Spec: test.spec})
+			got, err := poolOf(&v1beta1.CloneSet{Spec: test.spec})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +86,7 @@ func TestAWrongFieldOfACloneSetIsNamed(t *testing.T) {
 			}},
 		}},
 	} {
-		if _, err := podset.PoolOf(&v1beta1.CloneSet{Spec: spec}); err == nil || !strings.HasPrefix(err.Error(), field) {
+		if _, err := poolOf(&v1beta1.CloneSet{Spec: spec}); err == nil || !strings.HasPrefix(err.Error(), field) {
 			t.Errorf("the error is %v, want one that begins with %s", err, field)
 		}
 	}

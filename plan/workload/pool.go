@@ -1,4 +1,4 @@
-package podset
+package workload
 
 import (
 	"fmt"
@@ -6,15 +6,16 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/budget"
 	"kruise.io/kruise/plan/order"
+	"kruise.io/kruise/plan/podset"
 )
 
 // DefaultReplicas is the number of pods of a CloneSet that does not say.
 const DefaultReplicas = 1
 
-// PoolOf reads what a CloneSet wants. What is not set has its documented default, whether or not the API server filled
+// poolOf reads what a CloneSet wants. What is not set has its documented default, whether or not the API server filled
 // it in. The revisions and the functions of the pool are left to the caller. The error names the field and its value.
-func PoolOf(cs *v1beta1.CloneSet) (Pool, error) {
-	p := Pool{
+func poolOf(cs *v1beta1.CloneSet) (podset.Pool, error) {
+	p := podset.Pool{
 		Replicas:               DefaultReplicas,
 		OnDelete:               cs.Spec.UpdateStrategy.Type == v1beta1.OnDeleteCloneSetUpdateStrategyType,
 		Policy:                 v1beta1.RecreatePodUpdatePolicyType,

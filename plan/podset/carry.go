@@ -1,0 +1,62 @@
+package podset
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/revision"
+)
+
+// Workload knows how its pods look. Whoever carries out steps asks it.
+type Workload interface {
+	// NewPod makes the pod of a step that creates one, and the claims that must be created before it.
+	NewPod(step Step) (*corev1.Pod, []*corev1.PersistentVolumeClaim, error)
+	// Target tells where a step that updates a pod in place leads to.
+	Target(pod *corev1.Pod, step Step) (inplace.Target, error)
+	// ClaimsOf lists the claims that are deleted with the pod of a step.
+	ClaimsOf(step Step) []*corev1.PersistentVolumeClaim
+}
+
+// Patches are what a step changes in its pod.
+func (s Step) Patches(w Workload, pod *corev1.Pod, now time.Time) (inplace.Patches, error) {
+	switch s.Do {
+	case Update:
+		target, err := w.Target(pod, s)
+		if err != nil {
+			return inplace.Patches{}, err
+		}
+		return inplace.Begin(pod, target, now)
+	case Apply:
+		return inplace.Apply(pod)
+	case Settle:
+		return inplace.Settle(pod, s.State, revision.ShortHash(s.Pod.Revision), now), nil
+	case Move:
+		if s.Specified {
+			return inplace.Retire(pod, now), nil
+		}
+		return inplace.Move(pod, s.State, now), nil
+	default:
+		return inplace.Patches{}, fmt.Errorf("pod %s/%s: no patch does %q", pod.Namespace, pod.Name, s.Do)
+	}
+}
+
+// Prepare makes a pod out of a template as every workload of ours has it: with the revision, in the first state of its
+// life cycle, and with the readiness gates by which it can be taken out of service.
+func Prepare(pod *corev1.Pod, revisionName string) {
+	if pod.Labels == nil {
+		pod.Labels = map[string]string{}
+	}
+	pod.Labels["controller-revision-hash"] = revisionName
+	pod.Labels[v1beta1.DefaultPodTemplateHashLabel] = revision.ShortHash(revisionName)
+	pod.Labels[v1beta1.LifecycleStateKey] = string(lifecycle.PreparingNormal)
+	for _, gate := range []corev1.PodConditionType{v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType} {
+		if !inplace.HasGate(pod, gate) {
+			pod.Spec.ReadinessGates = append(pod.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: gate})
+		}
+	}
+}

@@ -1,0 +1,40 @@
+package workload
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// claimOf makes the claim of a slot from its template.
+func claimOf(template *corev1.PersistentVolumeClaim, name string, labels map[string]string, owner metav1.OwnerReference) *corev1.PersistentVolumeClaim {
+	claim := template.DeepCopy()
+	claim.Name = name
+	claim.Labels = maps.Clone(claim.Labels)
+	if claim.Labels == nil {
+		claim.Labels = map[string]string{}
+	}
+	maps.Copy(claim.Labels, labels)
+	claim.OwnerReferences = []metav1.OwnerReference{owner}
+	return claim
+}
+
+// Mount gives a pod the volume of a claim, in place of one of the same name that the template may have.
+func Mount(pod *corev1.PodSpec, volume, claim string) {
+	v := corev1.Volume{Name: volume, VolumeSource: corev1.VolumeSource{
+		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
+	}}
+	for i := range pod.Volumes {
+		if pod.Volumes[i].Name == volume {
+			pod.Volumes[i] = v
+			return
+		}
+	}
+	pod.Volumes = append(pod.Volumes, v)
+}
+
+func terminating(claims []*corev1.PersistentVolumeClaim) bool {
+	return slices.ContainsFunc(claims, func(c *corev1.PersistentVolumeClaim) bool { return c.DeletionTimestamp != nil })
+}
