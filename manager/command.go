@@ -28,12 +28,15 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 		Flags: func(flags *pflag.FlagSet) {
 			gates.AddFlag(flags)
 			flags.IntVar(&options.CloneSet.Workers, "cloneset-workers", 3, "CloneSets that are worked on at a time.")
+			flags.BoolVar(&options.CloneSet.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
+				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
 		},
 		Component: func(ctx context.Context) (serve.Component, error) {
 			for _, warning := range gates.Warnings() {
 				log.FromContext(ctx).Info("WARNING: " + warning)
 			}
 			options.Gates = ReadGates(gates)
+			options.CloneSet.Options = options.Gates.cloneSet(options.CloneSet.Options)
 			return Component(options)
 		},
 	}, getenv)
@@ -46,7 +49,6 @@ func ignoredFlags() []serve.IgnoredFlag {
 	const notYet = "the kind that it tunes is not in this version"
 	flags := []serve.IgnoredFlag{
 		{Name: "allow-privileged", Bool: true, Why: "the API server decides what pods may do"},
-		{Name: "cloneset-scaling-exclude-preparing-delete", Bool: true, Why: "set spec.scaleStrategy.excludePreparingDelete on the CloneSets that should"},
 		{Name: "disable-no-deepcopy", Bool: true, Why: "there is no such mode"},
 		{Name: "expectation-timeout", Why: noExpectations},
 		{Name: "logtostderr", Bool: true, Why: "logs always go to the standard error stream"},

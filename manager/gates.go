@@ -4,12 +4,15 @@ import (
 	"k8s.io/component-base/featuregate"
 
 	"kruise.io/kruise/kit/gate"
+	"kruise.io/kruise/plan/workload"
 )
 
 // Gates are the feature gates that switch something in this build, read once.
 type Gates struct {
 	// ExternalCerts: somebody else keeps the webhook certificate.
 	ExternalCerts bool
+	// ShortHash, PartitionRollback, PreparingUpdateAsUpdate and RecreateForClaims are as in workload.Options.
+	ShortHash, PartitionRollback, PreparingUpdateAsUpdate, RecreateForClaims bool
 }
 
 // NewGateSet makes the set of all gates, each with its default.
@@ -17,7 +20,20 @@ func NewGateSet() (*gate.Set, error) { return gate.New(gateTable()) }
 
 // ReadGates reads the gates of a set.
 func ReadGates(set *gate.Set) Gates {
-	return Gates{ExternalCerts: set.Enabled("EnableExternalCerts")}
+	return Gates{
+		ExternalCerts:           set.Enabled("EnableExternalCerts"),
+		ShortHash:               set.Enabled("CloneSetShortHash"),
+		PartitionRollback:       set.Enabled("CloneSetPartitionRollback"),
+		PreparingUpdateAsUpdate: set.Enabled("PreparingUpdateAsUpdate"),
+		RecreateForClaims:       set.Enabled("RecreatePodWhenChangeVCTInCloneSetGate"),
+	}
+}
+
+// cloneSet adds what the gates say to the options of CloneSets.
+func (g Gates) cloneSet(o workload.Options) workload.Options {
+	o.ShortHash, o.PartitionRollback = g.ShortHash, g.PartitionRollback
+	o.PreparingUpdateAsUpdate, o.RecreateForClaims = g.PreparingUpdateAsUpdate, g.RecreateForClaims
+	return o
 }
 
 // gateTable lists every gate that a deployment may name, with its default and its stage. Those marked as inert belong
@@ -28,11 +44,13 @@ func gateTable() []gate.Gate {
 	beta := featuregate.FeatureSpec{PreRelease: featuregate.Beta}
 	betaOn := featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
 	return []gate.Gate{
+		{Name: "CloneSetPartitionRollback", Spec: alpha},
+		{Name: "CloneSetShortHash", Spec: alpha},
 		{Name: "EnableExternalCerts", Spec: alpha},
+		{Name: "PreparingUpdateAsUpdate", Spec: alpha},
+		{Name: "RecreatePodWhenChangeVCTInCloneSetGate", Spec: alpha},
 
 		{Name: "CloneSetEventHandlerOptimization", Spec: alpha, Inert: true},
-		{Name: "CloneSetPartitionRollback", Spec: alpha, Inert: true},
-		{Name: "CloneSetShortHash", Spec: alpha, Inert: true},
 		{Name: "DaemonSetPruneIneligibleNodes", Spec: alpha, Inert: true},
 		{Name: "DaemonWatchingPod", Spec: betaOn, Inert: true},
 		{Name: "DefaultHostNetworkHostPortsInPodTemplates", Spec: alpha, Inert: true},
@@ -54,8 +72,6 @@ func gateTable() []gate.Gate {
 		{Name: "PodWebhook", Spec: betaOn, Inert: true},
 		{Name: "PreDownloadImageForDaemonSetUpdate", Spec: alpha, Inert: true},
 		{Name: "PreDownloadImageForInPlaceUpdate", Spec: alpha, Inert: true},
-		{Name: "PreparingUpdateAsUpdate", Spec: alpha, Inert: true},
-		{Name: "RecreatePodWhenChangeVCTInCloneSetGate", Spec: alpha, Inert: true},
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},
 		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},
 		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},

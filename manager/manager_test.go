@@ -46,7 +46,9 @@ func TestEveryGateIsKnownAndOnlyThoseThatSwitchSomethingAreShown(t *testing.T) {
 	for _, match := range shown {
 		names = append(names, match[1])
 	}
-	if want := []string{"EnableExternalCerts"}; !slices.Equal(names, want) {
+	if want := []string{
+		"CloneSetPartitionRollback", "CloneSetShortHash", "EnableExternalCerts", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
+	}; !slices.Equal(names, want) {
 		t.Errorf("shown are %q, want %q", names, want)
 	}
 }

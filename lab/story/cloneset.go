@@ -25,6 +25,8 @@ type CloneSet struct {
 	Revisions []*appsv1.ControllerRevision
 	// CurrentRevision is that of the last complete rollout.
 	CurrentRevision string
+	// Options are those of the whole cluster.
+	Options workload.Options
 
 	slots int
 }
@@ -102,7 +104,7 @@ func (c *CloneSet) View(w *world.World) (*workload.CloneSet, error) {
 		Claims: w.Claims, Revisions: c.Revisions, PodExists: func(name string) bool { return w.Pod(name) != nil },
 	}
 	owned.Pods = slices.DeleteFunc(slices.Clone(w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, set) })
-	return workload.NewCloneSet(set, owned)
+	return workload.NewCloneSet(set, owned, c.Options)
 }
 
 // register makes a revision of the template, or brings an older one that equals it to the front.

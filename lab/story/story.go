@@ -75,6 +75,10 @@ func (p *player) do(verb, rest string) error {
 		return nil
 	case "label":
 		return p.label(rest)
+	case "delete":
+		return p.w.Delete(rest, "")
+	case "gate":
+		return p.gate(rest)
 	case "lose":
 		p.w.Lose(rest)
 		return nil
@@ -132,6 +136,23 @@ func (p *player) patch(text string) error {
 		return err
 	}
 	p.c.Spec = object.Spec
+	return nil
+}
+
+// gate opens a feature gate.
+func (p *player) gate(name string) error {
+	switch name {
+	case "CloneSetShortHash":
+		p.c.Options.ShortHash = true
+	case "CloneSetPartitionRollback":
+		p.c.Options.PartitionRollback = true
+	case "PreparingUpdateAsUpdate":
+		p.c.Options.PreparingUpdateAsUpdate = true
+	case "RecreatePodWhenChangeVCTInCloneSetGate":
+		p.c.Options.RecreateForClaims = true
+	default:
+		return fmt.Errorf("there is no gate %q", name)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package cloneset
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/podops"
 )
 
@@ -34,14 +36,15 @@ func (w *work) Act(ctx context.Context) error {
 	return w.tidy(ctx)
 }
 
-// ensureRevision creates the newest revision, or brings an older one that equals it to the front of the history.
+// ensureRevision creates the newest revision, or brings an older one that equals it to the front of the history, and up to
+// date with what revisions record.
 func (w *work) ensureRevision(ctx context.Context) error {
 	r := w.view.NewRevision()
 	if newest := w.view.Newest; newest != nil {
 		if newest.Revision == r.Revision-1 {
-			return nil
+			r.Revision = newest.Revision
 		}
-		return w.renumber(ctx, newest, r.Revision)
+		return w.amend(ctx, newest, r)
 	}
 	err := w.Client.Create(ctx, r)
 	if apierrors.IsAlreadyExists(err) {
@@ -58,11 +61,26 @@ func (w *work) ensureRevision(ctx context.Context) error {
 	return nil
 }
 
-func (w *work) renumber(ctx context.Context, newest *appsv1.ControllerRevision, number int64) error {
-	body := fmt.Sprintf(`{"metadata":{"uid":%q},"revision":%d}`, newest.UID, number)
-	r := newest.DeepCopy()
-	if err := w.Client.Patch(ctx, r, client.RawPatch(types.MergePatchType, []byte(body))); err != nil {
-		return fmt.Errorf("renumber controller revision %s: %w", r.Name, err)
+// amend gives a revision the number and the hash of claims that it would be made with now.
+func (w *work) amend(ctx context.Context, kept, wanted *appsv1.ControllerRevision) error {
+	hash := wanted.Annotations[v1beta1.ClaimTemplatesHashKey]
+	if hash == "" || hash == kept.Annotations[v1beta1.ClaimTemplatesHashKey] {
+		hash = ""
+		if kept.Revision == wanted.Revision {
+			return nil
+		}
+	}
+	meta := map[string]any{"uid": kept.UID}
+	if hash != "" {
+		meta["annotations"] = map[string]string{v1beta1.ClaimTemplatesHashKey: hash}
+	}
+	body, err := json.Marshal(map[string]any{"metadata": meta, "revision": wanted.Revision})
+	if err != nil {
+		return fmt.Errorf("amend controller revision %s: %w", kept.Name, err)
+	}
+	r := kept.DeepCopy()
+	if err := w.Client.Patch(ctx, r, client.RawPatch(types.MergePatchType, body)); err != nil {
+		return fmt.Errorf("amend controller revision %s: %w", r.Name, err)
 	}
 	w.Writes.Wrote(w.key, kindRevision, r)
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -20,6 +21,7 @@ import (
 	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/kit/seen"
 	"kruise.io/kruise/manager/podops"
+	"kruise.io/kruise/plan/workload"
 )
 
 // The kinds that the controller writes, as their caches are named for own writes.
@@ -38,6 +40,8 @@ const (
 type Options struct {
 	// Workers is how many CloneSets are worked on at a time. Default: 3.
 	Workers int
+	// Options are what the user of the whole cluster decides about CloneSets.
+	workload.Options
 }
 
 // +kubebuilder:rbac:groups=apps.kruise.io,resources=clonesets,verbs=get;list;watch;patch
@@ -46,12 +50,15 @@ type Options struct {
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Controller works on CloneSets.
 type Controller struct {
 	podops.Executor
+	options   workload.Options
+	nodes     *index.Lazy[*metav1.PartialObjectMetadata]
 	pods      *index.Store[*corev1.Pod]
 	claims    *index.Store[*corev1.PersistentVolumeClaim]
 	revisions *index.Store[*appsv1.ControllerRevision]
@@ -59,7 +66,7 @@ type Controller struct {
 
 // SetupController adds the controller to a manager.
 func SetupController(ctx context.Context, mgr ctrl.Manager, o Options) error {
-	reconciler, err := NewReconciler(ctx, mgr, clock.RealClock{})
+	reconciler, err := o.NewReconciler(ctx, mgr, clock.RealClock{})
 	if err != nil {
 		return err
 	}
@@ -85,7 +92,7 @@ func SetupController(ctx context.Context, mgr ctrl.Manager, o Options) error {
 }
 
 // NewReconciler makes the reconciler of CloneSets over a manager's caches and client, and a clock.
-func NewReconciler(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock) (reconcile.Reconciler, error) {
+func (o Options) NewReconciler(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock) (reconcile.Reconciler, error) {
 	informers := mgr.GetCache()
 	sets, err := index.For(ctx, informers, &v1beta1.CloneSet{})
 	if err != nil {
@@ -108,6 +115,8 @@ func NewReconciler(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock
 	})
 	c := &Controller{
 		Executor: podops.Executor{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Writes: writes, Clock: now},
+		options:  o.Options,
+		nodes:    &index.Lazy[*metav1.PartialObjectMetadata]{Informers: informers, Kind: metadataOfNode()},
 		pods:     pods, claims: claims, revisions: revisions,
 	}
 	return &loop.Loop[*v1beta1.CloneSet]{
@@ -116,4 +125,10 @@ func NewReconciler(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock
 		New:   func() *v1beta1.CloneSet { return &v1beta1.CloneSet{} },
 		Begin: func(cs *v1beta1.CloneSet) loop.Work[*v1beta1.CloneSet] { return newWork(c, cs) },
 	}, nil
+}
+
+func metadataOfNode() *metav1.PartialObjectMetadata {
+	node := &metav1.PartialObjectMetadata{}
+	node.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Node"))
+	return node
 }

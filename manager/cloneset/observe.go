@@ -35,9 +35,21 @@ func newWork(c *Controller, set *v1beta1.CloneSet) *work {
 }
 
 // Observe gathers the set's pods, claims and revisions from the caches.
-func (w *work) Observe(context.Context) error {
+func (w *work) Observe(ctx context.Context) error {
 	owned := workload.Owned{PodExists: w.podExists}
 	var err error
+	if len(w.set.Spec.Template.Spec.TopologySpreadConstraints) > 0 { // few sets need to know about nodes
+		nodes, err := w.nodes.Store(ctx)
+		if err != nil {
+			return err
+		}
+		owned.Node = func(name string) map[string]string {
+			if node, ok := nodes.Get(types.NamespacedName{Name: name}); ok {
+				return node.Labels
+			}
+			return nil
+		}
+	}
 	if owned.Pods, err = w.pods.OwnedBy(w.set.UID); err != nil {
 		return err
 	}
@@ -47,7 +59,7 @@ func (w *work) Observe(context.Context) error {
 	if owned.Revisions, err = w.revisions.OwnedBy(w.set.UID); err != nil {
 		return err
 	}
-	w.view, err = workload.NewCloneSet(w.set, owned)
+	w.view, err = workload.NewCloneSet(w.set, owned, w.options)
 	return err
 }
 

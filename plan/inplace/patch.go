@@ -107,11 +107,10 @@ func Settle(pod *corev1.Pod, to lifecycle.State, hash string, now time.Time) Pat
 		p.label(v1beta1.DefaultPodTemplateHashLabel, hash)
 	}
 	if lifecycle.Serves(to) || to == lifecycle.Updated || to == lifecycle.PreparingNormal {
-		for _, gate := range []corev1.PodConditionType{v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType} {
-			if HasGate(pod, gate) && !gateStands(pod, gate) {
-				p.condition(corev1.PodCondition{Type: gate, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now)})
-			}
+		if gate := v1beta1.InPlaceUpdateReady; HasGate(pod, gate) && !gateStands(pod, gate) {
+			p.condition(corev1.PodCondition{Type: gate, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now)})
 		}
+		p.release(now)
 	}
 	if p.empty() {
 		return Patches{}
@@ -119,19 +118,27 @@ func Settle(pod *corev1.Pod, to lifecycle.State, hash string, now time.Time) Pat
 	return Patches{Status: p.bytes()}
 }
 
-// Move makes the patch that moves a pod to a state of its life cycle and does nothing else.
-func Move(pod *corev1.Pod, to lifecycle.State, now time.Time) Patches {
-	p := patchOf(pod)
-	p.state(to, now)
-	return Patches{Pod: p.bytes()}
+// Moving is how a pod moves to another state of its life cycle.
+type Moving struct {
+	// To is the state.
+	To lifecycle.State
+	// Specified adds the label that asks for the pod's deletion, so that no later decision takes it back.
+	Specified bool
+	// NotReady keeps the pod out of service until it is settled, where it has the readiness gate.
+	NotReady bool
 }
 
-// Retire makes the patch that moves a pod to PreparingDelete for good: with the label that asks for its deletion, so that
-// no later decision takes it back.
-func Retire(pod *corev1.Pod, now time.Time) Patches {
+// Move makes the patch that moves a pod to a state of its life cycle and does nothing else.
+func Move(pod *corev1.Pod, m Moving, now time.Time) Patches {
 	p := patchOf(pod)
-	p.state(lifecycle.PreparingDelete, now)
-	p.label(v1beta1.SpecifiedDeleteKey, "true")
+	p.state(m.To, now)
+	if m.Specified {
+		p.label(v1beta1.SpecifiedDeleteKey, "true")
+	}
+	if m.NotReady && HasGate(pod, v1beta1.KruisePodReadyConditionType) {
+		p.hold(holdFor(m.To), now)
+		return Patches{Status: p.bytes()}
+	}
 	return Patches{Pod: p.bytes()}
 }
 

@@ -353,22 +353,13 @@ func TestSettleFillsInAMissingTemplateHashAndElseWritesNothingInVain(t *testing.
 
 func TestMoveChangesTheStateAndNothingElse(t *testing.T) {
 	before := pod()
-	after := apply(t, before, inplace.Move(before, lifecycle.PreparingUpdate, start()))
+	after := apply(t, before, inplace.Move(before, inplace.Moving{To: lifecycle.PreparingUpdate}, start()))
 	want := edited(before, func(p *corev1.Pod) {
 		p.Labels[v1beta1.LifecycleStateKey] = "PreparingUpdate"
 		p.Annotations[v1beta1.LifecycleTimestampKey] = "2026-01-01T00:00:00Z"
 	})
 	if diff := cmp.Diff(want, after); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestRetireMarksThePodForDeletionInTheSameWrite(t *testing.T) {
-	before := pod()
-	patches := inplace.Retire(before, start())
-	after := apply(t, before, patches)
-	if patches.Status != nil || state(after) != lifecycle.PreparingDelete || after.Labels[v1beta1.SpecifiedDeleteKey] != "true" {
-		t.Errorf("labels %v", after.Labels)
 	}
 }
 

@@ -18,13 +18,22 @@ type podPatch struct {
 	pod         *corev1.Pod
 	labels      map[string]*string
 	annotations map[string]*string
-	conditions  []corev1.PodCondition
+	conditions  []conditionPatch
 	containers  []containerImage
+	// exact makes the patch hold only for the pod as it was read.
+	exact bool
 }
 
 type containerImage struct {
 	Name  string `json:"name"`
 	Image string `json:"image"`
+}
+
+// conditionPatch says the whole of a condition: what it leaves out would stay as it is.
+type conditionPatch struct {
+	corev1.PodCondition
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
 }
 
 func patchOf(pod *corev1.Pod) *podPatch {
@@ -74,7 +83,9 @@ func (p *podPatch) images(images map[string]string) {
 	}
 }
 
-func (p *podPatch) condition(c corev1.PodCondition) { p.conditions = append(p.conditions, c) }
+func (p *podPatch) condition(c corev1.PodCondition) {
+	p.conditions = append(p.conditions, conditionPatch{c, c.Reason, c.Message})
+}
 
 // outOfService turns the readiness gate False, and Ready with it, so that endpoints drop the pod before kubelet looks.
 func (p *podPatch) outOfService(now time.Time) {
@@ -83,12 +94,7 @@ func (p *podPatch) outOfService(now time.Time) {
 		Type: v1beta1.InPlaceUpdateReady, Status: corev1.ConditionFalse,
 		Reason: v1beta1.StartInPlaceUpdateReason, LastTransitionTime: at,
 	})
-	for i := range p.pod.Status.Conditions {
-		if c := p.pod.Status.Conditions[i]; c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
-			c.Status, c.Reason, c.LastTransitionTime = corev1.ConditionFalse, v1beta1.StartInPlaceUpdateReason, at
-			p.condition(c)
-		}
-	}
+	p.notReady(v1beta1.StartInPlaceUpdateReason, now)
 }
 
 func (p *podPatch) empty() bool {
@@ -98,6 +104,9 @@ func (p *podPatch) empty() bool {
 // bytes encodes the patch. The UID guards it: a patch for a pod that was replaced under the same name is refused.
 func (p *podPatch) bytes() []byte {
 	meta := map[string]any{"uid": p.pod.UID}
+	if p.exact {
+		meta["resourceVersion"] = p.pod.ResourceVersion
+	}
 	if len(p.labels) > 0 {
 		meta["labels"] = p.labels
 	}

@@ -36,10 +36,7 @@ func (s Step) Patches(w Workload, pod *corev1.Pod, now time.Time) (inplace.Patch
 	case Settle:
 		return inplace.Settle(pod, s.State, revision.ShortHash(s.Pod.Revision), now), nil
 	case Move:
-		if s.Specified {
-			return inplace.Retire(pod, now), nil
-		}
-		return inplace.Move(pod, s.State, now), nil
+		return inplace.Move(pod, inplace.Moving{To: s.State, Specified: s.Specified, NotReady: s.NotReady}, now), nil
 	default:
 		return inplace.Patches{}, fmt.Errorf("pod %s/%s: no patch does %q", pod.Namespace, pod.Name, s.Do)
 	}
@@ -47,12 +44,12 @@ func (s Step) Patches(w Workload, pod *corev1.Pod, now time.Time) (inplace.Patch
 
 // Prepare makes a pod out of a template as every workload of ours has it: with the revision, in the first state of its
 // life cycle, and with the readiness gates by which it can be taken out of service.
-func Prepare(pod *corev1.Pod, revisionName string) {
+func Prepare(pod *corev1.Pod, revisionLabel, hash string) {
 	if pod.Labels == nil {
 		pod.Labels = map[string]string{}
 	}
-	pod.Labels["controller-revision-hash"] = revisionName
-	pod.Labels[v1beta1.DefaultPodTemplateHashLabel] = revision.ShortHash(revisionName)
+	pod.Labels["controller-revision-hash"] = revisionLabel
+	pod.Labels[v1beta1.DefaultPodTemplateHashLabel] = hash
 	pod.Labels[v1beta1.LifecycleStateKey] = string(lifecycle.PreparingNormal)
 	for _, gate := range []corev1.PodConditionType{v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType} {
 		if !inplace.HasGate(pod, gate) {

@@ -74,7 +74,7 @@ func decide(pool podset.Pool, pods ...string) (steps []string, plan podset.Plan)
 		pool.Policy = v1beta1.InPlaceIfPossiblePodUpdatePolicyType
 	}
 	if pool.Change == nil {
-		pool.Change = func(string) inplace.Change { return inplace.Change{Images: map[string]string{"web": "web:2"}} }
+		pool.Change = func(_, _ string) inplace.Change { return inplace.Change{Images: map[string]string{"web": "web:2"}} }
 	}
 	pool.FreshSlots = func(n int) []string { return slices.Repeat([]string{"new"}, n) }
 	var replicas []replica.Replica
@@ -118,15 +118,15 @@ func (cases decisions) check(t *testing.T) {
 
 type rolling = budget.Rolling
 
-func metadata(string) inplace.Change {
+func metadata(_, _ string) inplace.Change {
 	return inplace.Change{Labels: map[string]*string{"a": new("b")}}
 }
 
-func impossible(string) inplace.Change { return inplace.Change{Blocked: "spec.hostNetwork"} }
+func impossible(_, _ string) inplace.Change { return inplace.Change{Blocked: "spec.hostNetwork"} }
 
-func impossibleFromV0(from string) inplace.Change {
+func impossibleFromV0(from, to string) inplace.Change {
 	if from == "demo-v0" {
-		return impossible(from)
+		return impossible(from, to)
 	}
 	return inplace.Change{Images: map[string]string{"web": "web:2"}}
 }

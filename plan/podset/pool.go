@@ -32,14 +32,24 @@ type Pool struct {
 	Scatter []v1beta1.UpdateScatterTerm
 	// ScaleLimit stops creating pods while this many are unavailable; nil for no limit.
 	ScaleLimit *int
+	// Rollback brings pods back to CurrentRevision when the partition is raised above the number of old pods.
+	Rollback bool
+	// PreparingUpdateAsUpdate counts pods in PreparingUpdate as updated when pods are created and removed.
+	PreparingUpdateAsUpdate bool
+	// NotReadyForDelete and NotReadyForUpdate keep pods out of service while their hook holds them.
+	NotReadyForDelete, NotReadyForUpdate bool
 	// ExcludePreparingDelete leaves pods in PreparingDelete out of the count of pods.
 	ExcludePreparingDelete bool
 	// Doomed are the names of pods to delete first.
 	Doomed map[string]bool
 	// UpdateRevision and CurrentRevision are the names of the newest revision and of the one before.
 	UpdateRevision, CurrentRevision string
-	// Change tells how to get in place from a revision, named as on a pod, to the newest one.
-	Change func(from string) inplace.Change
+	// Change tells how to get in place from a revision, named as on a pod, to another.
+	Change func(from, to string) inplace.Change
+	// KeepsClaims says whether the claims of an instance id outlive its pod, to be used by another one. Nil: they do not.
+	KeepsClaims func(slot string) bool
+	// Crowded ranks pods by how they are spread. Nil: by how many share a node.
+	Crowded func(pods []*replica.Replica) order.By
 	// FreshSlots makes up n instance ids that no pod and no claim has.
 	FreshSlots func(n int) []string
 }
@@ -55,6 +65,8 @@ type decision struct {
 	idle struct{ leaving, doomed, old, new []*replica.Replica }
 	// away are the pods that are neither leaving nor doomed, and not available.
 	away []*replica.Replica
+	// coming are terminating pods whose instance ids and claims their successors wait for.
+	coming []*replica.Replica
 	// overdue are the pods with a change to an old revision whose grace period is over.
 	overdue map[*replica.Replica]bool
 }
@@ -66,12 +78,17 @@ type counts struct {
 	leaving        int // in PreparingDelete
 	doomed         int // not leaving, to be deleted
 	old, new       int // neither leaving nor doomed, by revision
+	preparing      int // of the old ones, those in PreparingUpdate
 	brokenNew      int // of the new ones, those that are not available
+	brokenOld      int // of the old ones, those that are not available
 	available      int // not leaving and available, doomed ones included
 	ready          int // not leaving and ready, doomed ones included
 	surge          int // pods above replicas that are in use
 	oldDiff        int // old pods above (or below) the partition
 	newDiff        int // new pods above (or below) what the partition leaves for them
+	scaledOldDiff  int // the same, as they count when pods are created and removed
+	scaledNewDiff  int
+	rollback       int // new pods to bring back
 	totalAway      int // leaving, or neither doomed nor available
 	scalingPods    int // pods that count against replicas
 	expectedScaled int // replicas and surge
@@ -80,8 +97,9 @@ type counts struct {
 // Plan decides what to do now.
 func (p *Pool) Plan(now time.Time, pods []replica.Replica) Plan {
 	d := &decision{Pool: p, now: now, machine: lifecycle.NewMachine(), overdue: map[*replica.Replica]bool{}}
-	d.observe(pods)
+	d.countAll(pods)
 	d.derive()
+	d.observe(pods)
 	d.plan.Scaling = d.scale()
 	if !d.plan.Scaling {
 		d.update()
@@ -101,8 +119,27 @@ func sameRevision(a, b string) bool {
 
 func (d *decision) isDoomed(r *replica.Replica) bool { return r.SpecifiedDelete || d.Doomed[r.Name] }
 
-// observe looks at each pod once: it counts it, finds out whether its life cycle moves on, and else keeps it for what it
-// is for.
+// countAll counts every pod.
+func (d *decision) countAll(pods []replica.Replica) {
+	for i := range pods {
+		r := &pods[i]
+		switch {
+		case r.Active():
+			d.count(r, d.IsNew(r.Revision), d.isDoomed(r))
+		case r.Terminating && d.KeepsClaims != nil && d.KeepsClaims(r.Slot):
+			// A pod that does not end in time, as on a lost node, is given up.
+			if giveUp := r.GraceUntil.Add(patience); d.now.Before(giveUp) {
+				d.plan.wakeAt(giveUp)
+				d.coming = append(d.coming, r)
+			}
+		}
+	}
+}
+
+// patience is how long after its grace period a terminating pod is waited for, when its successor is to have its volumes.
+const patience = time.Minute
+
+// observe finds out of each pod whether its life cycle moves on, and else keeps it for what it is for.
 func (d *decision) observe(pods []replica.Replica) {
 	var applying []*replica.Replica
 	settling := map[lifecycle.State][]*replica.Replica{} // by the state that follows
@@ -112,7 +149,6 @@ func (d *decision) observe(pods []replica.Replica) {
 			continue
 		}
 		isNew, isDoomed := d.IsNew(r.Revision), d.isDoomed(r)
-		d.count(r, isNew, isDoomed)
 		if r.Ready && !r.AvailableAt.IsZero() && !r.Available {
 			d.plan.wakeAt(r.AvailableAt)
 		}
@@ -171,7 +207,9 @@ func (d *decision) count(r *replica.Replica, isNew, isDoomed bool) {
 	}
 	c.new += one(isNew)
 	c.old += one(!isNew)
+	c.preparing += one(!isNew && r.State == lifecycle.PreparingUpdate)
 	c.brokenNew += one(isNew && !r.Available)
+	c.brokenOld += one(!isNew && !r.Available)
 	if !r.Available {
 		d.away = append(d.away, r)
 	}
@@ -184,6 +222,14 @@ func (d *decision) derive() {
 	c.totalAway = c.leaving + len(d.away)
 	c.oldDiff = c.old - d.Partition
 	c.newDiff = c.new - (d.Replicas - d.Partition)
+	c.scaledOldDiff, c.scaledNewDiff = c.oldDiff, c.newDiff
+	if d.PreparingUpdateAsUpdate {
+		c.scaledOldDiff -= c.preparing
+		c.scaledNewDiff += c.preparing
+	}
+	if d.Rollback && !d.OnDelete && !sameRevision(d.CurrentRevision, d.UpdateRevision) {
+		c.rollback = max(min(-c.oldDiff, c.newDiff), 0)
+	}
 	c.surge = d.surgeInUse()
 	c.expectedScaled = d.Replicas + c.surge
 	c.scalingPods = c.active
@@ -201,7 +247,7 @@ func (d *decision) surgeInUse() int {
 	forDeletion := min(max(d.totalAway+d.doomed-d.MaxUnavailable, 0), d.doomed)
 	forUpdate := 0
 	if !d.OnDelete {
-		forUpdate = min(max(d.oldDiff, 0), max(-d.newDiff, 0))
+		forUpdate = max(min(d.scaledOldDiff, -d.scaledNewDiff), d.rollback, 0)
 	}
 	return min(max(forDeletion, forUpdate), d.MaxSurge)
 }
@@ -224,7 +270,8 @@ func (d *decision) movesOn(r *replica.Replica, isNew bool) (lifecycle.State, boo
 	if r.Stage == inplace.Grace {
 		return r.State, false
 	}
-	next := d.next(r.State, r, isNew)
+	// New pods in PreparingUpdate are on their way back, where there is one.
+	next := d.next(r.State, r, isNew && d.rollback == 0)
 	inService := r.Stage == inplace.Done && r.Scheduled && next != lifecycle.PreparingUpdate && next != lifecycle.PreparingDelete
 	return next, next != r.State || r.Ungated && inService
 }

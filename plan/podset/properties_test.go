@@ -24,10 +24,10 @@ func TestEveryPromiseHoldsWhateverHappensAndTheEndIsReachedAfterwards(t *testing
 		r := newRollout(t)
 		happen := map[string]func(){
 			"scale": r.scale, "image": r.image, "metadata": r.metadata, "env": r.env, "strategy": r.strategy,
-			"lose": r.lose, "doom": r.doom, "kubelet": r.kubelet, "rank": r.rank, "tick": r.tick, "hooks": r.hooks, "round": r.round,
+			"lose": r.lose, "remove": r.remove, "doom": r.doom, "kubelet": r.kubelet, "rank": r.rank, "tick": r.tick, "hooks": r.hooks, "round": r.round,
 		}
 		// What moves things on is drawn more often than what disturbs.
-		names := []string{"scale", "image", "metadata", "env", "strategy", "lose", "doom", "kubelet", "hooks", "rank",
+		names := []string{"scale", "image", "metadata", "env", "strategy", "lose", "remove", "doom", "kubelet", "hooks", "rank",
 			"tick", "tick", "tick", "tick", "tick", "round", "round", "round", "round", "round"}
 		for range rapid.IntRange(0, 60).Draw(t, "events") {
 			happen[rapid.SampledFrom(names).Draw(t, "event")]()
@@ -118,6 +118,10 @@ func (r *rollout) checkEnd(plan podset.Plan) {
 		}
 	}
 	blocked := slices.ContainsFunc(plan.Notes, func(n podset.Note) bool { return strings.Contains(n.Because, "InPlaceOnly") })
+	canGoBack := pool.Rollback && revision.ShortHash(pool.CurrentRevision) != revision.ShortHash(pool.UpdateRevision)
+	if left := min(pool.Partition, c.staying) - c.old; canGoBack && left > 0 && c.doomed == 0 && !pool.Paused && !pool.OnDelete && !blocked {
+		r.fatal(fmt.Sprintf("%d pods are to go back to the current revision in the end", left))
+	}
 	if left := c.updatable(pool); left > 0 && c.doomed == 0 && !pool.Paused && !pool.OnDelete && !blocked {
 		r.fatal(fmt.Sprintf("%d pods are on old revisions in the end", left))
 	}
@@ -187,7 +191,7 @@ func (r *rollout) checkPlan(pool *podset.Pool, pods []replica.Replica, plan pods
 		if updates && (pool.Paused || pool.OnDelete) {
 			r.fatal("an update although it is paused or on delete")
 		}
-		if updates && isNew(pool, s.Pod) {
+		if s.Do == podset.Update && revision.ShortHash(s.To) == revision.ShortHash(s.Pod.Revision) {
 			r.fatal(fmt.Sprintf("pod %s is updated to the revision that it has", s.Pod.Name))
 		}
 	}

@@ -45,6 +45,15 @@ func newRollout(t *rapid.T) *rollout {
 		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "demo"}, Annotations: map[string]string{}},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web:1"}, {Name: "side", Image: "side:1"}}},
 	}
+	if rapid.Bool().Draw(t, "claims") {
+		spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
+		spec.ScaleStrategy.EnablePVCReuse = rapid.Bool().Draw(t, "reuse of claims")
+	}
+	r.c.Options = workload.Options{
+		PartitionRollback:       rapid.Bool().Draw(t, "partition rollback"),
+		PreparingUpdateAsUpdate: rapid.IntRange(0, 3).Draw(t, "preparing counts as updated") == 0,
+		ShortHash:               rapid.IntRange(0, 3).Draw(t, "short hash") == 0,
+	}
 	spec.MinReadySeconds = int32(rapid.SampledFrom([]int{0, 0, 0, 3}).Draw(t, "minReadySeconds"))
 	spec.ScaleStrategy.ExcludePreparingDelete = rapid.Bool().Draw(t, "excludePreparingDelete")
 	if rapid.Bool().Draw(t, "scale limit") {
@@ -66,7 +75,10 @@ func (r *rollout) drawHooks() {
 		if name != "preNormal" && rapid.Bool().Draw(r.T, name+" held from the start") {
 			r.c.Spec.Template.Labels["hold/"+name] = "yes"
 		}
-		return &v1beta1.LifecycleHook{LabelsHandler: map[string]string{"hold/" + name: "yes"}}
+		return &v1beta1.LifecycleHook{
+			LabelsHandler:   map[string]string{"hold/" + name: "yes"},
+			MarkPodNotReady: name != "preNormal" && rapid.Bool().Draw(r.T, name+" marks not ready"),
+		}
 	}
 	hooks.PreDelete, hooks.InPlaceUpdate, hooks.PreNormal = hold("preDelete"), hold("inPlaceUpdate"), hold("preNormal")
 	r.c.Spec.Lifecycle = hooks
@@ -155,10 +167,21 @@ func (r *rollout) somePod() string {
 	if len(r.w.Pods) == 0 {
 		return ""
 	}
-	return rapid.SampledFrom(r.w.Pods).Draw(r.T, "pod").Name
+	var names []string
+	for _, pod := range r.w.Pods {
+		names = append(names, pod.Name)
+	}
+	return rapid.SampledFrom(names).Draw(r.T, "pod")
 }
 
 func (r *rollout) lose() { r.w.Lose(r.somePod()) }
+
+// remove deletes a pod as a user does, with its grace period.
+func (r *rollout) remove() {
+	if name := r.somePod(); name != "" {
+		r.must(r.w.Delete(name, ""))
+	}
+}
 
 func (r *rollout) doom() {
 	name := r.somePod()

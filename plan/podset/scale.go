@@ -13,7 +13,12 @@ import (
 // in. Adding pods ends it. Plain scale-in waits until no doomed pod is left, since each of them makes room.
 func (d *decision) scale() bool {
 	acted := d.takeBack()
-	if missing := d.expectedScaled - d.scalingPods; missing > 0 && d.scaleOut(missing) {
+	missing := d.expectedScaled - d.scalingPods
+	if awaited := first(missing, order.Sorted(d.coming)); len(awaited) > 0 {
+		missing -= len(awaited)
+		d.note(WishScaleOut, len(awaited), fmt.Sprintf("the volumes are to be used again and are free once %s ended", names(awaited)))
+	}
+	if missing > 0 && d.scaleOut(missing) {
 		return true
 	}
 	acted = d.finishLeaving() || acted
@@ -27,7 +32,7 @@ func (d *decision) scale() bool {
 // takeBack keeps pods that were preparing to go because of an earlier scale-in, when they are wanted again.
 func (d *decision) takeBack() bool {
 	wanted := d.expectedScaled - (d.active - d.leaving)
-	if wanted <= 0 || d.leaving == 0 {
+	if wanted <= 0 || d.leaving == 0 || d.NotReadyForDelete { // whoever saw the pod go out of service will not expect it back
 		return false
 	}
 	var doomed, candidates []*replica.Replica
@@ -66,7 +71,7 @@ func (d *decision) scaleOut(missing int) bool {
 	}
 	ofOld := 0
 	if d.CurrentRevision != "" && !sameRevision(d.CurrentRevision, d.UpdateRevision) && !d.OnDelete {
-		ofOld = min(max(-d.oldDiff, 0), allowed)
+		ofOld = min(max(-d.scaledOldDiff, 0), allowed)
 	}
 	why := fmt.Sprintf("%d of %d wanted pods exist", d.scalingPods, d.expectedScaled)
 	d.plan.Steps = slices.Grow(d.plan.Steps, allowed)
@@ -90,8 +95,10 @@ func (d *decision) finishLeaving() bool {
 			free = append(free, r)
 		}
 	}
-	for _, r := range order.Sorted(free) {
-		d.step(Step{Do: Delete, Pod: r, Why: "its preDelete hook let go"})
+	for i, r := range order.Sorted(free) {
+		// Of a pod that somebody asked to go, an old one goes for its update, and a successor takes its place.
+		keep := !d.IsNew(r.Revision) && d.isDoomed(r) && d.active-i <= d.Replicas && d.keepsClaims(r)
+		d.step(Step{Do: Delete, Pod: r, KeepClaims: keep, Why: "its preDelete hook let go"})
 	}
 	if len(held) > 0 {
 		d.note(WishScaleIn, len(held), "waiting for the preDelete hook of "+names(held))
@@ -106,20 +113,39 @@ func (d *decision) deleteDoomed() bool {
 
 // scaleIn deletes surplus pods: of each revision no more than it has above what the partition wants.
 func (d *decision) scaleIn(surplus int) bool {
-	quotaOld, quotaNew := max(d.oldDiff, 0), max(d.newDiff, 0)
+	quotaOld, quotaNew := max(d.scaledOldDiff, 0), max(d.scaledNewDiff, 0)
 	if d.OnDelete { // nothing says how many of which there should be
 		quotaOld, quotaNew = surplus, surplus
 	}
-	by := order.LeastLossSpread(slices.Concat(d.idle.old, d.idle.new))
-	candidates := first(quotaOld, order.Sorted(d.idle.old, by...))
-	if ofNew := first(quotaNew, order.Sorted(d.idle.new, by...)); len(ofNew) > 0 {
+	old, updated := d.idle.old, d.idle.new
+	if d.PreparingUpdateAsUpdate {
+		isPreparing := func(r *replica.Replica) bool { return r.State == lifecycle.PreparingUpdate }
+		updated = slices.Concat(updated, filter(old, isPreparing))
+		old = filter(old, func(r *replica.Replica) bool { return !isPreparing(r) })
+	}
+	by := order.LeastLossSpread(d.crowded(slices.Concat(old, updated)))
+	candidates := first(quotaOld, order.Sorted(old, by...))
+	if ofNew := first(quotaNew, order.Sorted(updated, by...)); len(ofNew) > 0 {
 		candidates = order.Sorted(slices.Concat(candidates, ofNew), by...)
 	}
 	candidates = first(surplus, candidates)
 	return d.deleteWithin(candidates, fmt.Sprintf("%d pods exist, %d wanted", d.old+d.new, d.expectedScaled), false)
 }
 
-func first(n int, pods []*replica.Replica) []*replica.Replica { return pods[:min(n, len(pods))] }
+func (d *decision) crowded(pods []*replica.Replica) order.By {
+	if d.Crowded == nil {
+		return order.Crowded(pods)
+	}
+	return d.Crowded(pods)
+}
+
+func first(n int, pods []*replica.Replica) []*replica.Replica {
+	return pods[:max(min(n, len(pods)), 0)]
+}
+
+func filter(pods []*replica.Replica, keep func(*replica.Replica) bool) []*replica.Replica {
+	return slices.DeleteFunc(slices.Clone(pods), func(r *replica.Replica) bool { return !keep(r) })
+}
 
 // deleteWithin deletes the pods in their order. It never takes the available pods below what maxUnavailable leaves, nor
 // the ready ones: a pod that is ready and waits for minReadySeconds may serve already. What is not ready is deleted
@@ -135,7 +161,7 @@ func (d *decision) deleteWithin(pods []*replica.Replica, why string, specified b
 		}
 		available -= one(r.Available)
 		ready -= one(r.Ready)
-		d.remove(r, why, specified)
+		d.remove(r, why, specified, false)
 	}
 	if waiting > 0 {
 		d.note(WishScaleIn, waiting, d.budgetSpent(pods[:len(pods)-waiting]))
@@ -144,10 +170,16 @@ func (d *decision) deleteWithin(pods []*replica.Replica, why string, specified b
 }
 
 // remove deletes a pod, or holds it while its preDelete hook does.
-func (d *decision) remove(r *replica.Replica, why string, specified bool) {
+func (d *decision) remove(r *replica.Replica, why string, specified, keepClaims bool) {
 	if r.Holds.Delete {
-		d.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingDelete, Specified: specified, Why: why})
+		d.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingDelete, Specified: specified, NotReady: d.NotReadyForDelete, Why: why})
 		return
 	}
-	d.step(Step{Do: Delete, Pod: r, Why: why})
+	d.step(Step{Do: Delete, Pod: r, KeepClaims: keepClaims, Why: why})
+}
+
+// keepsClaims says whether the successor of a pod that is recreated is to have its claims. A surge pod runs beside the old
+// one, so it has its own.
+func (d *decision) keepsClaims(r *replica.Replica) bool {
+	return d.surge == 0 && d.KeepsClaims != nil && d.KeepsClaims(r.Slot)
 }

@@ -21,7 +21,12 @@ func (d *decision) updatable() int { return max(min(d.oldDiff, -d.newDiff), 0) }
 // Pods that were prepared for an update that is not wanted any more go back into service.
 func (d *decision) update() {
 	var back []*replica.Replica
-	wanted, candidates := d.updatable(), d.idle.old
+	wanted, candidates, to, broken := d.updatable(), d.idle.old, d.UpdateRevision, d.brokenNew
+	others := d.idle.new
+	if d.rollback > 0 {
+		wanted, candidates, to, broken = d.rollback, d.idle.new, d.CurrentRevision, d.brokenOld
+		others = d.idle.old
+	}
 	switch {
 	case wanted == 0:
 	case d.Paused:
@@ -30,7 +35,7 @@ func (d *decision) update() {
 		d.note(WishUpdate, wanted, "updateStrategy.type is OnDelete: pods get the new revision when they are deleted")
 	default:
 		s := spender{
-			decision: d, wanted: wanted, methods: map[string]*method{},
+			decision: d, to: to, wanted: wanted, broken: broken, methods: map[string]*method{},
 			left: d.available - (d.Replicas - d.MaxUnavailable),
 			// With maxUnavailable 0 a broken pod may still be repaired: that takes nobody out of service.
 			limit: max(d.MaxUnavailable+max(d.active-d.Replicas, 0), 1),
@@ -41,7 +46,7 @@ func (d *decision) update() {
 		}
 		candidates = s.passed
 	}
-	for _, r := range candidates {
+	for _, r := range slices.Concat(candidates, others) {
 		if r.State == lifecycle.PreparingUpdate {
 			back = append(back, r)
 		}
@@ -72,9 +77,11 @@ func prepared(r *replica.Replica) int64 { return -int64(one(r.State == lifecycle
 // spender spends the budget of an update pod by pod.
 type spender struct {
 	*decision
+	to      string             // the revision to bring pods to
 	wanted  int                // pods to be updated
+	broken  int                // pods of that revision that are away
 	left    int                // available pods that may be taken away
-	limit   int                // pods of the newest revision that may be away, with those begun now
+	limit   int                // pods of that revision that may be away, with those begun now
 	begun   int                // pods that got a step
 	methods map[string]*method // by revision
 	latest  *method
@@ -87,7 +94,7 @@ type spender struct {
 
 // spend goes through the candidates until as many as wanted are under way, or the budget is spent.
 func (s *spender) spend(candidates []*replica.Replica) {
-	s.plan.Steps = slices.Grow(s.plan.Steps, min(s.wanted, len(candidates), max(s.limit-s.brokenNew, 0)))
+	s.plan.Steps = slices.Grow(s.plan.Steps, min(s.wanted, len(candidates), max(s.limit-s.broken, 0)))
 	for i, r := range candidates {
 		if s.begun+len(s.held) == s.wanted {
 			s.passed = append(s.passed, candidates[i:]...)
@@ -99,7 +106,7 @@ func (s *spender) spend(candidates []*replica.Replica) {
 	}
 }
 
-// method is how pods of one revision get to the newest one.
+// method is how pods of one revision get to the wanted one.
 type method struct {
 	from    string
 	inPlace bool
@@ -124,7 +131,7 @@ func (s *spender) findMethod(from string) *method {
 	m := &method{from: from}
 	m.why = "it has revision " + from
 	if s.Policy != v1beta1.RecreatePodUpdatePolicyType {
-		m.change = s.Change(from)
+		m.change = s.Change(from, s.to)
 		m.inPlace = m.change.Possible()
 	}
 	if m.change.Blocked != "" {
@@ -133,7 +140,7 @@ func (s *spender) findMethod(from string) *method {
 	return m
 }
 
-// updateOne updates one pod as far as the budget lets, and says whether to go on with the next. No more pods of the newest
+// updateOne updates one pod as far as the budget lets, and says whether to go on with the next. No more pods of the wanted
 // revision than maxUnavailable are ever away at a time, so that a bad revision stops by itself; a pod that serves is taken
 // only while others may.
 func (s *spender) updateOne(r *replica.Replica) bool {
@@ -146,7 +153,7 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 	// A change that restarts nothing takes no pod out of service, unless a hook is to be waited for.
 	hooked := r.Holds.Update || !r.Holds.UpdateComplete || r.State == lifecycle.PreparingUpdate
 	if free := m.inPlace && !m.change.Restarts() && !hooked; !free {
-		if s.brokenNew+len(s.taken) >= s.limit {
+		if s.broken+len(s.taken) >= s.limit {
 			s.spent = true
 			return false
 		}
@@ -164,11 +171,11 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 	s.begun++
 	switch {
 	case !m.inPlace:
-		s.remove(r, m.why, true)
+		s.remove(r, m.why, true, s.keepsClaims(r))
 	case r.Holds.Update:
-		s.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingUpdate, Why: "its inPlaceUpdate hook goes first"})
+		s.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingUpdate, NotReady: s.NotReadyForUpdate, Why: "its inPlaceUpdate hook goes first"})
 	default:
-		s.step(Step{Do: Update, Pod: r, To: s.UpdateRevision, Why: m.why})
+		s.step(Step{Do: Update, Pod: r, To: s.to, Why: m.why})
 	}
 	return true
 }

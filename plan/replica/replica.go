@@ -13,6 +13,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/readiness"
 )
 
 // Replica is what is known of one pod. Strings and maps are shared with the Pod and must not be written.
@@ -28,7 +29,7 @@ type Replica struct {
 	Created     time.Time
 	ReadySince  time.Time // zero while not ready
 	AvailableAt time.Time // when a ready pod becomes available; zero while that cannot be known
-	GraceUntil  time.Time // end of the grace period of an update in place; zero without one
+	GraceUntil  time.Time // end of a grace period: of its deletion, or else of an update in place; zero without one
 
 	State        lifecycle.State
 	Holds        lifecycle.Holds
@@ -85,6 +86,9 @@ func Of(pod *corev1.Pod, o Options) Replica {
 	progress := inplace.ProgressOf(pod)
 	r.Stage = progress.Stage
 	r.GraceUntil = progress.GraceUntil
+	if r.Terminating {
+		r.GraceUntil = pod.DeletionTimestamp.Time
+	}
 	r.Ungated = ungated(pod)
 	r.readiness(pod, o)
 	return r
@@ -128,8 +132,11 @@ func phaseOf(p corev1.PodPhase) Phase {
 	}
 }
 
-// gateFalse says whether the pod is held out of service for an update; kubelet may not have turned Ready yet.
+// gateFalse says whether the pod is held out of service; kubelet may not have turned Ready yet.
 func gateFalse(pod *corev1.Pod) bool {
+	if readiness.Held(pod) && inplace.HasGate(pod, v1beta1.KruisePodReadyConditionType) {
+		return true
+	}
 	for i := range pod.Status.Conditions {
 		if pod.Status.Conditions[i].Type == v1beta1.InPlaceUpdateReady {
 			return pod.Status.Conditions[i].Status == corev1.ConditionFalse
@@ -138,8 +145,8 @@ func gateFalse(pod *corev1.Pod) bool {
 	return false
 }
 
-// ungated says whether a readiness gate of ours on the pod has no True condition. A False KruisePodReady with a message
-// is held by somebody, who alone may lift it.
+// ungated says whether a readiness gate of ours on the pod has no True condition. A False KruisePodReady is held by
+// somebody, who alone may lift it; the holds of life-cycle hooks are ours.
 func ungated(pod *corev1.Pod) bool {
 	for _, gate := range pod.Spec.ReadinessGates {
 		if gate.ConditionType != v1beta1.InPlaceUpdateReady && gate.ConditionType != v1beta1.KruisePodReadyConditionType {
@@ -151,7 +158,8 @@ func ungated(pod *corev1.Pod) bool {
 			if c.Type != gate.ConditionType {
 				continue
 			}
-			held := c.Type == v1beta1.KruisePodReadyConditionType && c.Status == corev1.ConditionFalse
+			held := c.Type == v1beta1.KruisePodReadyConditionType && c.Status == corev1.ConditionFalse &&
+				!readiness.HeldBy(pod, readiness.ByLifecycle)
 			open = c.Status == corev1.ConditionTrue || held
 		}
 		if !open {

@@ -1,6 +1,9 @@
 package workload
 
 import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -33,6 +36,18 @@ func Mount(pod *corev1.PodSpec, volume, claim string) {
 		}
 	}
 	pod.Volumes = append(pod.Volumes, v)
+}
+
+// claimsHashPrefix tells hashes of this form from those of other managers.
+const claimsHashPrefix = "sha256-"
+
+// hashClaims is a hash of claim templates.
+func hashClaims(templates []corev1.PersistentVolumeClaim) (string, error) {
+	text, err := json.Marshal(templates)
+	if err != nil {
+		return "", fmt.Errorf("encode spec.volumeClaimTemplates: %w", err)
+	}
+	return fmt.Sprintf("%s%x", claimsHashPrefix, sha256.Sum256(text))[:len(claimsHashPrefix)+16], nil
 }
 
 func terminating(claims []*corev1.PersistentVolumeClaim) bool {

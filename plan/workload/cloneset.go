@@ -14,6 +14,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/order"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/revision"
@@ -27,13 +28,30 @@ type Owned struct {
 	Pods      []*corev1.Pod
 	Claims    []*corev1.PersistentVolumeClaim
 	Revisions []*appsv1.ControllerRevision
+	// Node tells the labels of a node; nil for one that is not known. Nil: no node is known.
+	Node func(name string) map[string]string
 	// PodExists tells whether a pod of a name exists, whoever owns it. Nil: there are no others.
 	PodExists func(name string) bool
+}
+
+// Options are what the user of a whole cluster decides about CloneSets.
+type Options struct {
+	// ShortHash writes the short hash, and not the whole name, of a revision into the revision label of pods.
+	ShortHash bool
+	// PartitionRollback brings pods back to the current revision when the partition is raised.
+	PartitionRollback bool
+	// PreparingUpdateAsUpdate counts pods in PreparingUpdate as updated when pods are created and removed.
+	PreparingUpdateAsUpdate bool
+	// RecreateForClaims makes a change of claim templates a rollout that recreates the pods, with new claims.
+	RecreateForClaims bool
+	// ExcludePreparingDelete leaves pods in PreparingDelete out of the count of pods, whatever a set says.
+	ExcludePreparingDelete bool
 }
 
 // CloneSet is a CloneSet with what belongs to it.
 type CloneSet struct {
 	*Revisions
+	Options
 	// Set is the CloneSet itself. It is only read.
 	Set *v1beta1.CloneSet
 	// Pods are the pods that it owns and selects, Strays those that it owns and no longer selects.
@@ -42,13 +60,15 @@ type CloneSet struct {
 	Claims map[string][]*corev1.PersistentVolumeClaim
 
 	ids       map[string]bool // instance ids of pods, also of those that end
+	node      func(name string) map[string]string
 	podExists func(name string) bool
 }
 
 // NewCloneSet reads a CloneSet. The error names the field that cannot be read.
-func NewCloneSet(set *v1beta1.CloneSet, owned Owned) (*CloneSet, error) {
+func NewCloneSet(set *v1beta1.CloneSet, owned Owned, options Options) (*CloneSet, error) {
 	c := &CloneSet{
-		Set: set, Claims: map[string][]*corev1.PersistentVolumeClaim{}, ids: map[string]bool{}, podExists: owned.PodExists,
+		Set: set, Claims: map[string][]*corev1.PersistentVolumeClaim{}, ids: map[string]bool{},
+		Options: options, node: owned.Node, podExists: owned.PodExists,
 	}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	if err != nil {
@@ -67,12 +87,23 @@ func NewCloneSet(set *v1beta1.CloneSet, owned Owned) (*CloneSet, error) {
 			c.Claims[id] = append(c.Claims[id], claim)
 		}
 	}
-	collisions := int32(0)
+	of := Definition{Workload: set.Name, Template: &set.Spec.Template, Current: set.Status.CurrentRevision}
 	if set.Status.CollisionCount != nil {
-		collisions = *set.Status.CollisionCount
+		of.Collisions = *set.Status.CollisionCount
 	}
-	c.Revisions, err = ReadRevisions(set.Name, owned.Revisions, &set.Spec.Template, set.Status.CurrentRevision, collisions)
+	if options.RecreateForClaims && !inPlaceOnly(set) {
+		if of.ClaimsHash, err = hashClaims(set.Spec.VolumeClaimTemplates); err != nil {
+			return nil, err
+		}
+	}
+	c.Revisions, err = ReadRevisions(owned.Revisions, of)
 	return c, err
+}
+
+// inPlaceOnly says whether pods are never recreated for an update.
+func inPlaceOnly(set *v1beta1.CloneSet) bool {
+	r := set.Spec.UpdateStrategy.RollingUpdate
+	return r != nil && r.PodUpdatePolicy == v1beta1.InPlaceOnlyPodUpdatePolicyType
 }
 
 // Plan decides what to do now. newID makes up an instance id.
@@ -92,6 +123,14 @@ func (c *CloneSet) Pool(newID func() string) (*podset.Pool, error) {
 	}
 	pool.UpdateRevision, pool.CurrentRevision = c.Update, c.Current
 	pool.Change = c.Change
+	pool.Rollback, pool.PreparingUpdateAsUpdate = c.PartitionRollback, c.Options.PreparingUpdateAsUpdate
+	pool.ExcludePreparingDelete = pool.ExcludePreparingDelete || c.ExcludePreparingDelete
+	pool.KeepsClaims = c.keepsClaims
+	if keys := topologyKeys(&c.Set.Spec.Template); len(keys) > 0 && c.node != nil {
+		pool.Crowded = func(pods []*replica.Replica) order.By {
+			return order.CrowdedDomains(pods, keys, func(node, key string) string { return c.node(node)[key] })
+		}
+	}
 	pool.FreshSlots = func(n int) []string { return c.freshIDs(n, newID) }
 	return &pool, nil
 }
@@ -129,6 +168,12 @@ func (c *CloneSet) NewRevision() *appsv1.ControllerRevision {
 		r.Labels = map[string]string{}
 	}
 	r.Labels[revision.HashLabel] = revision.ShortHash(r.Name)
+	if c.of.ClaimsHash != "" {
+		if r.Annotations == nil {
+			r.Annotations = map[string]string{}
+		}
+		r.Annotations[v1beta1.ClaimTemplatesHashKey] = c.of.ClaimsHash
+	}
 	delete(r.Annotations, corev1.LastAppliedConfigAnnotation)
 	return r
 }
@@ -143,7 +188,7 @@ func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVo
 	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
 	pod.Namespace, pod.Name, pod.GenerateName = c.Set.Namespace, c.podName(step.Slot), ""
 	pod.OwnerReferences = append(pod.OwnerReferences, owner)
-	podset.Prepare(pod, step.To)
+	podset.Prepare(pod, c.revisionLabel(step.To), revision.ShortHash(step.To))
 	pod.Labels[v1beta1.CloneSetInstanceID] = step.Slot
 
 	var claims []*corev1.PersistentVolumeClaim
@@ -167,8 +212,8 @@ func (c *CloneSet) Target(_ *corev1.Pod, step podset.Step) (inplace.Target, erro
 		return inplace.Target{}, err
 	}
 	t := inplace.Target{
-		Revision: step.To, Hash: revision.ShortHash(step.To), Template: template,
-		Change: c.Change(step.Pod.Revision),
+		Revision: c.revisionLabel(step.To), Hash: revision.ShortHash(step.To), Template: template,
+		Change: c.Change(step.Pod.Revision, step.To),
 		Hooked: c.Set.Spec.Lifecycle != nil && lifecycle.Hooked(c.Set.Spec.Lifecycle.InPlaceUpdate),
 	}
 	if r := c.Set.Spec.UpdateStrategy.RollingUpdate; r != nil && r.InPlaceUpdateStrategy != nil {
@@ -179,7 +224,36 @@ func (c *CloneSet) Target(_ *corev1.Pod, step podset.Step) (inplace.Target, erro
 
 // ClaimsOf lists the claims that go with a pod.
 func (c *CloneSet) ClaimsOf(step podset.Step) []*corev1.PersistentVolumeClaim {
+	if step.KeepClaims {
+		return nil
+	}
 	return c.Claims[step.Pod.Slot]
+}
+
+// keepsClaims says whether the claims of an instance id outlive its pod, for another pod to use them.
+func (c *CloneSet) keepsClaims(id string) bool {
+	claims := c.Claims[id]
+	return c.Set.Spec.ScaleStrategy.EnablePVCReuse && len(claims) > 0 && !terminating(claims)
+}
+
+// revisionLabel is what the revision label of a pod says of a revision.
+func (c *CloneSet) revisionLabel(name string) string {
+	if c.ShortHash {
+		return revision.ShortHash(name)
+	}
+	return name
+}
+
+// topologyKeys are the node labels over whose values a template wants its own pods spread.
+func topologyKeys(template *corev1.PodTemplateSpec) []string {
+	var keys []string
+	for _, constraint := range template.Spec.TopologySpreadConstraints {
+		selector, err := metav1.LabelSelectorAsSelector(constraint.LabelSelector)
+		if err == nil && selector.Matches(labels.Set(template.Labels)) && !slices.Contains(keys, constraint.TopologyKey) {
+			keys = append(keys, constraint.TopologyKey)
+		}
+	}
+	return keys
 }
 
 // ExpiredClaims lists claims that no pod has and no pod may have again.

@@ -43,6 +43,10 @@ func poolOf(cs *v1beta1.CloneSet) (podset.Pool, error) {
 		p.Policy = rolling.PodUpdatePolicy
 	}
 	p.Paused, p.Scatter = rolling.Paused, rolling.ScatterStrategy
+	if hooks := cs.Spec.Lifecycle; hooks != nil {
+		p.NotReadyForDelete = hooks.PreDelete != nil && hooks.PreDelete.MarkPodNotReady
+		p.NotReadyForUpdate = hooks.InPlaceUpdate != nil && hooks.InPlaceUpdate.MarkPodNotReady
+	}
 	var err error
 	if p.Priority, err = order.ByPriority(rolling.PriorityStrategy); err != nil {
 		return p, fmt.Errorf("spec.updateStrategy.rollingUpdate.%w", err)

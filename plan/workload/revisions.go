@@ -2,11 +2,14 @@ package workload
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/revision"
 )
@@ -23,34 +26,68 @@ type Revisions struct {
 	// Update is the name of the newest revision, which need not exist yet. Current is that of the last complete rollout.
 	Update, Current string
 
-	template *corev1.PodTemplateSpec
+	of Definition
 
 	mu        sync.Mutex // guards what is read and compared once
 	templates map[string]*corev1.PodTemplateSpec
-	changes   map[string]inplace.Change
+	changes   map[[2]string]inplace.Change
 }
 
-// ReadRevisions finds the revision that a template is. current is the current revision as the workload's status names it,
-// collisions the status' count of names that other data had. It fails only for a template that has no JSON form.
-func ReadRevisions(workload string, history []*appsv1.ControllerRevision, template *corev1.PodTemplateSpec, current string, collisions int32) (*Revisions, error) {
-	data, err := revision.Data(template)
+// Definition is what makes a revision of a workload.
+type Definition struct {
+	// Workload is its name.
+	Workload string
+	// Template is the pod template that it has now.
+	Template *corev1.PodTemplateSpec
+	// ClaimsHash is the hash of its claim templates, where they make revisions, too; otherwise empty.
+	ClaimsHash string
+	// Current is the current revision as the status names it.
+	Current string
+	// Collisions is the status' count of names that other data had.
+	Collisions int32
+}
+
+// ReadRevisions finds the revision that a workload is defined by. It fails only for a template that has no JSON form.
+func ReadRevisions(history []*appsv1.ControllerRevision, of Definition) (*Revisions, error) {
+	data, err := revision.Data(of.Template)
 	if err != nil {
 		return nil, err
 	}
+	sameClaims := slices.DeleteFunc(slices.Clone(history), func(r *appsv1.ControllerRevision) bool { return of.otherClaims(r) })
 	r := &Revisions{
-		History: history, Data: data, Newest: revision.Find(history, template, data), template: template,
-		templates: map[string]*corev1.PodTemplateSpec{}, changes: map[string]inplace.Change{},
+		History: history, Data: data, Newest: revision.Find(sameClaims, of.Template, data), of: of,
+		templates: map[string]*corev1.PodTemplateSpec{}, changes: map[[2]string]inplace.Change{},
 	}
 	if r.Newest != nil {
 		r.Update = r.Newest.Name
 	} else {
-		r.Update = revision.Name(workload, revision.Hash(data, collisions))
+		hashed := data
+		if len(sameClaims) < len(history) && revision.Find(history, of.Template, data) != nil { // the claims alone tell them apart
+			hashed = append(slices.Clone(data), of.ClaimsHash...)
+		}
+		r.Update = revision.Name(of.Workload, revision.Hash(hashed, of.Collisions))
 	}
 	r.Current = r.Update
-	if r.Named(current) != nil {
-		r.Current = current
+	if r.Named(of.Current) != nil {
+		r.Current = of.Current
 	}
 	return r, nil
+}
+
+// otherClaims says whether a revision was made for other claim templates.
+func (d Definition) otherClaims(r *appsv1.ControllerRevision) bool {
+	recorded := claimsHashOf(r)
+	return d.ClaimsHash != "" && recorded != "" && recorded != d.ClaimsHash
+}
+
+// claimsHashOf is the hash of claim templates that a revision records. Other managers hash otherwise; what they recorded
+// says nothing here, so that taking over from them recreates no pod.
+func claimsHashOf(r *appsv1.ControllerRevision) string {
+	recorded := r.Annotations[v1beta1.ClaimTemplatesHashKey]
+	if !strings.HasPrefix(recorded, claimsHashPrefix) {
+		return ""
+	}
+	return recorded
 }
 
 // Named finds a kept revision by its name or by its short hash, as pods carry the one or the other.
@@ -76,7 +113,7 @@ func (r *Revisions) Template(name string) (*corev1.PodTemplateSpec, error) {
 // read is Template for those who hold mu.
 func (r *Revisions) read(name string) (*corev1.PodTemplateSpec, error) {
 	if name == r.Update {
-		return r.template, nil
+		return r.of.Template, nil
 	}
 	if t, ok := r.templates[name]; ok {
 		return t, nil
@@ -93,28 +130,50 @@ func (r *Revisions) read(name string) (*corev1.PodTemplateSpec, error) {
 	return t, nil
 }
 
-// Change tells how to get in place from a revision to the newest one. A change that cannot be found out is blocked.
-func (r *Revisions) Change(from string) inplace.Change {
+// Change tells how to get in place from one revision to another. A change that cannot be found out is blocked.
+func (r *Revisions) Change(from, to string) inplace.Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	change, known := r.changes[from]
+	change, known := r.changes[[2]string{from, to}]
 	if !known {
-		change = r.compare(from)
-		r.changes[from] = change
+		change = r.compare(from, to)
+		r.changes[[2]string{from, to}] = change
 	}
 	return change
 }
 
-func (r *Revisions) compare(from string) inplace.Change {
-	old, err := r.read(from)
+func (r *Revisions) compare(from, to string) inplace.Change {
+	before, err := r.read(from)
 	if err != nil {
 		return inplace.Change{Blocked: err.Error()}
 	}
-	change, err := inplace.Compare(old, r.template)
+	after, err := r.read(to)
 	if err != nil {
 		return inplace.Change{Blocked: err.Error()}
+	}
+	change, err := inplace.Compare(before, after)
+	if err != nil {
+		return inplace.Change{Blocked: err.Error()}
+	}
+	if change.Possible() && r.claimsDiffer(from, to) {
+		change.Blocked = "spec.volumeClaimTemplates"
 	}
 	return change
+}
+
+// claimsDiffer says whether two revisions were made for different claim templates.
+func (r *Revisions) claimsDiffer(from, to string) bool {
+	hash := func(name string) string {
+		if name == r.Update {
+			return r.of.ClaimsHash
+		}
+		if kept := r.Named(name); kept != nil {
+			return claimsHashOf(kept)
+		}
+		return ""
+	}
+	a, b := hash(from), hash(to)
+	return r.of.ClaimsHash != "" && a != "" && b != "" && a != b
 }
 
 // Expired lists the revisions to delete: those that no pod has, beyond the newest limit of them.

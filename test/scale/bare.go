@@ -54,7 +54,7 @@ func (t *bareTrial) create(ctx context.Context) error {
 		if !t.runs {
 			pod.Spec.SchedulerName = "nobody"
 		}
-		podset.Prepare(pod, "bare-1")
+		podset.Prepare(pod, "bare-1", "1")
 		created, err := t.api().Create(ctx, pod, metav1.CreateOptions{})
 		if err != nil {
 			return fmt.Errorf("creating pod %s: %w", pod.Name, err)

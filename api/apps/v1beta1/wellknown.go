@@ -54,5 +54,9 @@ const (
 	KruisePodReadyConditionType corev1.PodConditionType = "KruisePodReady"
 )
 
+// ClaimTemplatesHashKey is the annotation of a ControllerRevision that holds a hash of the claim templates that it was made
+// with.
+const ClaimTemplatesHashKey = "kruise.io/cloneset-volumeclaimtemplate-hash"
+
 // StartInPlaceUpdateReason is the reason of a False InPlaceUpdateReady.
 const StartInPlaceUpdateReason = "StartInPlaceUpdate"

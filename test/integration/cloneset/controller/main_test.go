@@ -68,7 +68,7 @@ const web = "web"
 func newWorld(t *testing.T, set *builder.CloneSetBuilder) *world {
 	t.Helper()
 	t.Parallel()
-	w := &world{World: stepped.New(t, server, cloneset.NewReconciler,
+	w := &world{World: stepped.New(t, server, cloneset.Options{}.NewReconciler,
 		&v1beta1.CloneSetList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &appsv1.ControllerRevisionList{})}
 	w.key = types.NamespacedName{Namespace: w.Namespace, Name: web}
 	if set != nil {
