@@ -63,5 +63,8 @@ func (w *World) Writes(workload podset.Workload, s podset.Step) ([]Write, error)
 	if patches.Pod != nil {
 		writes = append(writes, func() error { return w.PatchPod(pod.Name, patches.Pod) })
 	}
+	if patches.Resize != nil {
+		writes = append(writes, func() error { return w.PatchResize(pod.Name, patches.Resize) })
+	}
 	return writes, nil
 }

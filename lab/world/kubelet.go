@@ -1,12 +1,17 @@
 package world
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/inplace"
 )
 
 // container is what truly runs, or is to run, in a pod.
@@ -17,6 +22,9 @@ type container struct {
 	id       string // of the latest one that ran
 	ran      string // its image
 	restarts int32
+
+	resources corev1.ResourceRequirements // that it has
+	env       uint64                      // the hash of what it took in from labels and annotations
 }
 
 // Tick lets time pass; then scheduler and kubelet look at every pod once.
@@ -44,6 +52,9 @@ func (w *World) Sync(name string) {
 	default:
 		w.report(pod.DeepCopy())
 		w.act(pod)
+		if w.Agent {
+			w.look(pod.Name)
+		}
 	}
 }
 
@@ -67,19 +78,23 @@ func (w *World) schedule(pod *corev1.Pod) {
 }
 
 func (w *World) report(pod *corev1.Pod) {
-	all := true
+	all, pending := true, false
 	var statuses []corev1.ContainerStatus
 	for i := range pod.Spec.Containers {
 		spec := &pod.Spec.Containers[i]
 		status := corev1.ContainerStatus{Name: spec.Name, Image: spec.Image}
 		c := w.containers[pod.UID][spec.Name]
+		if c != nil {
+			status.Resources = c.resources.DeepCopy()
+			pending = pending || w.Resize != "" && !equality.Semantic.DeepEqual(c.resources, spec.Resources)
+		}
 		if c != nil && c.id != "" { // a dead container is reported until the next one runs
 			pod.Status.Phase = corev1.PodRunning
 			status.Image, status.ImageID, status.ContainerID, status.RestartCount = c.ran, w.digest(c.ran), c.id, c.restarts
 		}
 		switch {
 		case c != nil && c.running:
-			status.Ready = true
+			status.Ready = !w.Unready[c.ran] && !w.Now.Before(c.since.Add(w.StartTakes+w.ReadyTakes))
 			status.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.since.Add(w.StartTakes))}
 		case w.Bad[spec.Image]:
 			status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}
@@ -92,6 +107,10 @@ func (w *World) report(pod *corev1.Pod) {
 	pod.Status.ContainerStatuses = statuses
 	if !w.OldKubelet {
 		pod.Status.ObservedGeneration = pod.Generation
+	}
+	pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodResizePending })
+	if pending {
+		w.condition(pod, corev1.PodResizePending, true, w.Resize)
 	}
 	w.condition(pod, corev1.ContainersReady, all, "")
 	reason := ""
@@ -110,19 +129,65 @@ func (w *World) act(pod *corev1.Pod) {
 		spec := &pod.Spec.Containers[i]
 		c := containers[spec.Name]
 		if c == nil {
-			c = &container{image: spec.Image, since: w.Now}
+			c = &container{image: spec.Image, since: w.Now, resources: *spec.Resources.DeepCopy()}
 			containers[spec.Name] = c
 		}
 		if c.image != spec.Image {
 			c.image, c.since, c.running = spec.Image, w.Now, false
 		}
+		w.resize(c, spec)
 		if !c.running && !w.Bad[c.image] && !w.Now.Before(c.since.Add(w.StartTakes)) {
 			w.serial++
 			if c.id != "" {
 				c.restarts++
 			}
 			c.running, c.id, c.ran = true, fmt.Sprintf("containerd://%d", w.serial), c.image
+			c.env, _ = inplace.EnvHash(spec, &pod.ObjectMeta)
 		}
+	}
+}
+
+// resize gives a container the resources of its spec, unless the world has something against it.
+func (w *World) resize(c *container, spec *corev1.Container) {
+	if w.Resize != "" || equality.Semantic.DeepEqual(c.resources, spec.Resources) {
+		return
+	}
+	for _, p := range spec.ResizePolicy {
+		before, after := c.resources.Requests[p.ResourceName], spec.Resources.Requests[p.ResourceName]
+		limit, newLimit := c.resources.Limits[p.ResourceName], spec.Resources.Limits[p.ResourceName]
+		if p.RestartPolicy == corev1.RestartContainer && (before.Cmp(after) != 0 || limit.Cmp(newLimit) != 0) {
+			c.since, c.running = w.Now, false
+		}
+	}
+	c.resources = *spec.Resources.DeepCopy()
+}
+
+// look lets the agent of the node look at a pod: it reports what is in the environment of the containers, and stops those
+// where that is out of date while the pod is out of service.
+func (w *World) look(name string) {
+	pod := w.Pod(name).DeepCopy()
+	var report v1beta1.RuntimeContainerMetaSet
+	for i := range pod.Spec.Containers {
+		spec := &pod.Spec.Containers[i]
+		c := w.containers[pod.UID][spec.Name]
+		wanted, takesIn := inplace.EnvHash(spec, &pod.ObjectMeta)
+		if !takesIn || c == nil || c.id == "" {
+			continue
+		}
+		report.Containers = append(report.Containers, v1beta1.RuntimeContainerMeta{
+			Name: spec.Name, ContainerID: c.id, RestartCount: c.restarts,
+			Hashes: v1beta1.RuntimeContainerHashes{ExtractedEnvFromMetadataHash: c.env},
+		})
+		if c.running && c.env != wanted && isFalse(pod, v1beta1.InPlaceUpdateReady) {
+			c.since, c.running = w.Now, false
+		}
+	}
+	if report.Containers == nil {
+		return
+	}
+	if text, err := json.Marshal(report); err == nil && pod.Annotations[v1beta1.RuntimeContainerMetaKey] != string(text) {
+		metav1.SetMetaDataAnnotation(&pod.ObjectMeta, v1beta1.RuntimeContainerMetaKey, string(text))
+		w.replace(pod)
 	}
 }
 
@@ -151,7 +216,13 @@ func (w *World) condition(pod *corev1.Pod, kind corev1.PodConditionType, yes boo
 }
 
 func isTrue(pod *corev1.Pod, kind corev1.PodConditionType) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == kind && c.Status == corev1.ConditionTrue
-	})
+	return conditionIs(pod, kind, corev1.ConditionTrue)
+}
+
+func isFalse(pod *corev1.Pod, kind corev1.PodConditionType) bool {
+	return conditionIs(pod, kind, corev1.ConditionFalse)
+}
+
+func conditionIs(pod *corev1.Pod, kind corev1.PodConditionType, status corev1.ConditionStatus) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind && c.Status == status })
 }

@@ -25,8 +25,15 @@ type World struct {
 	Claims []*corev1.PersistentVolumeClaim
 	// Nodes is the number of nodes; with none, no pod is scheduled.
 	Nodes int
-	// StartTakes is how long a container takes to start.
-	StartTakes time.Duration
+	// StartTakes is how long a container takes to start, and ReadyTakes how long it then takes to be ready.
+	StartTakes, ReadyTakes time.Duration
+	// Unready are images whose containers run and never get ready.
+	Unready map[string]bool
+	// Resize is what kubelets say to other resources in a pod's spec: Deferred or Infeasible. Empty: they give them at once.
+	Resize string
+	// Agent puts an agent on each node that restarts containers whose labels or annotations in env changed, while the pod
+	// is out of service for an update.
+	Agent bool
 	// Bad are images that cannot be pulled.
 	Bad map[string]bool
 	// Digests are the digests of images that share one with another image. Others have their own.
@@ -45,6 +52,7 @@ func New() *World {
 		Nodes:      3,
 		StartTakes: 2 * time.Second,
 		Bad:        map[string]bool{},
+		Unready:    map[string]bool{},
 		Digests:    map[string]string{},
 		containers: map[types.UID]map[string]*container{},
 	}
@@ -69,6 +77,17 @@ func (w *World) Create(pod *corev1.Pod) error {
 	pod = pod.DeepCopy()
 	pod.UID = types.UID(fmt.Sprintf("uid-%d", w.serial))
 	pod.Generation = 1
+	for i := range pod.Spec.Containers { // as the API's defaults do
+		r := &pod.Spec.Containers[i].Resources
+		for name, limit := range r.Limits {
+			if _, ok := r.Requests[name]; !ok {
+				if r.Requests == nil {
+					r.Requests = corev1.ResourceList{}
+				}
+				r.Requests[name] = limit
+			}
+		}
+	}
 	pod.CreationTimestamp = metav1.NewTime(w.Now)
 	pod.Status = corev1.PodStatus{Phase: corev1.PodPending}
 	w.Pods = append(w.Pods, pod)
@@ -125,6 +144,38 @@ func (w *World) PatchPod(name string, patch []byte) error {
 	}
 	w.replace(after)
 	return nil
+}
+
+// PatchResize applies a strategic merge patch to the resources of a pod's containers, and nothing else of it. It refuses
+// what the API refuses: to add or remove a value, and to change others than cpu and memory.
+func (w *World) PatchResize(name string, patch []byte) error {
+	merged, err := w.patched(name, patch)
+	if err != nil {
+		return err
+	}
+	after := w.Pod(name).DeepCopy()
+	for i := range after.Spec.Containers {
+		before, now := &after.Spec.Containers[i].Resources, merged.Spec.Containers[i].Resources
+		if !resizable(before.Limits, now.Limits) || !resizable(before.Requests, now.Requests) {
+			return apierrors.NewBadRequest(fmt.Sprintf("pod %s: only values of cpu and memory may change in resources", name))
+		}
+		if !equality.Semantic.DeepEqual(*before, now) {
+			after.Generation = w.Pod(name).Generation + 1
+		}
+		*before = now
+	}
+	w.replace(after)
+	return nil
+}
+
+func resizable(before, after corev1.ResourceList) bool {
+	for name, value := range before {
+		now, ok := after[name]
+		if !ok || now.Cmp(value) != 0 && name != corev1.ResourceCPU && name != corev1.ResourceMemory {
+			return false
+		}
+	}
+	return len(before) == len(after)
 }
 
 // PatchStatus applies a strategic merge patch to the status of a pod, with its labels and annotations, without its spec.

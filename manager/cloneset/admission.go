@@ -156,7 +156,7 @@ func validateInPlace(old, set *v1beta1.CloneSet, path *field.Path) field.ErrorLi
 		strategy.RollingUpdate.PodUpdatePolicy != v1beta1.InPlaceOnlyPodUpdatePolicyType {
 		return nil
 	}
-	change, err := inplace.Compare(&old.Spec.Template, &set.Spec.Template)
+	change, err := inplace.Compare(&old.Spec.Template, &set.Spec.Template, inplace.Options{})
 	if err != nil {
 		return field.ErrorList{field.InternalError(path, err)}
 	}

@@ -111,8 +111,8 @@ func (e *Executor) take(ctx context.Context, job Job, step podset.Step) (string,
 	return pod.Name, e.patch(ctx, job.Owner, pod, patches)
 }
 
-// patch sends the patches, the status first. The second is sent only where the first was taken: a pod is never changed
-// that was not taken out of service.
+// patch sends the patches, the status first. The next one is sent only where the one before was taken: a pod is never
+// changed that was not taken out of service, nor resized while its record does not say so.
 func (e *Executor) patch(ctx context.Context, owner types.NamespacedName, pod *corev1.Pod, patches inplace.Patches) error {
 	send := func(body []byte, write func(client.Object, client.Patch) error) error {
 		if body == nil {
@@ -128,6 +128,9 @@ func (e *Executor) patch(ctx context.Context, owner types.NamespacedName, pod *c
 	err := send(patches.Status, func(o client.Object, p client.Patch) error { return e.Client.Status().Patch(ctx, o, p) })
 	if err == nil {
 		err = send(patches.Pod, func(o client.Object, p client.Patch) error { return e.Client.Patch(ctx, o, p) })
+	}
+	if err == nil {
+		err = send(patches.Resize, func(o client.Object, p client.Patch) error { return e.Client.SubResource("resize").Patch(ctx, o, p) })
 	}
 	if err != nil && !gone(err) {
 		return fmt.Errorf("patch pod %s/%s: %w", pod.Namespace, pod.Name, err)

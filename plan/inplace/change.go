@@ -1,15 +1,22 @@
 // Package inplace decides whether a change of a pod template can be made in running pods, with which patches, and
-// whether kubelet has carried it out.
+// whether it has been carried out.
 //
-// What can be changed in place: the images of containers, and labels and annotations. A change that touches anything
-// else recreates the pod; Compare says which part was in the way. A change of labels or annotations alone restarts
-// nothing, so it never takes a pod out of service.
+// What can be changed in place: images of containers, labels and annotations, and, as Options allow, cpu and memory of
+// containers and what containers take from labels and annotations into their environment. A change that touches anything
+// else recreates the pod; Compare says which part was in the way.
+//
+// A change that restarts a container takes the pod out of service first. One that restarts nothing (labels, annotations
+// that no environment takes in, a resize without restart) leaves it in service.
+//
+// Containers with launch priorities are changed in batches, the highest priority first; a batch follows when the one
+// before is updated and ready. Every write says in the annotation apps.kruise.io/inplace-update-state what it does and what
+// is still to come, so that whoever reads the pod next can go on from there, after a crash between any two writes, too.
+// The annotations have the form that OpenKruise gives them, with additions that it ignores; its updates are taken over.
 package inplace
 
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,7 +24,21 @@ import (
 
 	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+// Options say what more can be changed in place. The zero value allows the least: images, labels and annotations.
+type Options struct {
+	// Resources allows other values of cpu and memory (gate InPlaceWorkloadVerticalScaling). They are written to the
+	// subresource pods/resize, so the cluster must have it: Kubernetes 1.33, or 1.32 with its gate. Older clusters are
+	// not supported: there, the option stays off.
+	Resources bool
+	// EnvFromMetadata allows other values of labels and annotations that containers take into their environment (gate
+	// InPlaceUpdateEnvFromMetadata). Kubelet restarts nothing for them: it takes an agent on each node that does, and pods
+	// with the readiness gate InPlaceUpdateReady, which tells the agent that it may. Without the agent the option must be
+	// off, or pods wait for ever.
+	EnvFromMetadata bool
+}
 
 // Change is the difference between two pod templates as far as it can be made in place.
 type Change struct {
@@ -25,22 +46,35 @@ type Change struct {
 	Blocked string
 	// Images are the new images by container name.
 	Images map[string]string
-	// Labels are the new values of labels; nil removes the label.
+	// Labels are the new values of labels that no environment takes in; nil removes a label, any one.
 	Labels map[string]*string
-	// Annotations are the new values of annotations; nil removes the annotation.
+	// Annotations are the new values of annotations that no environment takes in; nil removes an annotation, any one.
 	Annotations map[string]*string
+	// Env are the new values of labels and annotations that a container takes into its environment, by container name.
+	Env map[string]metav1.ObjectMeta
+	// Resources are the new values of cpu and memory by container name.
+	Resources map[string]corev1.ResourceRequirements
+	// ResizeRestarts is true where a container restarts for its new resources, as its resizePolicy says.
+	ResizeRestarts bool
 }
 
 // Possible says whether the whole change can be made in place.
 func (c Change) Possible() bool { return c.Blocked == "" }
 
 // Restarts says whether the change restarts a container. What restarts nothing leaves the pod in service.
-func (c Change) Restarts() bool { return len(c.Images) > 0 }
+func (c Change) Restarts() bool { return len(c.Images) > 0 || len(c.Env) > 0 || c.ResizeRestarts }
 
-var imagePath = regexp.MustCompile(`^/spec/containers/(\d+)/image$`)
+// Resizes says whether the change gives a container other resources. Kubelet may put that off or refuse it, so it takes
+// its place among the pods of the newest revision that may be broken at a time, although the pod stays in service.
+func (c Change) Resizes() bool { return len(c.Resources) > 0 }
+
+var (
+	imagePath     = regexp.MustCompile(`^/spec/containers/(\d+)/image$`)
+	resourcesPath = regexp.MustCompile(`^/spec/containers/(\d+)/resources(/.*)?$`)
+)
 
 // Compare finds out how to get from one template to the other. It fails only on a template that has no JSON form.
-func Compare(from, to *corev1.PodTemplateSpec) (Change, error) {
+func Compare(from, to *corev1.PodTemplateSpec, o Options) (Change, error) {
 	operations, err := difference(from, to)
 	if err != nil {
 		return Change{}, err
@@ -49,26 +83,36 @@ func Compare(from, to *corev1.PodTemplateSpec) (Change, error) {
 		Images:      map[string]string{},
 		Labels:      differentKeys(from.Labels, to.Labels),
 		Annotations: differentKeys(from.Annotations, to.Annotations),
+		Resources:   map[string]corev1.ResourceRequirements{},
 	}
 	var blocked []string
 	for _, op := range operations {
-		switch match := imagePath.FindStringSubmatch(op.Path); {
-		case match != nil && op.Operation == "replace":
-			i, err := strconv.Atoi(match[1])
+		switch image, resources := imagePath.FindStringSubmatch(op.Path), resourcesPath.FindStringSubmatch(op.Path); {
+		case image != nil && op.Operation == "replace":
+			i, err := strconv.Atoi(image[1])
 			if err != nil || i >= len(to.Spec.Containers) {
 				return Change{}, fmt.Errorf("compare templates: no container at %s", op.Path)
 			}
 			c.Images[to.Spec.Containers[i].Name] = to.Spec.Containers[i].Image
+		case resources != nil:
+			if ok, why := c.resize(from, to, resources[1], o); !ok {
+				blocked = append(blocked, inWords(op.Path, from, to)+why)
+			}
 		case isUserMetadata(op.Path):
 		default:
 			blocked = append(blocked, inWords(op.Path, from, to))
 		}
 	}
+	if before, after := qosClass(&from.Spec), qosClass(&to.Spec); len(c.Resources) > 0 && before != after {
+		blocked = append(blocked, fmt.Sprintf("the pod's QoS class, which would change from %s to %s", before, after))
+	}
 	slices.Sort(blocked)
 	if blocked = slices.Compact(blocked); len(blocked) > 0 {
 		c.Blocked = strings.Join(blocked, ", ")
-	} else if env := consumedInEnv(from, to, c); env != "" {
-		c.Blocked = env
+	} else if !o.EnvFromMetadata {
+		c.Blocked = consumedInEnv(from, to, c)
+	} else {
+		c.moveToEnv(to)
 	}
 	return c, nil
 }
@@ -99,35 +143,6 @@ func isUserMetadata(path string) bool {
 	return false
 }
 
-var containerPath = regexp.MustCompile(`^/spec/(containers|initContainers)/(\d+)(/.*)?$`)
-
-// inWords turns a JSON path into the words that people use: spec.containers[web].env instead of /spec/containers/0/env/0.
-func inWords(path string, from, to *corev1.PodTemplateSpec) string {
-	if m := containerPath.FindStringSubmatch(path); m != nil {
-		words := fmt.Sprintf("spec.%s[%s]", m[1], containerName(m[1], m[2], from, to))
-		if field, _, _ := strings.Cut(strings.TrimPrefix(m[3], "/"), "/"); field != "" {
-			words += "." + field
-		}
-		return words
-	}
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	return strings.Join(parts[:min(len(parts), 2)], ".")
-}
-
-// containerName is the name of a container at a place in a list: the new one there or, where it is gone, the old one.
-func containerName(list, place string, from, to *corev1.PodTemplateSpec) string {
-	for _, t := range []*corev1.PodTemplateSpec{to, from} {
-		containers := t.Spec.Containers
-		if list == "initContainers" {
-			containers = t.Spec.InitContainers
-		}
-		if i, err := strconv.Atoi(place); err == nil && i < len(containers) {
-			return containers[i].Name
-		}
-	}
-	return place
-}
-
 // differentKeys lists the keys that are new, changed or gone.
 func differentKeys(from, to map[string]string) map[string]*string {
 	out := map[string]*string{}
@@ -141,46 +156,5 @@ func differentKeys(from, to map[string]string) map[string]*string {
 			out[key] = nil
 		}
 	}
-	return out
-}
-
-// consumedInEnv finds a container that takes a changed label or annotation from its environment. Nothing restarts such
-// a container, so its environment would go stale; recreating the pod is the way.
-func consumedInEnv(from, to *corev1.PodTemplateSpec, c Change) string {
-	for _, t := range []*corev1.PodTemplateSpec{from, to} {
-		for i := range t.Spec.Containers {
-			for _, env := range t.Spec.Containers[i].Env {
-				if env.ValueFrom == nil || env.ValueFrom.FieldRef == nil {
-					continue
-				}
-				kind, key := metadataReference(env.ValueFrom.FieldRef.FieldPath)
-				_, inLabels := c.Labels[key]
-				_, inAnnotations := c.Annotations[key]
-				if kind == "labels" && inLabels || kind == "annotations" && inAnnotations {
-					return fmt.Sprintf("metadata.%s['%s'], which spec.containers[%s].env takes in", kind, key, t.Spec.Containers[i].Name)
-				}
-			}
-		}
-	}
-	return ""
-}
-
-var metadataPath = regexp.MustCompile(`^metadata\.(labels|annotations)\['(.+)'\]$`)
-
-// metadataReference splits metadata.labels['key'] into labels and key.
-func metadataReference(fieldPath string) (kind, key string) {
-	if m := metadataPath.FindStringSubmatch(fieldPath); m != nil {
-		return m[1], m[2]
-	}
-	return "", ""
-}
-
-// merged returns a's entries overlaid with b's.
-func merged[V any](a, b map[string]V) map[string]V {
-	out := maps.Clone(a)
-	if out == nil {
-		out = make(map[string]V, len(b))
-	}
-	maps.Copy(out, b)
 	return out
 }

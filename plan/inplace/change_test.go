@@ -104,7 +104,7 @@ func TestCompareFindsWhatCanBeChangedInPlace(t *testing.T) {
 			inplace.Change{Annotations: map[string]*string{"note": new("two")}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := inplace.Compare(overTheWire(t, test.from), overTheWire(t, test.to))
+			got, err := inplace.Compare(overTheWire(t, test.from), overTheWire(t, test.to), inplace.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -198,7 +198,7 @@ func TestCompareSaysInWordsWhatCannotBeChangedInPlace(t *testing.T) {
 			"metadata.annotations['note'], which spec.containers[web].env takes in"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := inplace.Compare(overTheWire(t, test.from), overTheWire(t, test.to))
+			got, err := inplace.Compare(overTheWire(t, test.from), overTheWire(t, test.to), inplace.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,8 +2,8 @@ package inplace
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -12,13 +12,16 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/revision"
 )
 
-// Patches are strategic merge patches of one pod, guarded by its UID: first the one of the status subresource (which
-// takes labels and annotations, too), then the one of the pod. A nil one is not needed.
+// Patches are strategic merge patches of one pod, guarded by its UID, to be sent in the order of the fields: the status
+// subresource (which takes labels and annotations, too), the pod, and its subresource resize. A nil one is not needed. One
+// that fails keeps back the ones behind it; the next decision goes on from what the pod says then.
 type Patches struct {
 	Status []byte
 	Pod    []byte
+	Resize []byte
 }
 
 // Target is where an update in place leads to.
@@ -40,64 +43,116 @@ type Target struct {
 // Begin makes the patches that begin an update in place.
 //
 // A pod whose containers restart is first taken out of service, where it has the readiness gate. Without a grace period
-// the new spec follows at once, in one write with the revision label; with one, the whole change is kept in an
-// annotation until Apply. A change that restarts nothing is one write, and the pod stays in service.
+// the first batch of containers follows at once, in one write with the revision label; with one, all that restarts a
+// container is kept in an annotation until Continue. A change that restarts nothing leaves the pod in service. Resources
+// follow in a write of their own, since the API takes them nowhere else; the write before says what they will be.
+//
+// What an earlier update has not finished is finished with this one, at the values of the newest template.
 func Begin(pod *corev1.Pod, t Target, now time.Time) (Patches, error) {
-	change := overtake(pod, t)
+	todo, labels, annotations := overtake(pod, t)
+	restarts := todo.restartsAny(pod)
 	meta := patchOf(pod)
-	meta.setAll(change.Labels, change.Annotations)
+	meta.setAll(labels, annotations)
 	meta.label("controller-revision-hash", t.Revision)
 	meta.label(v1beta1.DefaultPodTemplateHashLabel, t.Hash)
-	if err := meta.annotateJSON(v1beta1.InPlaceUpdateStateKey, stateFor(pod, t.Revision, change, now)); err != nil {
-		return Patches{}, err
-	}
 	meta.drop(v1beta1.InPlaceUpdateStateKeyOld, v1beta1.InPlaceUpdateGraceKey, v1beta1.InPlaceUpdateGraceKeyOld)
-	if change.Restarts() || t.Hooked {
+	if restarts || t.Hooked {
 		meta.state(lifecycle.Updating, now)
 	}
-	if !change.Restarts() {
-		return Patches{Pod: meta.bytes()}, nil
-	}
-
-	gated := HasGate(pod, v1beta1.InPlaceUpdateReady)
-	if t.GraceSeconds > 0 && gated {
-		pending := v1beta1.UpdateSpec{Revision: t.Revision, ContainerImages: change.Images, GraceSeconds: t.GraceSeconds}
-		if err := meta.annotateJSON(v1beta1.InPlaceUpdateGraceKey, pending); err != nil {
+	record, gated := newRecord(pod, t.Revision, todo, now), HasGate(pod, v1beta1.InPlaceUpdateReady)
+	if restarts && gated && t.GraceSeconds > 0 {
+		record.summarise()
+		record.UpdateImages = record.UpdateImages || len(todo.images) > 0
+		pending := v1beta1.UpdateSpec{
+			Revision: t.Revision, GraceSeconds: t.GraceSeconds, ContainerImages: todo.images,
+			ContainerRefMetadata: todo.metadata, UpdateEnvFromMetadata: len(todo.metadata) > 0, ContainerResources: todo.resources,
+		}
+		if err := errors.Join(meta.annotateJSON(v1beta1.InPlaceUpdateStateKey, record.InPlaceUpdateState),
+			meta.annotateJSON(v1beta1.InPlaceUpdateGraceKey, pending)); err != nil {
 			return Patches{}, err
 		}
 		meta.outOfService(now)
 		return Patches{Status: meta.bytes()}, nil
 	}
-	meta.images(change.Images)
-	patches := Patches{Pod: meta.bytes()}
-	if gated {
+	patches, err := change(meta, record, todo, now)
+	if restarts && gated {
 		status := patchOf(pod)
 		status.outOfService(now)
 		patches.Status = status.bytes()
 	}
-	return patches, nil
+	return patches, err
 }
 
-// Apply makes the patch that ends a grace period: it changes the spec as the annotation says. A pod without such an
-// annotation needs no patch.
-func Apply(pod *corev1.Pod) (Patches, error) {
-	pending, ok := pendingOf(pod)
-	if !ok {
-		return Patches{}, nil
+// change makes the patches that change the containers of the first batch, together with the record that says so.
+func change(p *podPatch, r *record, todo work, at time.Time) (Patches, error) {
+	batch, later := todo.split(p.pod)
+	r.take(batch, later, at)
+	if err := p.annotateJSON(v1beta1.InPlaceUpdateStateKey, r.InPlaceUpdateState); err != nil {
+		return Patches{}, err
+	}
+	for _, meta := range batch.metadata {
+		p.setValues(meta.Labels, meta.Annotations)
+	}
+	p.images(batch.images)
+	return Patches{Pod: p.bytes(), Resize: resizePatch(p.pod, batch.resources)}, nil
+}
+
+// resizePatch makes the patch of the subresource resize. Nil: there is nothing to resize.
+func resizePatch(pod *corev1.Pod, resources map[string]corev1.ResourceRequirements) []byte {
+	if len(resources) == 0 {
+		return nil
 	}
 	p := patchOf(pod)
-	labels, annotations, err := pendingMetadata(pending)
-	if err != nil {
-		return Patches{}, fmt.Errorf("pod %s/%s: read the change that waits for its grace period: %w", pod.Namespace, pod.Name, err)
+	p.resources(resources)
+	return p.bytes()
+}
+
+// Continue makes the patches that go on with an update: with what waited for a grace period, with the next batch of
+// containers, or with resources that the record speaks of and nobody wrote. It is for pods whose grace period is over and
+// for those in the stage NextBatch; for others it makes none.
+func Continue(pod *corev1.Pod, now time.Time) (Patches, error) {
+	if pending, ok := pendingOf(pod); ok {
+		return endGrace(pod, pending, now)
 	}
-	p.setAll(labels, annotations)
-	p.drop(v1beta1.InPlaceUpdateGraceKey, v1beta1.InPlaceUpdateGraceKeyOld)
-	p.images(pending.ContainerImages)
-	return Patches{Pod: p.bytes()}, nil
+	state, ok := StateOf(pod)
+	if !ok || ProgressOf(pod).Stage != NextBatch {
+		return Patches{}, nil
+	}
+	if resources := unwritten(pod, &state); len(resources) > 0 {
+		return Patches{Resize: resizePatch(pod, resources)}, nil
+	}
+	p := patchOf(pod)
+	p.drop(v1beta1.InPlaceUpdateStateKeyOld)
+	todo := nextOf(&state).left(pod)
+	state.LastContainerStatuses = map[string]v1beta1.InPlaceUpdateContainerStatus{} // all of them are updated
+	return change(p, &record{InPlaceUpdateState: state, pod: pod}, todo, now)
+}
+
+// endGrace makes the patches that change a pod as its annotation says. One of another revision than the pod's is dropped:
+// whoever gave the pod another revision has decided otherwise.
+func endGrace(pod *corev1.Pod, pending v1beta1.UpdateSpec, now time.Time) (Patches, error) {
+	p := patchOf(pod)
+	p.drop(v1beta1.InPlaceUpdateStateKeyOld, v1beta1.InPlaceUpdateGraceKey, v1beta1.InPlaceUpdateGraceKeyOld)
+	todo := pendingWork(pending).left(pod)
+	if label := pod.Labels["controller-revision-hash"]; pending.Revision != "" && revision.ShortHash(pending.Revision) != revision.ShortHash(label) {
+		todo = work{}
+	} else {
+		labels, annotations, err := pendingMetadata(pending)
+		if err != nil {
+			return Patches{}, fmt.Errorf("pod %s/%s: read the change that waits for its grace period: %w", pod.Namespace, pod.Name, err)
+		}
+		p.setAll(labels, annotations)
+	}
+	state, _ := StateOf(pod)
+	r := newRecord(pod, state.Revision, todo, now)
+	if !state.UpdateTimestamp.IsZero() {
+		r.UpdateTimestamp = state.UpdateTimestamp
+	}
+	return change(p, r, todo, now)
 }
 
 // Settle makes the patch that moves a pod to a state of its life cycle and opens every readiness gate of ours that
-// nobody holds, in one write.
+// nobody holds, in one write. It ends the record of a resize that is done.
 func Settle(pod *corev1.Pod, to lifecycle.State, hash string, now time.Time) Patches {
 	p := patchOf(pod)
 	if lifecycle.State(pod.Labels[v1beta1.LifecycleStateKey]) != to {
@@ -106,6 +161,7 @@ func Settle(pod *corev1.Pod, to lifecycle.State, hash string, now time.Time) Pat
 	if pod.Labels[v1beta1.DefaultPodTemplateHashLabel] == "" && hash != "" {
 		p.label(v1beta1.DefaultPodTemplateHashLabel, hash)
 	}
+	p.endResize()
 	if lifecycle.Serves(to) || to == lifecycle.Updated || to == lifecycle.PreparingNormal {
 		if gate := v1beta1.InPlaceUpdateReady; HasGate(pod, gate) && !gateStands(pod, gate) {
 			p.condition(corev1.PodCondition{Type: gate, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now)})
@@ -142,84 +198,42 @@ func Move(pod *corev1.Pod, m Moving, now time.Time) Patches {
 	return Patches{Pod: p.bytes()}
 }
 
-// overtake adds to a change what a grace period still holds back, so that a newer revision never skips a part of it,
-// and leaves out images that the pod already has.
-func overtake(pod *corev1.Pod, t Target) Change {
-	change := t.Change
-	images := maps.Clone(change.Images)
+// overtake is all that is to be changed: the change itself, and what an earlier update has not come to yet, so that a
+// newer revision never skips a part of it. What the pod has already is left out.
+func overtake(pod *corev1.Pod, t Target) (todo work, labels, annotations map[string]*string) {
+	var earlier work
 	if pending, ok := pendingOf(pod); ok {
-		images = merged(images, imagesOf(t.Template, pending.ContainerImages))
-		if labels, annotations, err := pendingMetadata(pending); err == nil {
-			change.Labels = merged(labels, change.Labels)
-			change.Annotations = merged(annotations, change.Annotations)
+		earlier = pendingWork(pending)
+		var err error
+		if labels, annotations, err = pendingMetadata(pending); err != nil {
+			labels, annotations = nil, nil // it cannot be read, so it cannot be skipped either
 		}
 	}
-	maps.DeleteFunc(images, func(name, image string) bool { return specImage(pod, name) == image })
-	change.Images = images
-	return change
-}
-
-// imagesOf are the template's images of the named containers.
-func imagesOf(template *corev1.PodTemplateSpec, names map[string]string) map[string]string {
-	out := map[string]string{}
-	for i := range template.Spec.Containers {
-		c := &template.Spec.Containers[i]
-		if _, ok := names[c.Name]; ok {
-			out[c.Name] = c.Image
+	if state, ok := StateOf(pod); ok && !settled(pod) {
+		earlier = work{resources: unwritten(pod, &state)}.over(nextOf(&state)).over(earlier)
+	}
+	labels, annotations = merged(labels, t.Change.Labels), merged(annotations, t.Change.Annotations)
+	todo = work{images: t.Change.Images, metadata: t.Change.Env, resources: t.Change.Resources}
+	if !earlier.empty() {
+		kept, gone := earlier.at(t.Template)
+		todo = kept.over(todo)
+		for _, meta := range gone.metadata {
+			remove(labels, meta.Labels)
+			remove(annotations, meta.Annotations)
 		}
 	}
-	return out
+	return todo.left(pod), labels, annotations
 }
 
-// stateFor records what the changed containers run before the update, and goes on waiting for what an earlier update
-// changed and kubelet has not restarted yet.
-func stateFor(pod *corev1.Pod, revision string, change Change, now time.Time) v1beta1.InPlaceUpdateState {
-	waiting := unfinished(pod)
-	state := v1beta1.InPlaceUpdateState{
-		Revision: revision,
-		// A time in an object has whole seconds. Cut off, it would make the grace period that counts from it too short.
-		UpdateTimestamp:       metav1.NewTime(now.Add(time.Second - 1).Truncate(time.Second)),
-		LastContainerStatuses: map[string]v1beta1.InPlaceUpdateContainerStatus{},
-		UpdateImages:          change.Restarts() || len(waiting) > 0,
+func remove(from map[string]*string, keys map[string]string) {
+	for key := range keys {
+		from[key] = nil
 	}
-	maps.Copy(state.LastContainerStatuses, waiting)
-	if !change.Restarts() {
-		return state
-	}
-	names := slices.Sorted(maps.Keys(change.Images))
-	for _, name := range names {
-		before := v1beta1.InPlaceUpdateContainerStatus{Image: specImage(pod, name)}
-		cs := containerStatus(pod, name)
-		if cs != nil {
-			before.ImageID, before.ContainerID = cs.ImageID, cs.ContainerID
-		}
-		if earlier, ok := waiting[name]; ok && neverLeft(cs, earlier, change.Images[name]) {
-			delete(state.LastContainerStatuses, name)
-			continue
-		}
-		state.LastContainerStatuses[name] = before
-	}
-	state.ContainerBatchesRecord = []v1beta1.InPlaceUpdateContainerBatch{{Timestamp: metav1.NewTime(now), Containers: names}}
-	return state
 }
 
-// unfinished is what an earlier update waits for, by container.
-func unfinished(pod *corev1.Pod) map[string]v1beta1.InPlaceUpdateContainerStatus {
-	if ProgressOf(pod).Stage != Running {
-		return nil
-	}
-	state, _ := StateOf(pod)
-	maps.DeleteFunc(state.LastContainerStatuses, func(name string, before v1beta1.InPlaceUpdateContainerStatus) bool {
-		return restarted(pod, state, name, before)
-	})
-	return state.LastContainerStatuses
-}
-
-// neverLeft says whether a container still runs the image that is wanted now, although an earlier update wanted another:
-// a change and its rollback in one breath. Kubelet may never notice, so nobody must wait for a restart.
-func neverLeft(now *corev1.ContainerStatus, earlier v1beta1.InPlaceUpdateContainerStatus, wanted string) bool {
-	return now != nil && now.State.Running != nil && now.ContainerID == earlier.ContainerID &&
-		(sameImage(earlier.Image, wanted) || sameImage(now.Image, wanted))
+// pendingWork is what a grace period holds back.
+func pendingWork(pending v1beta1.UpdateSpec) work {
+	return work{images: pending.ContainerImages, metadata: pending.ContainerRefMetadata, resources: pending.ContainerResources}
 }
 
 // pendingMetadata reads the labels and annotations of a change that another manager put into a grace period.

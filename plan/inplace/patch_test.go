@@ -138,7 +138,7 @@ func TestAGracePeriodKeepsTheChangeUntilItIsApplied(t *testing.T) {
 		t.Errorf("in the grace period the pod is %+v", waiting)
 	}
 
-	patches, err := inplace.Apply(waiting)
+	patches, err := inplace.Continue(waiting, start().Add(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestAGracePeriodKeepsTheChangeUntilItIsApplied(t *testing.T) {
 	if got := inplace.ProgressOf(after); got.Stage != inplace.Running || got.Waiting != "web" {
 		t.Errorf("progress %+v", got)
 	}
-	if patches, err := inplace.Apply(after); err != nil || patches.Status != nil || patches.Pod != nil {
+	if patches, err := inplace.Continue(after, start().Add(time.Minute)); err != nil || patches.Status != nil || patches.Pod != nil {
 		t.Errorf("applied twice: %v %s %s", err, patches.Status, patches.Pod)
 	}
 }
@@ -198,7 +198,7 @@ func TestAChangeThatAnotherManagerPutIntoAGracePeriodIsTakenOver(t *testing.T) {
 			if diff := cmp.Diff(want, inplace.ProgressOf(waiting)); diff != "" {
 				t.Errorf("progress (-want +got):\n%s", diff)
 			}
-			patches, err := inplace.Apply(waiting)
+			patches, err := inplace.Continue(waiting, start().Add(time.Minute))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -367,11 +367,11 @@ func TestAGracePeriodWhoseAnnotationsCannotBeReadIsAnErrorThatNamesThePod(t *tes
 	unreadable := pod(func(p *corev1.Pod) {
 		p.Annotations[v1beta1.InPlaceUpdateGraceKey] = `{"containerImages":{"web":"web:2"},"metaDataPatch":"bm90IGpzb24="}`
 	})
-	if _, err := inplace.Apply(unreadable); err == nil || !strings.Contains(err.Error(), "shop/demo-a") || !strings.Contains(err.Error(), "metaDataPatch") {
+	if _, err := inplace.Continue(unreadable, start()); err == nil || !strings.Contains(err.Error(), "shop/demo-a") || !strings.Contains(err.Error(), "metaDataPatch") {
 		t.Errorf("error %v", err)
 	}
 	nothing := pod(func(p *corev1.Pod) { p.Annotations[v1beta1.InPlaceUpdateGraceKey] = `{"containerImages":` })
-	if patches, err := inplace.Apply(nothing); err != nil || patches.Pod != nil {
+	if patches, err := inplace.Continue(nothing, start()); err != nil || patches.Pod != nil {
 		t.Errorf("error %v, patch %s", err, patches.Pod)
 	}
 }

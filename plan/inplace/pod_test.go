@@ -74,7 +74,7 @@ func to(t *testing.T, p *corev1.Pod, after *corev1.PodTemplateSpec, edits ...fun
 	t.Helper()
 	before := &corev1.PodTemplateSpec{ObjectMeta: *template().ObjectMeta.DeepCopy(), Spec: *p.Spec.DeepCopy()}
 	before.Spec.ReadinessGates = nil
-	change, err := inplace.Compare(before, after)
+	change, err := inplace.Compare(before, after, inplace.Options{Resources: true, EnvFromMetadata: true})
 	if err != nil || !change.Possible() {
 		t.Fatalf("no change in place: %v %s", err, change.Blocked)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,14 +20,15 @@ type podPatch struct {
 	labels      map[string]*string
 	annotations map[string]*string
 	conditions  []conditionPatch
-	containers  []containerImage
+	containers  []containerPatch
 	// exact makes the patch hold only for the pod as it was read.
 	exact bool
 }
 
-type containerImage struct {
-	Name  string `json:"name"`
-	Image string `json:"image"`
+type containerPatch struct {
+	Name      string                       `json:"name"`
+	Image     string                       `json:"image,omitempty"`
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 }
 
 // conditionPatch says the whole of a condition: what it leaves out would stay as it is.
@@ -45,6 +47,15 @@ func (p *podPatch) label(key, value string) { p.labels[key] = &value }
 func (p *podPatch) setAll(labels, annotations map[string]*string) {
 	maps.Copy(p.labels, labels)
 	maps.Copy(p.annotations, annotations)
+}
+
+func (p *podPatch) setValues(labels, annotations map[string]string) {
+	for key, value := range labels {
+		p.labels[key] = &value
+	}
+	for key, value := range annotations {
+		p.annotations[key] = &value
+	}
 }
 
 // drop removes the annotations that the pod has.
@@ -66,6 +77,20 @@ func (p *podPatch) annotateJSON(key string, value any) error {
 	return nil
 }
 
+// endResize takes a resize that is done out of the pod's record, so that nobody needs to read the record again. What the
+// containers have from then on is between them and whoever resizes them next.
+func (p *podPatch) endResize() {
+	if !strings.Contains(p.pod.Annotations[v1beta1.InPlaceUpdateStateKey], resizeMark) || !ProgressOf(p.pod).Unsettled {
+		return
+	}
+	state, _ := StateOf(p.pod)
+	state.ContainerResources = nil
+	if text, err := json.Marshal(state); err == nil { // what was read from JSON can be written
+		record := string(text)
+		p.annotations[v1beta1.InPlaceUpdateStateKey] = &record
+	}
+}
+
 func (p *podPatch) state(to lifecycle.State, now time.Time) {
 	p.label(v1beta1.LifecycleStateKey, string(to))
 	at := now.UTC().Format(time.RFC3339)
@@ -78,7 +103,17 @@ func (p *podPatch) images(images map[string]string) {
 	for i := range p.pod.Spec.Containers {
 		name := p.pod.Spec.Containers[i].Name
 		if image, ok := images[name]; ok {
-			p.containers = append(p.containers, containerImage{name, image})
+			p.containers = append(p.containers, containerPatch{Name: name, Image: image})
+		}
+	}
+}
+
+// resources sets values of resources, in the order of the pod's containers, too.
+func (p *podPatch) resources(resources map[string]corev1.ResourceRequirements) {
+	for i := range p.pod.Spec.Containers {
+		name := p.pod.Spec.Containers[i].Name
+		if r, ok := resources[name]; ok {
+			p.containers = append(p.containers, containerPatch{Name: name, Resources: &r})
 		}
 	}
 }

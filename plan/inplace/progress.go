@@ -1,9 +1,9 @@
 package inplace
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/distribution/reference"
@@ -18,12 +18,14 @@ type Stage uint8
 
 // The stages.
 const (
-	// Done is a pod with no update under way: none was ever begun, or kubelet has carried it out.
+	// Done is a pod with no update under way: none was ever begun, or it has been carried out.
 	Done Stage = iota
 	// Grace is a pod that was taken out of service and waits for its grace period before it is changed.
 	Grace
-	// Running is a pod whose spec was changed and where kubelet has not restarted every container yet.
+	// Running is a pod that was changed and where that has not been carried out yet.
 	Running
+	// NextBatch is a pod whose next containers can be changed now: Continue does it.
+	NextBatch
 )
 
 // Progress is what a pod says of its latest update in place.
@@ -33,6 +35,10 @@ type Progress struct {
 	GraceUntil time.Time
 	// Waiting names a container that is not updated yet, in the stage Running. Empty: kubelet has not seen the change.
 	Waiting string
+	// Trouble says in a few words what keeps the update from going on, if the pod says it.
+	Trouble string
+	// Unsettled is true in the stage Done while the pod's record still speaks of a resize. Settle ends that.
+	Unsettled bool
 }
 
 // ProgressOf reads how far a pod is. An annotation that cannot be read counts as no update: nothing could be done with it.
@@ -48,19 +54,29 @@ func ProgressOf(pod *corev1.Pod) Progress {
 		}
 		return Progress{Stage: Grace, GraceUntil: until.Add(time.Duration(pending.GraceSeconds) * time.Second)}
 	}
-	if !ok {
+	switch {
+	case !ok:
 		return Progress{}
+	case len(unwritten(pod, &state)) > 0:
+		return Progress{Stage: NextBatch}
 	}
-	for _, name := range slices.Sorted(maps.Keys(state.LastContainerStatuses)) {
-		if !restarted(pod, state, name, state.LastContainerStatuses[name]) {
+	if name, trouble := unfinished(pod, &state); name != "" {
+		return Progress{Stage: Running, Waiting: name, Trouble: trouble}
+	}
+	if !nextOf(&state).empty() {
+		if name := notReady(pod, &state); name != "" {
 			return Progress{Stage: Running, Waiting: name}
 		}
+		return Progress{Stage: NextBatch}
 	}
 	if !observed(pod) {
 		return Progress{Stage: Running}
 	}
-	return Progress{}
+	return Progress{Unsettled: len(state.ContainerResources) > 0}
 }
+
+// resizeMark is in records of resizes that are under way, and in no others.
+const resizeMark = `"containerResources":`
 
 // settled recognises the great majority of pods, those in no update, without decoding their annotations.
 func settled(pod *corev1.Pod) bool {
@@ -72,38 +88,81 @@ func settled(pod *corev1.Pod) bool {
 			return false
 		}
 	}
-	return true
+	return !strings.Contains(pod.Annotations[v1beta1.InPlaceUpdateStateKey], resizeMark)
 }
 
-// StateOf reads the record of the pod's latest update in place, under its present or its older name.
-func StateOf(pod *corev1.Pod) (v1beta1.InPlaceUpdateState, bool) {
-	var state v1beta1.InPlaceUpdateState
-	ok := fromAnnotation(pod, &state, v1beta1.InPlaceUpdateStateKey, v1beta1.InPlaceUpdateStateKeyOld)
-	return state, ok
-}
-
-// pendingOf reads the change that waits for its grace period.
-func pendingOf(pod *corev1.Pod) (v1beta1.UpdateSpec, bool) {
-	var spec v1beta1.UpdateSpec
-	ok := fromAnnotation(pod, &spec, v1beta1.InPlaceUpdateGraceKey, v1beta1.InPlaceUpdateGraceKeyOld)
-	return spec, ok
-}
-
-func fromAnnotation(pod *corev1.Pod, into any, keys ...string) bool {
-	for _, key := range keys {
-		if text, ok := pod.Annotations[key]; ok {
-			return json.Unmarshal([]byte(text), into) == nil
+// unfinished names a container of the batches so far that is not updated yet, and says what is in the way.
+func unfinished(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState) (name, trouble string) {
+	for _, name := range slices.Sorted(maps.Keys(state.ContainerResources)) {
+		if c := containerOf(pod, name); c != nil && (!observed(pod) || !resized(pod, c) || resizing(pod)) {
+			return name, resizeTrouble(pod)
 		}
 	}
-	return false
+	if state.UpdateResources && len(state.ContainerResources) == 0 { // by another manager
+		for i := range pod.Spec.Containers {
+			c := &pod.Spec.Containers[i]
+			if cs := containerStatus(pod, c.Name); cs != nil && cs.Resources != nil && !resized(pod, c) {
+				return c.Name, resizeTrouble(pod)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(state.LastContainerStatuses)) {
+		before := state.LastContainerStatuses[name]
+		if !restarted(pod, state, name, before) {
+			if before.EnvFromMetadata && !awaitsImage(before) && zero(before.Resources) {
+				trouble = "env: waiting for the node's agent to restart " + name
+			}
+			return name, trouble
+		}
+	}
+	for _, name := range envOfOthers(pod, state) {
+		if !envRenewed(pod, state, name, state.LastContainerStatuses[name]) {
+			return name, "env: waiting for the node's agent to restart " + name
+		}
+	}
+	return "", ""
 }
 
-// restarted says whether kubelet reports that it started the container anew, from what it reported before the update.
+// notReady names a container of the latest batch that is not ready, so that the next one must wait.
+func notReady(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState) string {
+	if state.PreCheckBeforeNext == nil {
+		return ""
+	}
+	for _, name := range state.PreCheckBeforeNext.ContainersRequiredReady {
+		if containerOf(pod, name) == nil {
+			continue
+		}
+		if cs := containerStatus(pod, name); cs == nil || !cs.Ready {
+			return name
+		}
+	}
+	return ""
+}
+
+// restarted says whether a container was started anew since it was recorded, with all that it waits for.
+func restarted(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState, name string, before v1beta1.InPlaceUpdateContainerStatus) bool {
+	if before.EnvFromMetadata && !envRenewed(pod, state, name, before) {
+		return false
+	}
+	if !zero(before.Resources) && before.ContainerID != "" {
+		if now := containerStatus(pod, name); now == nil || now.ContainerID == before.ContainerID {
+			return false
+		}
+	}
+	return !awaitsImage(before) || runsImage(pod, state, name, before)
+}
+
+// awaitsImage says whether a container waits for another image. Records of other managers say no more than the image ID.
+func awaitsImage(before v1beta1.InPlaceUpdateContainerStatus) bool {
+	return before.Image != "" || before.ImageID != "" || !before.EnvFromMetadata && zero(before.Resources)
+}
+
+// runsImage says whether kubelet reports that it started the container anew, from what it reported before the update.
 //
 // A new container ID is the proof, whatever the image's digest is, so a new tag of the same digest completes. Only where
 // the image ID is new but kubelet still names the image of before (an earlier update overtaken by this one) it is not
 // enough. Records of other managers hold no container ID: there the image ID, or the image's name, has to do.
-func restarted(pod *corev1.Pod, state v1beta1.InPlaceUpdateState, name string, before v1beta1.InPlaceUpdateContainerStatus) bool {
+func runsImage(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState, name string, before v1beta1.InPlaceUpdateContainerStatus) bool {
 	now := containerStatus(pod, name)
 	if now == nil || now.ContainerID == "" && now.ImageID == "" {
 		return false
@@ -119,10 +178,12 @@ func restarted(pod *corev1.Pod, state v1beta1.InPlaceUpdateState, name string, b
 	if before.ContainerID != "" {
 		return now.ContainerID != before.ContainerID
 	}
-	if running := now.State.Running; running != nil && running.StartedAt.After(state.UpdateTimestamp.Time) {
-		return true
-	}
-	return sameImage(now.Image, wanted)
+	return startedAfter(now, state) || sameImage(now.Image, wanted)
+}
+
+// startedAfter says whether a container was started after the update began.
+func startedAfter(now *corev1.ContainerStatus, state *v1beta1.InPlaceUpdateState) bool {
+	return now.State.Running != nil && now.State.Running.StartedAt.After(state.UpdateTimestamp.Time)
 }
 
 // observed says whether the status speaks of the spec as it is. Kubelets that do not report a generation are taken at
@@ -141,11 +202,18 @@ func containerStatus(pod *corev1.Pod, name string) *corev1.ContainerStatus {
 	return nil
 }
 
-func specImage(pod *corev1.Pod, name string) string {
+func containerOf(pod *corev1.Pod, name string) *corev1.Container {
 	for i := range pod.Spec.Containers {
 		if pod.Spec.Containers[i].Name == name {
-			return pod.Spec.Containers[i].Image
+			return &pod.Spec.Containers[i]
 		}
+	}
+	return nil
+}
+
+func specImage(pod *corev1.Pod, name string) string {
+	if c := containerOf(pod, name); c != nil {
+		return c.Image
 	}
 	return ""
 }

@@ -32,7 +32,7 @@ func (s Step) Patches(w Workload, pod *corev1.Pod, now time.Time) (inplace.Patch
 		}
 		return inplace.Begin(pod, target, now)
 	case Apply:
-		return inplace.Apply(pod)
+		return inplace.Continue(pod, now)
 	case Settle:
 		return inplace.Settle(pod, s.State, revision.ShortHash(s.Pod.Revision), now), nil
 	case Move:

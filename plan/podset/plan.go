@@ -30,7 +30,7 @@ const (
 	Move Do = "Move"
 	// Update begins to change a pod in place to revision To.
 	Update Do = "Update"
-	// Apply changes the pod's spec after its grace period.
+	// Apply goes on with an update in place: after its grace period, or with the next batch of containers.
 	Apply Do = "Apply"
 	// Settle moves a pod on in its life cycle and puts it into service.
 	Settle Do = "Settle"
@@ -77,6 +77,7 @@ const (
 	WishScaleIn   Wish = "scale in"
 	WishUpdate    Wish = "update"
 	WishAvailable Wish = "become available"
+	WishResize    Wish = "be resized"
 )
 
 // Note says why something wanted makes no step.

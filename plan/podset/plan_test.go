@@ -38,7 +38,7 @@ func podOf(words string) replica.Replica {
 		case "starting": // and about to become normal
 			r.State, r.Ready, r.Available = lifecycle.PreparingNormal, false, false
 		case "ungated": // a readiness gate of ours is closed
-			r.Ungated, r.Ready, r.Available = true, false, false
+			r.Unsettled, r.Ready, r.Available = true, false, false
 		case "updating":
 			r.State, r.Stage, r.Ready, r.Available = lifecycle.Updating, inplace.Running, false, false
 		case "unscheduled":

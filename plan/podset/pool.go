@@ -67,7 +67,9 @@ type decision struct {
 	away []*replica.Replica
 	// coming are terminating pods whose instance ids and claims their successors wait for.
 	coming []*replica.Replica
-	// overdue are the pods with a change to an old revision whose grace period is over.
+	// resizing are the pods that serve while kubelet has not given them their new resources yet.
+	resizing []*replica.Replica
+	// overdue are the pods with a change to an old revision that can go on.
 	overdue map[*replica.Replica]bool
 }
 
@@ -79,8 +81,8 @@ type counts struct {
 	doomed         int // not leaving, to be deleted
 	old, new       int // neither leaving nor doomed, by revision
 	preparing      int // of the old ones, those in PreparingUpdate
-	brokenNew      int // of the new ones, those that are not available
-	brokenOld      int // of the old ones, those that are not available
+	brokenNew      int // of the new ones, those that are not available or not resized yet
+	brokenOld      int // of the old ones, the same
 	available      int // not leaving and available, doomed ones included
 	ready          int // not leaving and ready, doomed ones included
 	surge          int // pods above replicas that are in use
@@ -103,6 +105,9 @@ func (p *Pool) Plan(now time.Time, pods []replica.Replica) Plan {
 	d.plan.Scaling = d.scale()
 	if !d.plan.Scaling {
 		d.update()
+	}
+	if len(d.resizing) > 0 {
+		d.note(WishResize, len(d.resizing), "kubelet has not resized "+names(d.resizing))
 	}
 	if len(d.away) > 0 {
 		d.note(WishAvailable, len(d.away), "waiting for "+names(d.away))
@@ -152,10 +157,10 @@ func (d *decision) observe(pods []replica.Replica) {
 		if r.Ready && !r.AvailableAt.IsZero() && !r.Available {
 			d.plan.wakeAt(r.AvailableAt)
 		}
-		grace := d.graceOver(r, isDoomed)
+		due := d.due(r, isDoomed)
 		next, moves := d.movesOn(r, isNew)
 		switch {
-		case grace && isNew:
+		case due && isNew:
 			applying = append(applying, r)
 		case moves:
 			settling[next] = append(settling[next], r)
@@ -167,7 +172,7 @@ func (d *decision) observe(pods []replica.Replica) {
 			d.idle.new = append(d.idle.new, r)
 		default:
 			d.idle.old = append(d.idle.old, r)
-			if grace { // a newer update may overtake the change
+			if due { // a newer update may overtake the change
 				d.overdue[r] = true
 			}
 		}
@@ -208,8 +213,12 @@ func (d *decision) count(r *replica.Replica, isNew, isDoomed bool) {
 	c.new += one(isNew)
 	c.old += one(!isNew)
 	c.preparing += one(!isNew && r.State == lifecycle.PreparingUpdate)
-	c.brokenNew += one(isNew && !r.Available)
-	c.brokenOld += one(!isNew && !r.Available)
+	if r.Available && r.Stage != inplace.Done {
+		d.resizing = append(d.resizing, r)
+	}
+	broken := !r.Available || r.Stage != inplace.Done
+	c.brokenNew += one(isNew && broken)
+	c.brokenOld += one(!isNew && broken)
 	if !r.Available {
 		d.away = append(d.away, r)
 	}
@@ -252,11 +261,14 @@ func (d *decision) surgeInUse() int {
 	return min(max(forDeletion, forUpdate), d.MaxSurge)
 }
 
-// graceOver says whether a grace period of the pod is over, and arranges to look again when it will be. Pods on their way
-// out are left as they are.
-func (d *decision) graceOver(r *replica.Replica, isDoomed bool) bool {
-	if r.Stage != inplace.Grace || isDoomed || r.State == lifecycle.PreparingDelete {
+// due says whether an update of the pod can go on: its grace period is over, or its next containers can be changed. For a
+// grace period it arranges to look again when it will be over. Pods on their way out are left as they are.
+func (d *decision) due(r *replica.Replica, isDoomed bool) bool {
+	if r.Stage != inplace.Grace && r.Stage != inplace.NextBatch || isDoomed || r.State == lifecycle.PreparingDelete {
 		return false
+	}
+	if r.Stage == inplace.NextBatch {
+		return true
 	}
 	if d.now.Before(r.GraceUntil) {
 		d.plan.wakeAt(r.GraceUntil)
@@ -273,7 +285,7 @@ func (d *decision) movesOn(r *replica.Replica, isNew bool) (lifecycle.State, boo
 	// New pods in PreparingUpdate are on their way back, where there is one.
 	next := d.next(r.State, r, isNew && d.rollback == 0)
 	inService := r.Stage == inplace.Done && r.Scheduled && next != lifecycle.PreparingUpdate && next != lifecycle.PreparingDelete
-	return next, next != r.State || r.Ungated && inService
+	return next, next != r.State || r.Unsettled && inService
 }
 
 // next is the state that follows a state of the pod.
@@ -283,9 +295,13 @@ func (d *decision) next(from lifecycle.State, r *replica.Replica, isNew bool) li
 	})
 }
 
-// apply carries out a change whose grace period is over.
+// apply goes on with an update of a pod.
 func (d *decision) apply(r *replica.Replica) {
-	d.step(Step{Do: Apply, Pod: r, Why: "its grace period is over"})
+	why := "its grace period is over"
+	if r.Stage == inplace.NextBatch {
+		why = "its next containers can be changed"
+	}
+	d.step(Step{Do: Apply, Pod: r, Why: why})
 }
 
 func one(yes bool) int {

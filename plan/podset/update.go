@@ -81,11 +81,12 @@ type spender struct {
 	wanted  int                // pods to be updated
 	broken  int                // pods of that revision that are away
 	left    int                // available pods that may be taken away
-	limit   int                // pods of that revision that may be away, with those begun now
+	limit   int                // pods of that revision that may be away or not resized yet, with those begun now
 	begun   int                // pods that got a step
 	methods map[string]*method // by revision
 	latest  *method
 	taken   []*replica.Replica // those out of service
+	resized int                // those resized without that
 	held    []*replica.Replica // waiting for their hook
 	passed  []*replica.Replica // not to be updated at all
 	blocked string
@@ -142,7 +143,8 @@ func (s *spender) findMethod(from string) *method {
 
 // updateOne updates one pod as far as the budget lets, and says whether to go on with the next. No more pods of the wanted
 // revision than maxUnavailable are ever away at a time, so that a bad revision stops by itself; a pod that serves is taken
-// only while others may.
+// only while others may. A resize takes no pod away, but kubelet may put it off or refuse it: until it is done it counts as
+// one that is broken.
 func (s *spender) updateOne(r *replica.Replica) bool {
 	m := s.method(r.Revision)
 	if !m.inPlace && s.Policy == v1beta1.InPlaceOnlyPodUpdatePolicyType {
@@ -152,11 +154,14 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 	}
 	// A change that restarts nothing takes no pod out of service, unless a hook is to be waited for.
 	hooked := r.Holds.Update || !r.Holds.UpdateComplete || r.State == lifecycle.PreparingUpdate
-	if free := m.inPlace && !m.change.Restarts() && !hooked; !free {
-		if s.broken+len(s.taken) >= s.limit {
-			s.spent = true
-			return false
-		}
+	stays := m.inPlace && !m.change.Restarts() && !hooked
+	if full := s.broken+len(s.taken)+s.resized >= s.limit; full && (!stays || m.change.Resizes()) {
+		s.spent = true
+		return false
+	}
+	if stays {
+		s.resized += one(m.change.Resizes())
+	} else {
 		if r.Available && s.left <= 0 {
 			s.spent = true
 			return true // broken pods behind it can be repaired, which is the way to a budget again
@@ -187,6 +192,8 @@ func (s *spender) reason() string {
 		return "waiting for the inPlaceUpdate hook of " + names(s.held)
 	case s.blocked != "":
 		return fmt.Sprintf("podUpdatePolicy is InPlaceOnly, and this cannot be changed in place: %s", s.blocked)
+	case s.spent && len(s.resizing)+s.resized > 0:
+		return fmt.Sprintf("maxUnavailable is %d, and no more pods are resized at a time", s.MaxUnavailable)
 	case s.spent:
 		return s.budgetSpent(s.taken)
 	default:

@@ -23,7 +23,7 @@ type Replica struct {
 	Node     string
 	Slot     string // the instance id, for workloads that have one
 	Revision string // the label controller-revision-hash
-	Trouble  string // why the pod is not ready, in a few words, when kubelet says so
+	Trouble  string // why the pod is not ready, or its update in place does not go on, in a few words, when the pod says so
 	Labels   map[string]string
 
 	Created     time.Time
@@ -43,7 +43,7 @@ type Replica struct {
 	Available       bool
 	Terminating     bool
 	SpecifiedDelete bool // somebody asked for this pod to go
-	Ungated         bool // a readiness condition of ours is missing or False and could be True
+	Unsettled       bool // a readiness condition of ours could be True and is not, or the record of a resize can be closed
 }
 
 // Phase orders the phases of a pod by how much is lost with it.
@@ -89,8 +89,11 @@ func Of(pod *corev1.Pod, o Options) Replica {
 	if r.Terminating {
 		r.GraceUntil = pod.DeletionTimestamp.Time
 	}
-	r.Ungated = ungated(pod)
+	r.Unsettled = ungated(pod) || progress.Unsettled
 	r.readiness(pod, o)
+	if progress.Trouble != "" {
+		r.Trouble = progress.Trouble
+	}
 	return r
 }
 

@@ -148,7 +148,7 @@ func TestWhenAReadyPodBecomesAvailable(t *testing.T) {
 	}
 }
 
-func TestAPodIsUngatedWhileAGateOfOursCouldBeOpened(t *testing.T) {
+func TestAPodIsUnsettledWhileAGateOfOursCouldBeOpened(t *testing.T) {
 	const kruise, ours = v1beta1.KruisePodReadyConditionType, v1beta1.InPlaceUpdateReady
 	noConditions := func(p *corev1.Pod) { p.Status.Conditions = nil }
 	for name, test := range map[string]struct {
@@ -166,8 +166,8 @@ func TestAPodIsUngatedWhileAGateOfOursCouldBeOpened(t *testing.T) {
 		"a pod without gates":                        {pod(noConditions, func(p *corev1.Pod) { p.Spec.ReadinessGates = nil }), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := replica.Of(test.pod, options()).Ungated; got != test.want {
-				t.Errorf("Ungated = %v, want %v", got, test.want)
+			if got := replica.Of(test.pod, options()).Unsettled; got != test.want {
+				t.Errorf("Unsettled = %v, want %v", got, test.want)
 			}
 		})
 	}

@@ -25,6 +25,8 @@ type Revisions struct {
 	Newest *appsv1.ControllerRevision
 	// Update is the name of the newest revision, which need not exist yet. Current is that of the last complete rollout.
 	Update, Current string
+	// InPlace says what more than images, labels and annotations can be changed in place. It is set before Change is asked.
+	InPlace inplace.Options
 
 	of Definition
 
@@ -151,7 +153,7 @@ func (r *Revisions) compare(from, to string) inplace.Change {
 	if err != nil {
 		return inplace.Change{Blocked: err.Error()}
 	}
-	change, err := inplace.Compare(before, after)
+	change, err := inplace.Compare(before, after, r.InPlace)
 	if err != nil {
 		return inplace.Change{Blocked: err.Error()}
 	}

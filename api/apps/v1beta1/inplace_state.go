@@ -27,6 +27,9 @@ type InPlaceUpdateState struct {
 	NextContainerRefMetadata map[string]metav1.ObjectMeta `json:"nextContainerRefMetadata,omitempty"`
 	// nextContainerResources are resources still to be set, in later batches, by container name.
 	NextContainerResources map[string]corev1.ResourceRequirements `json:"nextContainerResources,omitempty"`
+	// containerResources are the values of cpu and memory that the update gives containers whose batch has come, by
+	// container name. They are gone from the record when kubelet has carried them out. An addition to the older form.
+	ContainerResources map[string]corev1.ResourceRequirements `json:"containerResources,omitempty"`
 	// preCheckBeforeNext is what must hold before the next batch.
 	PreCheckBeforeNext *InPlaceUpdatePreCheckBeforeNext `json:"preCheckBeforeNext,omitempty"`
 	// containerBatchesRecord is one entry for each batch that was carried out.
@@ -56,7 +59,13 @@ type InPlaceUpdateContainerStatus struct {
 	ContainerID string `json:"containerID,omitempty"`
 	// image is the image that the pod's spec had. An addition to the older form, too.
 	Image string `json:"image,omitempty"`
-	// resources are the resources that kubelet reported.
+	// startedImage is the image that the container was started from. Default: image. It is another one where an update
+	// overtakes one that had not restarted the container yet. An addition to the older form, too.
+	StartedImage string `json:"startedImage,omitempty"`
+	// envFromMetadata says that the container is restarted for the labels or annotations that its env takes in. An
+	// addition to the older form, too.
+	EnvFromMetadata bool `json:"envFromMetadata,omitempty"`
+	// resources are the cpu and memory that the container had, where it is resized and restarts for it.
 	Resources corev1.ResourceRequirements `json:"resources,omitempty,omitzero"`
 }
 
@@ -82,3 +91,46 @@ type UpdateSpec struct {
 	// newTemplate is the template that the pod gets.
 	NewTemplate *corev1.PodTemplateSpec `json:"newTemplate,omitempty"`
 }
+
+// RuntimeContainerMetaSet is what the agent of a node knows of the containers of a pod, kept as JSON in the annotation
+// apps.kruise.io/runtime-containers-meta. Its form is part of the wire contract.
+type RuntimeContainerMetaSet struct {
+	// containers are the containers that the agent has looked at.
+	Containers []RuntimeContainerMeta `json:"containers"`
+}
+
+// RuntimeContainerMeta is what the agent knows of one container.
+type RuntimeContainerMeta struct {
+	// name is the name of the container.
+	Name string `json:"name"`
+	// containerID is the container that the agent looked at, in the form of kubelet: runtime://id.
+	ContainerID string `json:"containerID"`
+	// restartCount is how often the container was restarted.
+	RestartCount int32 `json:"restartCount"`
+	// hashes tell what the container was started from.
+	Hashes RuntimeContainerHashes `json:"hashes"`
+}
+
+// RuntimeContainerHashes tell what a container was started from.
+type RuntimeContainerHashes struct {
+	// plainHash is kubelet's own hash of the container in the pod's spec.
+	PlainHash uint64 `json:"plainHash"`
+	// extractedEnvFromMetadataHash is the hash of the environment that the container took in from labels and annotations.
+	// 0: not known.
+	ExtractedEnvFromMetadataHash uint64 `json:"extractedEnvFromMetadataHash,omitempty"`
+}
+
+// How containers of a pod are ordered, for their start and for their update in place.
+const (
+	// ContainerLaunchPriorityKey is an annotation of pods.
+	ContainerLaunchPriorityKey = "apps.kruise.io/container-launch-priority"
+	// ContainerLaunchOrdered is the value of ContainerLaunchPriorityKey for containers in the order of the spec.
+	ContainerLaunchOrdered = "Ordered"
+	// ContainerLaunchPriorityEnv is an environment variable with the priority of its container, an integer.
+	ContainerLaunchPriorityEnv = "KRUISE_CONTAINER_PRIORITY"
+	// ContainerLaunchBarrierEnv is the environment variable that holds a container back until its priority's turn. It
+	// comes from a config map's key: ContainerLaunchBarrierPrefix and the priority.
+	ContainerLaunchBarrierEnv = "KRUISE_CONTAINER_BARRIER"
+	// ContainerLaunchBarrierPrefix begins the keys that ContainerLaunchBarrierEnv comes from.
+	ContainerLaunchBarrierPrefix = "p_"
+)

@@ -1,0 +1,184 @@
+package inplace
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+)
+
+// StateOf reads the record of the pod's latest update in place, under its present or its older name.
+func StateOf(pod *corev1.Pod) (v1beta1.InPlaceUpdateState, bool) {
+	var state v1beta1.InPlaceUpdateState
+	ok := fromAnnotation(pod, &state, v1beta1.InPlaceUpdateStateKey, v1beta1.InPlaceUpdateStateKeyOld)
+	return state, ok
+}
+
+// pendingOf reads the change that waits for its grace period.
+func pendingOf(pod *corev1.Pod) (v1beta1.UpdateSpec, bool) {
+	var spec v1beta1.UpdateSpec
+	ok := fromAnnotation(pod, &spec, v1beta1.InPlaceUpdateGraceKey, v1beta1.InPlaceUpdateGraceKeyOld)
+	return spec, ok
+}
+
+func fromAnnotation(pod *corev1.Pod, into any, keys ...string) bool {
+	for _, key := range keys {
+		if text, ok := pod.Annotations[key]; ok {
+			return json.Unmarshal([]byte(text), into) == nil
+		}
+	}
+	return false
+}
+
+// record is the record of an update in the making.
+type record struct {
+	v1beta1.InPlaceUpdateState
+	pod *corev1.Pod
+	// back are containers that run already what they are changed back to: kubelet may never notice that there was
+	// anything else, so nobody must wait for a restart.
+	back map[string]bool
+}
+
+// newRecord begins the record of an update. It goes on waiting for what an earlier update changed and nobody has carried
+// out yet; todo is all that is to be changed now.
+func newRecord(pod *corev1.Pod, revision string, todo work, now time.Time) *record {
+	r := &record{pod: pod, back: map[string]bool{}, InPlaceUpdateState: v1beta1.InPlaceUpdateState{
+		Revision: revision,
+		// A time in an object has whole seconds. Cut off, it would make the grace period that counts from it too short.
+		UpdateTimestamp:       metav1.NewTime(now.Add(time.Second - 1).Truncate(time.Second)),
+		LastContainerStatuses: map[string]v1beta1.InPlaceUpdateContainerStatus{},
+	}}
+	earlier, ok := StateOf(pod)
+	if !ok || settled(pod) {
+		return r
+	}
+	for name, before := range earlier.LastContainerStatuses {
+		if restarted(pod, &earlier, name, before) {
+			continue
+		}
+		if neverLeft(pod, name, before, todo) {
+			r.back[name] = true
+			before = v1beta1.InPlaceUpdateContainerStatus{ContainerID: before.ContainerID, EnvFromMetadata: before.EnvFromMetadata}
+			if !before.EnvFromMetadata {
+				continue
+			}
+		}
+		r.LastContainerStatuses[name] = before
+	}
+	for _, name := range envOfOthers(pod, &earlier) {
+		if before := r.LastContainerStatuses[name]; !envRenewed(pod, &earlier, name, before) {
+			before.EnvFromMetadata = true
+			r.LastContainerStatuses[name] = before
+		}
+	}
+	for name, wanted := range earlier.ContainerResources {
+		if c := containerOf(pod, name); c != nil && has(c.Resources, wanted) && !resized(pod, c) {
+			r.resize(name, wanted)
+		}
+	}
+	return r
+}
+
+// neverLeft says whether a container still is what it was before an earlier update, and is to be that again: a change and
+// its rollback in one breath.
+func neverLeft(pod *corev1.Pod, name string, before v1beta1.InPlaceUpdateContainerStatus, todo work) bool {
+	now, c := containerStatus(pod, name), containerOf(pod, name)
+	if now == nil || c == nil || now.State.Running == nil || now.ContainerID != before.ContainerID {
+		return false
+	}
+	image, changes := todo.images[name]
+	if !changes {
+		image = c.Image
+	}
+	if awaitsImage(before) {
+		if !sameImage(startedFrom(before), image) && !sameImage(now.Image, image) {
+			return false
+		}
+	} else if changes {
+		return false
+	}
+	return has(mergedResources(c.Resources, todo.resources[name]), before.Resources)
+}
+
+// startedFrom is the image that a container ran before its update.
+func startedFrom(before v1beta1.InPlaceUpdateContainerStatus) string {
+	if before.StartedImage != "" {
+		return before.StartedImage
+	}
+	return before.Image
+}
+
+// take writes a batch into the record: what its containers ran before, what they get, and what comes later.
+func (r *record) take(batch, later work, at time.Time) {
+	for i := range r.pod.Spec.Containers {
+		c := &r.pod.Spec.Containers[i]
+		if wanted, ok := batch.resources[c.Name]; ok {
+			r.resize(c.Name, wanted)
+		}
+		_, env := batch.metadata[c.Name]
+		if batch.restarts(c) && (env || !r.back[c.Name]) {
+			r.LastContainerStatuses[c.Name] = r.before(c, batch)
+		}
+	}
+	r.NextContainerImages, r.NextContainerRefMetadata, r.NextContainerResources = later.images, later.metadata, later.resources
+	r.PreCheckBeforeNext = nil
+	if !later.empty() {
+		r.PreCheckBeforeNext = &v1beta1.InPlaceUpdatePreCheckBeforeNext{ContainersRequiredReady: batch.names()}
+	}
+	if !batch.empty() {
+		r.ContainerBatchesRecord = append(slices.Clip(r.ContainerBatchesRecord),
+			v1beta1.InPlaceUpdateContainerBatch{Timestamp: metav1.NewTime(at), Containers: batch.names()})
+	}
+	r.summarise()
+}
+
+// before is what a container runs before the batch restarts it, together with what an earlier update still waits for.
+func (r *record) before(c *corev1.Container, batch work) v1beta1.InPlaceUpdateContainerStatus {
+	out, waiting := r.LastContainerStatuses[c.Name]
+	now := containerStatus(r.pod, c.Name)
+	if now == nil {
+		now = &corev1.ContainerStatus{}
+	}
+	same := waiting && now.ContainerID == out.ContainerID // the earlier update has not restarted it
+	if _, ok := batch.images[c.Name]; ok && !r.back[c.Name] {
+		started := startedFrom(out)
+		out.Image, out.ImageID, out.StartedImage = c.Image, now.ImageID, ""
+		if same && started != c.Image {
+			out.StartedImage = started
+		}
+	}
+	if restartsFor(c, batch.resources[c.Name]) && !r.back[c.Name] && (!same || zero(out.Resources)) {
+		out.Resources = restarting(c)
+	}
+	if _, ok := batch.metadata[c.Name]; ok {
+		out.EnvFromMetadata = true
+	}
+	out.ContainerID = now.ContainerID
+	return out
+}
+
+// resize writes down new resources of a container.
+func (r *record) resize(name string, wanted corev1.ResourceRequirements) {
+	all := merged(r.ContainerResources, nil)
+	all[name] = mergedResources(all[name], wanted)
+	r.ContainerResources = all
+}
+
+// summarise says what kinds of changes the record is about.
+func (r *record) summarise() {
+	r.UpdateImages, r.UpdateEnvFromMetadata = len(r.NextContainerImages) > 0, false
+	for _, before := range r.LastContainerStatuses {
+		r.UpdateImages = r.UpdateImages || awaitsImage(before)
+		r.UpdateEnvFromMetadata = r.UpdateEnvFromMetadata || before.EnvFromMetadata
+	}
+	r.UpdateResources = len(r.ContainerResources)+len(r.NextContainerResources) > 0
+}
+
+// nextOf is the work that a record leaves for later batches.
+func nextOf(state *v1beta1.InPlaceUpdateState) work {
+	return work{images: state.NextContainerImages, metadata: state.NextContainerRefMetadata, resources: state.NextContainerResources}
+}
