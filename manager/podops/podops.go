@@ -162,7 +162,19 @@ func (e *Executor) create(ctx context.Context, job Job, step podset.Step) (strin
 		}
 	}
 	log.FromContext(ctx).Info(string(step.Do), "pod", pod.Name, "revision", step.To, "why", step.Why)
-	return pod.Name, e.createOne(ctx, job.Owner, KindPod, pod)
+	if err := e.createOne(ctx, job.Owner, KindPod, pod); err != nil {
+		return pod.Name, err
+	}
+	return pod.Name, e.open(ctx, job.Owner, pod)
+}
+
+// open opens the readiness gates of a pod that was just created. A pod whose creation was answered to nobody is left for the
+// next decision, as are all whose gates are closed because this process ended.
+func (e *Executor) open(ctx context.Context, owner types.NamespacedName, pod *corev1.Pod) error {
+	if pod.UID == "" {
+		return nil
+	}
+	return e.patch(ctx, owner, pod, podset.Open(pod, e.Clock.Now()))
 }
 
 func (e *Executor) createOne(ctx context.Context, owner types.NamespacedName, kind string, obj client.Object) error {

@@ -244,6 +244,26 @@ func TestANameThatIsTaken(t *testing.T) {
 	}
 }
 
+func TestTheGatesOfAPodAreOpenOnceItIsCreated(t *testing.T) {
+	w := newWorld(t, interceptor.Funcs{})
+	if _, err := w.run(step(podset.Create, "a")); err != nil {
+		t.Fatal(err)
+	}
+	created := &corev1.Pod{}
+	if err := w.Client.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "web-a"}, created); err != nil {
+		t.Fatal(err)
+	}
+	var open []string
+	for _, c := range created.Status.Conditions {
+		if c.Status == corev1.ConditionTrue {
+			open = append(open, string(c.Type))
+		}
+	}
+	if diff := cmp.Diff([]string{"InPlaceUpdateReady"}, open); diff != "" {
+		t.Errorf("conditions that are True (-want +got):\n%s", diff)
+	}
+}
+
 func TestEveryWriteIsWaitedFor(t *testing.T) {
 	for _, do := range []podset.Do{podset.Create, podset.Delete} {
 		t.Run(string(do), func(t *testing.T) {
