@@ -40,20 +40,20 @@ func run(t *testing.T, n int, limits Limits, fails func(i int) bool) (together [
 	return together, made, err
 }
 
-func TestBatchesGrowTwofold(t *testing.T) {
+func TestCallsDoubleUpToTheBound(t *testing.T) {
 	for name, c := range map[string]struct {
 		n      int
 		limits Limits
 		want   []int
 	}{
-		"nothing to do":                            {0, Limits{First: 1, Parallel: 8}, nil},
-		"one call":                                 {1, Limits{First: 1, Parallel: 8}, []int{1}},
-		"the last batch is what is left":           {9, Limits{First: 1, Parallel: 8}, []int{1, 2, 4, 2}},
-		"a larger first batch":                     {9, Limits{First: 3, Parallel: 8}, []int{3, 6}},
-		"a first batch of 0 counts as 1":           {3, Limits{First: 0, Parallel: 8}, []int{1, 2}},
-		"no more calls at a time than allowed":     {12, Limits{First: 12, Parallel: 5}, []int{5, 5, 2}},
-		"a bound of 0 counts as 1":                 {3, Limits{First: 3, Parallel: 0}, []int{1, 1, 1}},
-		"the bound holds within the later batches": {7, Limits{First: 1, Parallel: 3}, []int{1, 2, 3, 1}},
+		"nothing to do":                                {0, Limits{First: 1, Parallel: 8}, nil},
+		"one call":                                     {1, Limits{First: 1, Parallel: 8}, []int{1}},
+		"the last ones are what is left":               {9, Limits{First: 1, Parallel: 8}, []int{1, 2, 4, 2}},
+		"more at first":                                {9, Limits{First: 3, Parallel: 8}, []int{3, 6}},
+		"a first number of 0 counts as 1":              {3, Limits{First: 0, Parallel: 8}, []int{1, 2}},
+		"no more calls at a time than allowed":         {12, Limits{First: 12, Parallel: 5}, []int{5, 5, 2}},
+		"a bound of 0 counts as 1":                     {3, Limits{First: 3, Parallel: 0}, []int{1, 1, 1}},
+		"the bound holds where the doubling passes it": {7, Limits{First: 1, Parallel: 3}, []int{1, 2, 3, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, made, err := run(t, c.n, c.limits, nil)
@@ -67,13 +67,75 @@ func TestBatchesGrowTwofold(t *testing.T) {
 	}
 }
 
-func TestAFailingBatchIsFinishedAndIsTheLast(t *testing.T) {
-	got, made, err := run(t, 100, Limits{First: 1, Parallel: 8}, func(i int) bool { return i == 4 })
-	if diff := cmp.Diff([]int{1, 2, 4}, got); diff != "" {
-		t.Errorf("calls that began together (-want +got):\n%s", diff)
+func TestNobodyWaitsForTheSlowestCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		made, err := Run(t.Context(), 30, Limits{First: 4, Parallel: 4}, func(_ context.Context, i int) error {
+			if i == 0 {
+				time.Sleep(10 * callTime)
+			} else {
+				time.Sleep(callTime)
+			}
+			return nil
+		})
+		// Three at a time, the other 29 take ten times as long as one.
+		if took := time.Since(begin); made != 30 || err != nil || took != 10*callTime {
+			t.Errorf("made %d calls in %s with the error %v, want 30 in %s", made, took, err, 10*callTime)
+		}
+	})
+}
+
+func TestNoCallBeginsAfterOneThatFailed(t *testing.T) {
+	for name, c := range map[string]struct {
+		fails    int
+		wantMade int
+	}{
+		"the first call goes alone":                               {0, 1},
+		"calls that run beside the failing one go on":             {4, 7},
+		"no more fail than may run at a time, far from the start": {500, 508},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				failures := 0
+				made, err := Run(t.Context(), 1000, Limits{First: 1, Parallel: 8}, func(_ context.Context, i int) error {
+					if i < c.fails {
+						time.Sleep(callTime)
+						return nil
+					}
+					time.Sleep(callTime / 2) // from here on calls are refused, and that is quick
+					mu.Lock()
+					defer mu.Unlock()
+					failures++
+					return fmt.Errorf("call %d", i)
+				})
+				if made > c.wantMade || failures > 8 || failures != made-c.fails || err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("call %d", c.fails)) {
+					t.Errorf("made %d calls, %d of them failed, with the error %v; want at most %d calls and 8 failures, and all errors from call %d on",
+						made, failures, err, c.wantMade, c.fails)
+				}
+			})
+		})
 	}
-	if made != 7 || err == nil || err.Error() != "call 4" {
-		t.Errorf("made %d calls with the error %v, want 7 calls and that of call 4", made, err)
+}
+
+func TestEnoughIsEnough(t *testing.T) {
+	for name, c := range map[string]struct {
+		enough int
+		want   []int
+	}{
+		"before the first call":     {0, nil},
+		"in the midst of the calls": {5, []int{1, 2, 2}},
+		"after the last call":       {9, []int{1, 2, 4, 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, made, err := run(t, 9, Limits{First: 1, Parallel: 8, Enough: func(begun int) bool { return begun >= c.enough }}, nil)
+			if err != nil || made != c.enough {
+				t.Fatalf("made %d calls with the error %v, want %d and none", made, err, c.enough)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("calls that began together (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -90,37 +152,36 @@ func TestThreeErrorsAreKept(t *testing.T) {
 	}
 }
 
-func TestAContextThatEndsStopsTheRunAfterItsBatch(t *testing.T) {
+func TestNoCallBeginsAfterTheContextEnded(t *testing.T) {
 	for name, c := range map[string]struct {
 		n        int
 		endsIn   int // the call that ends the context; -1 for before the first
 		wantMade int
 		wantErr  error
 	}{
-		"before the first call":   {8, -1, 0, context.Canceled},
-		"in the second batch":     {8, 2, 3, context.Canceled},
-		"in the last call of all": {7, 6, 7, nil},
+		"before the first call":     {8, -1, 0, context.Canceled},
+		"in one of the first calls": {8, 2, 3, context.Canceled},
+		"in the last call of all":   {7, 6, 7, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			if c.endsIn < 0 {
-				cancel()
-			}
-			var mu sync.Mutex
-			calls := 0
-			made, err := Run(ctx, c.n, Limits{First: 1, Parallel: 4}, func(_ context.Context, i int) error {
-				mu.Lock()
-				defer mu.Unlock()
-				calls++
-				if i == c.endsIn {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if c.endsIn < 0 {
 					cancel()
 				}
-				return nil
+				made, err := Run(ctx, c.n, Limits{First: 1, Parallel: 4}, func(_ context.Context, i int) error {
+					time.Sleep(callTime)
+					if i == c.endsIn {
+						cancel()
+						time.Sleep(callTime)
+					}
+					return nil
+				})
+				if made > c.wantMade+1 || made < c.wantMade || !errors.Is(err, c.wantErr) {
+					t.Errorf("made %d calls with the error %v; want %d and %v", made, err, c.wantMade, c.wantErr)
+				}
 			})
-			if made != c.wantMade || calls != c.wantMade || !errors.Is(err, c.wantErr) {
-				t.Errorf("made %d calls, says %d, with the error %v; want %d and %v", calls, made, err, c.wantMade, c.wantErr)
-			}
 		})
 	}
 }

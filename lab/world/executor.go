@@ -39,7 +39,7 @@ func (w *World) Writes(workload podset.Workload, s podset.Step) ([]Write, error)
 		for _, claim := range claims {
 			writes = append(writes, func() error { return w.CreateClaim(claim) })
 		}
-		return append(writes, func() error { return w.Create(pod) }), nil
+		return append(writes, func() error { return w.Create(pod) }, func() error { return w.open(pod.Name) }), nil
 	}
 	pod := w.Pod(s.Pod.Name)
 	if pod == nil || pod.UID != s.Pod.UID {
@@ -67,4 +67,17 @@ func (w *World) Writes(workload podset.Workload, s podset.Step) ([]Write, error)
 		writes = append(writes, func() error { return w.PatchResize(pod.Name, patches.Resize) })
 	}
 	return writes, nil
+}
+
+// open opens the readiness gates of a pod, if it is still there.
+func (w *World) open(name string) error {
+	pod := w.Pod(name)
+	if pod == nil {
+		return nil
+	}
+	patches := podset.Open(pod, w.Now)
+	if patches.Status == nil {
+		return nil
+	}
+	return w.PatchStatus(name, patches.Status)
 }

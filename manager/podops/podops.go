@@ -8,6 +8,7 @@ package podops
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -65,11 +66,21 @@ type Result struct {
 	Err error
 }
 
-// Run carries out the steps in their order, those of one sort in growing batches. When a step fails the others of its
-// sort are left for the next decision, and so are all sorts behind it. It returns what became of the steps that were
-// tried, and an error if any failed.
+// A run that takes longer than this is ended, once it has carried out as many steps as this: what was decided at its
+// beginning may be wrong by then (the rollout is paused, pods have come back that wait to be put into service), and the status
+// says nothing meanwhile.
+const (
+	enoughTime  = time.Second
+	enoughSteps = 4 * parallel
+)
+
+// Run carries out the steps in their order, those of one sort side by side, from one at a time to many. When a step fails
+// the others of its sort are left for the next decision, and so are all sorts behind it; and a plan that takes long is not
+// carried out to its end. The next decision is never far: every step that was carried out changed a pod that the cache has
+// yet to show. It returns what became of the steps that were tried, and an error if any failed.
 func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
 	var results []Result
+	start := e.Clock.Now()
 	for begin := 0; begin < len(job.Steps); {
 		end := begin + 1
 		for end < len(job.Steps) && job.Steps[end].Do == job.Steps[begin].Do {
@@ -77,13 +88,16 @@ func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
 		}
 		group := job.Steps[begin:end]
 		outcome := make([]Result, len(group))
-		tried, err := slowstart.Run(ctx, len(group), slowstart.Limits{First: 1, Parallel: parallel}, func(ctx context.Context, i int) error {
+		limits := slowstart.Limits{First: 1, Parallel: parallel, Enough: func(tried int) bool {
+			return len(results)+tried >= enoughSteps && e.Clock.Since(start) >= enoughTime
+		}}
+		tried, err := slowstart.Run(ctx, len(group), limits, func(ctx context.Context, i int) error {
 			name, err := e.take(ctx, job, group[i])
 			outcome[i] = Result{Step: group[i], Pod: name, Err: err}
 			return err
 		})
 		results = append(results, outcome[:tried]...)
-		if err != nil {
+		if err != nil || tried < len(group) {
 			return results, err
 		}
 		begin = end
@@ -151,7 +165,19 @@ func (e *Executor) create(ctx context.Context, job Job, step podset.Step) (strin
 		}
 	}
 	log.FromContext(ctx).Info(string(step.Do), "pod", pod.Name, "revision", step.To, "why", step.Why)
-	return pod.Name, e.createOne(ctx, job.Owner, KindPod, pod)
+	if err := e.createOne(ctx, job.Owner, KindPod, pod); err != nil {
+		return pod.Name, err
+	}
+	return pod.Name, e.open(ctx, job.Owner, pod)
+}
+
+// open opens the readiness gates of a pod that was just created. A pod whose creation was answered to nobody is left for the
+// next decision, as are all whose gates are closed because this process ended.
+func (e *Executor) open(ctx context.Context, owner types.NamespacedName, pod *corev1.Pod) error {
+	if pod.UID == "" {
+		return nil
+	}
+	return e.patch(ctx, owner, pod, podset.Open(pod, e.Clock.Now()))
 }
 
 func (e *Executor) createOne(ctx context.Context, owner types.NamespacedName, kind string, obj client.Object) error {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,27 +123,61 @@ func TestStepsOfOneSortAreTakenTogetherAndTheNextSortAfterThem(t *testing.T) {
 func TestAStepThatFailsLeavesWhatIsBehindIt(t *testing.T) {
 	w := newWorld(t, interceptor.Funcs{
 		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, o ...client.DeleteOption) error {
-			if obj.GetName() == "web-b" {
+			if obj.GetName() == "web-a" {
 				return errBroken
 			}
 			return c.Delete(ctx, obj, o...)
 		},
-	}, pod("a"), pod("b"), pod("c"), pod("d"))
-	results, err := w.run(step(podset.Delete, "a"), step(podset.Delete, "b"), step(podset.Delete, "c"), step(podset.Delete, "d"), step(podset.Create, "e"))
-	if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "delete Pod shop/web-b") {
+	}, pod("a"), pod("b"))
+	results, err := w.run(step(podset.Delete, "a"), step(podset.Delete, "b"), step(podset.Create, "c"))
+	if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "delete Pod shop/web-a") {
 		t.Errorf("error %v, want one that says what failed", err)
 	}
-	var failed []string
-	for _, r := range results {
-		if r.Err != nil {
-			failed = append(failed, r.Pod)
-		}
+	if len(results) != 1 || results[0].Pod != "web-a" || !errors.Is(results[0].Err, errBroken) {
+		t.Errorf("what was tried is %v, want web-a and its error", results)
 	}
-	if len(results) != 3 || !slices.Equal(failed, []string{"web-b"}) {
-		t.Errorf("%d steps were tried and %v failed, want 3 and web-b", len(results), failed)
-	}
-	if diff := cmp.Diff([]string{"web-b", "web-d"}, w.names()); diff != "" {
+	if diff := cmp.Diff([]string{"web-a", "web-b"}, w.names()); diff != "" {
 		t.Errorf("pods (-want +got):\n%s", diff)
+	}
+}
+
+func TestAPlanThatTakesLongIsDecidedAnew(t *testing.T) {
+	const planned = 3 * enoughSteps
+	for name, c := range map[string]struct {
+		each        time.Duration // how long a step takes
+		least, most int
+	}{
+		"all of it when it is quick":                      {enoughTime / planned / 2, planned, planned},
+		"no more than enough when it is slow":             {enoughTime / 10, enoughSteps, enoughSteps + parallel},
+		"for as long as is allowed when it is in between": {enoughTime / enoughSteps / 2, 2*enoughSteps - parallel, 2*enoughSteps + parallel},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			now := clocktesting.NewFakePassiveClock(time.Unix(1_000_000, 0))
+			w := newWorld(t, interceptor.Funcs{
+				Delete: func(context.Context, client.WithWatch, client.Object, ...client.DeleteOption) error {
+					mu.Lock()
+					defer mu.Unlock()
+					now.SetTime(now.Now().Add(c.each))
+					return nil
+				},
+			})
+			w.Clock = now
+			var steps []podset.Step
+			for i := range planned {
+				p := pod(strconv.Itoa(i))
+				w.job.Pods[p.UID] = p
+				steps = append(steps, step(podset.Delete, strconv.Itoa(i)))
+			}
+			results, err := w.run(append(steps, step(podset.Create, "new"))...)
+			tried := min(len(results), planned)
+			if err != nil || tried < c.least || tried > c.most {
+				t.Errorf("%d steps were tried, with the error %v; want %d to %d", tried, err, c.least, c.most)
+			}
+			if created := len(w.names()) == 1; created != (tried == planned) {
+				t.Errorf("the steps behind those were taken: %v", created)
+			}
+		})
 	}
 }
 
@@ -205,6 +241,26 @@ func TestANameThatIsTaken(t *testing.T) {
 				t.Errorf("the next decision waits for the pod: %v", waits)
 			}
 		})
+	}
+}
+
+func TestTheGatesOfAPodAreOpenOnceItIsCreated(t *testing.T) {
+	w := newWorld(t, interceptor.Funcs{})
+	if _, err := w.run(step(podset.Create, "a")); err != nil {
+		t.Fatal(err)
+	}
+	created := &corev1.Pod{}
+	if err := w.Client.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "web-a"}, created); err != nil {
+		t.Fatal(err)
+	}
+	var open []string
+	for _, c := range created.Status.Conditions {
+		if c.Status == corev1.ConditionTrue {
+			open = append(open, string(c.Type))
+		}
+	}
+	if diff := cmp.Diff([]string{"InPlaceUpdateReady"}, open); diff != "" {
+		t.Errorf("conditions that are True (-want +got):\n%s", diff)
 	}
 }
 

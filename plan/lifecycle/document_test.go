@@ -38,7 +38,7 @@ func TestTheDocumentSaysWhatTheTableDoes(t *testing.T) {
 func document() string {
 	var b strings.Builder
 	b.WriteString(introduction)
-	b.WriteString("```mermaid\nstateDiagram-v2\n    [*] --> PreparingNormal: created\n")
+	b.WriteString("```mermaid\nstateDiagram-v2\n    [*] --> Normal: created\n    [*] --> PreparingNormal: created, with a preNormal hook\n")
 	drawn := map[string]bool{}
 	for _, line := range append(lifecycle.Transitions(), byPlan()...) {
 		arrow := fmt.Sprintf("    %s --> %s\n", line.From, line.To)

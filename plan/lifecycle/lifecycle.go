@@ -42,6 +42,14 @@ type Holds struct {
 	NormalComplete bool
 }
 
+// First is the state that a pod is created in: Normal, unless a preNormal hook is to be waited for.
+func First(h Holds) State {
+	if h.NormalComplete {
+		return Normal
+	}
+	return PreparingNormal
+}
+
 // HoldsOf reads from a pod which hooks hold it. A nil life cycle has no hooks.
 func HoldsOf(hooks *v1beta1.Lifecycle, pod *corev1.Pod) Holds {
 	if hooks == nil {

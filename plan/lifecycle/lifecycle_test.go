@@ -103,6 +103,17 @@ func TestOnlyNormalAndUnlabelledPodsServe(t *testing.T) {
 	}
 }
 
+func TestAPodIsCreatedNormalUnlessItsHookIsToBeWaitedFor(t *testing.T) {
+	for want, h := range map[lifecycle.State]lifecycle.Holds{
+		lifecycle.Normal:          {NormalComplete: true},
+		lifecycle.PreparingNormal: {UpdateComplete: true},
+	} {
+		if got := lifecycle.First(h); got != want {
+			t.Errorf("with %+v: %s, want %s", h, got, want)
+		}
+	}
+}
+
 func TestHoldsOf(t *testing.T) {
 	hook := &v1beta1.LifecycleHook{
 		LabelsHandler:     map[string]string{"drain": "wanted"},

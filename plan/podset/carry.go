@@ -42,15 +42,21 @@ func (s Step) Patches(w Workload, pod *corev1.Pod, now time.Time) (inplace.Patch
 	}
 }
 
+// Open is what follows the creation of a pod at once: it opens the readiness gates, which no creation can do. A kubelet that
+// starts the pod before its gates are open reports it twice.
+func Open(pod *corev1.Pod, now time.Time) inplace.Patches {
+	return inplace.Settle(pod, lifecycle.State(pod.Labels[v1beta1.LifecycleStateKey]), "", now)
+}
+
 // Prepare makes a pod out of a template as every workload of ours has it: with the revision, in the first state of its
 // life cycle, and with the readiness gates by which it can be taken out of service.
-func Prepare(pod *corev1.Pod, revisionLabel, hash string) {
+func Prepare(pod *corev1.Pod, revisionLabel, hash string, hooks *v1beta1.Lifecycle) {
 	if pod.Labels == nil {
 		pod.Labels = map[string]string{}
 	}
 	pod.Labels["controller-revision-hash"] = revisionLabel
 	pod.Labels[v1beta1.DefaultPodTemplateHashLabel] = hash
-	pod.Labels[v1beta1.LifecycleStateKey] = string(lifecycle.PreparingNormal)
+	pod.Labels[v1beta1.LifecycleStateKey] = string(lifecycle.First(lifecycle.HoldsOf(hooks, pod)))
 	for _, gate := range []corev1.PodConditionType{v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType} {
 		if !inplace.HasGate(pod, gate) {
 			pod.Spec.ReadinessGates = append(pod.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: gate})

@@ -13,7 +13,7 @@ import (
 func TestAPreparedPodHasItsGatesOnce(t *testing.T) {
 	p := builder.Pod("web-a").Gate("example.com/traffic").Gate(v1beta1.KruisePodReadyConditionType).Object()
 	p.Labels = nil
-	podset.Prepare(p, "web-abc", "abc")
+	podset.Prepare(p, "web-abc", "abc", nil)
 	var gates []string
 	for _, g := range p.Spec.ReadinessGates {
 		gates = append(gates, string(g.ConditionType))
@@ -21,7 +21,7 @@ func TestAPreparedPodHasItsGatesOnce(t *testing.T) {
 	if diff := cmp.Diff([]string{"example.com/traffic", "KruisePodReady", "InPlaceUpdateReady"}, gates); diff != "" {
 		t.Errorf("gates (-want +got):\n%s", diff)
 	}
-	want := map[string]string{"controller-revision-hash": "web-abc", "pod-template-hash": "abc", "lifecycle.apps.kruise.io/state": "PreparingNormal"}
+	want := map[string]string{"controller-revision-hash": "web-abc", "pod-template-hash": "abc", "lifecycle.apps.kruise.io/state": "Normal"}
 	if diff := cmp.Diff(want, p.Labels); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
 	}

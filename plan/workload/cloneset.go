@@ -188,7 +188,7 @@ func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVo
 	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
 	pod.Namespace, pod.Name, pod.GenerateName = c.Set.Namespace, c.podName(step.Slot), ""
 	pod.OwnerReferences = append(pod.OwnerReferences, owner)
-	podset.Prepare(pod, c.revisionLabel(step.To), revision.ShortHash(step.To))
+	podset.Prepare(pod, c.revisionLabel(step.To), revision.ShortHash(step.To), c.Set.Spec.Lifecycle)
 	pod.Labels[v1beta1.CloneSetInstanceID] = step.Slot
 
 	var claims []*corev1.PersistentVolumeClaim

@@ -54,12 +54,12 @@ func (t *bareTrial) create(ctx context.Context) error {
 		if !t.runs {
 			pod.Spec.SchedulerName = "nobody"
 		}
-		podset.Prepare(pod, "bare-1", "1")
+		podset.Prepare(pod, "bare-1", "1", nil)
 		created, err := t.api().Create(ctx, pod, metav1.CreateOptions{})
 		if err != nil {
 			return fmt.Errorf("creating pod %s: %w", pod.Name, err)
 		}
-		return t.patch(ctx, created, inplace.Settle(created, lifecycle.Normal, "1", time.Now()))
+		return t.patch(ctx, created, podset.Open(created, time.Now()))
 	})
 }
 

@@ -38,7 +38,7 @@ func TestAPodIsMadeAsTheContractSays(t *testing.T) {
 		"apps.kruise.io/cloneset-instance-id": id,
 		"controller-revision-hash":            "web-" + hash,
 		"pod-template-hash":                   hash,
-		"lifecycle.apps.kruise.io/state":      "PreparingNormal",
+		"lifecycle.apps.kruise.io/state":      "Normal",
 	}
 	if diff := cmp.Diff(want, pod.Labels); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
