@@ -55,6 +55,8 @@ type decision struct {
 	idle struct{ leaving, doomed, old, new []*replica.Replica }
 	// away are the pods that are neither leaving nor doomed, and not available.
 	away []*replica.Replica
+	// told is true once a note names the pods that are away.
+	told bool
 	// overdue are the pods with a change to an old revision whose grace period is over.
 	overdue map[*replica.Replica]bool
 }
@@ -88,6 +90,7 @@ func (p *Pool) Plan(now time.Time, pods []replica.Replica) Plan {
 	}
 	if len(d.away) > 0 {
 		d.note(WishAvailable, len(d.away), "waiting for "+names(d.away))
+		d.plan.Notes[len(d.plan.Notes)-1].Told = d.told
 	}
 	return d.plan
 }
