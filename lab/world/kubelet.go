@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -16,7 +17,9 @@ type container struct {
 	running  bool
 	id       string // of the latest one that ran
 	ran      string // its image
+	imageID  string // of that image, where it is not the world's own
 	restarts int32
+	stuck    *corev1.ContainerStatus // what is reported of a container that cannot run until its image changes
 }
 
 // Tick lets time pass; then scheduler and kubelet look at every pod once.
@@ -38,7 +41,7 @@ func (w *World) Sync(name string) {
 		if len(pod.Finalizers) == 0 {
 			w.remove(pod)
 		}
-	case pod.Status.Phase == corev1.PodFailed:
+	case pod.Status.Phase == corev1.PodFailed || w.held[pod.UID]:
 	case pod.Spec.NodeName == "":
 		w.schedule(pod.DeepCopy())
 	default:
@@ -75,14 +78,16 @@ func (w *World) report(pod *corev1.Pod) {
 		c := w.containers[pod.UID][spec.Name]
 		if c != nil && c.id != "" { // a dead container is reported until the next one runs
 			pod.Status.Phase = corev1.PodRunning
-			status.Image, status.ImageID, status.ContainerID, status.RestartCount = c.ran, w.digest(c.ran), c.id, c.restarts
+			status.Image, status.ImageID, status.ContainerID, status.RestartCount = c.ran, cmp.Or(c.imageID, w.digest(c.ran)), c.id, c.restarts
 		}
 		switch {
+		case c != nil && c.stuck != nil:
+			status = *c.stuck
 		case c != nil && c.running:
 			status.Ready = true
 			status.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.since.Add(w.StartTakes))}
 		case w.Bad[spec.Image]:
-			status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}
+			status.State.Waiting = &corev1.ContainerStateWaiting{Reason: cmp.Or(w.reasons[spec.Image], "ImagePullBackOff")}
 		default:
 			status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}
 		}
@@ -115,13 +120,15 @@ func (w *World) act(pod *corev1.Pod) {
 		}
 		if c.image != spec.Image {
 			c.image, c.since, c.running = spec.Image, w.Now, false
+			c.stuck = nil
 		}
-		if !c.running && !w.Bad[c.image] && !w.Now.Before(c.since.Add(w.StartTakes)) {
+		if !c.running && c.stuck == nil && !w.Bad[c.image] && !w.Now.Before(c.since.Add(w.StartTakes)) {
 			w.serial++
 			if c.id != "" {
 				c.restarts++
 			}
 			c.running, c.id, c.ran = true, fmt.Sprintf("containerd://%d", w.serial), c.image
+			c.imageID = ""
 		}
 	}
 }
