@@ -46,24 +46,9 @@ func (c *CloneSet) Reconcile(w *world.World) (podset.Plan, error) {
 	if err != nil {
 		return podset.Plan{}, err
 	}
-	plan, err := view.Plan(w.Now, c.newID)
+	plan, err := w.Reconcile(view, c.newID)
 	if err != nil {
 		return plan, err
-	}
-	for _, pod := range view.Strays {
-		if err := w.Edit(pod.Name, func(m *metav1.ObjectMeta) { m.OwnerReferences = nil }); err != nil {
-			return plan, err
-		}
-	}
-	for _, step := range plan.Steps {
-		if err := w.Do(view, step); err != nil {
-			return plan, err
-		}
-	}
-	for _, claim := range view.ExpiredClaims() {
-		if err := w.DeleteClaim(claim.Name, claim.UID); err != nil {
-			return plan, err
-		}
 	}
 	return plan, c.Report(w, plan.Tally)
 }

@@ -57,9 +57,19 @@ func (l *log) short(text string) string { return strings.ReplaceAll(text, l.name
 
 // describePods says how many pods of each revision are in each condition, and which.
 func (l *log) describePods(pods []replica.Replica) string {
-	return cmp.Or(grouped(pods, func(r replica.Replica) (string, string) {
-		return revision.ShortHash(r.Revision) + " " + condition(r), l.short(r.Name)
-	}, " | "), "no pods")
+	var heads []string
+	members := map[string][]string{}
+	for _, r := range pods {
+		head := revision.ShortHash(r.Revision) + " " + condition(r)
+		if !slices.Contains(heads, head) {
+			heads = append(heads, head)
+		}
+		members[head] = append(members[head], l.short(r.Name))
+	}
+	for i, head := range heads {
+		heads[i] = head + ": " + strings.Join(members[head], " ")
+	}
+	return cmp.Or(strings.Join(heads, " | "), "no pods")
 }
 
 // condition is what a person would say of a pod.
@@ -85,28 +95,23 @@ func condition(r replica.Replica) string {
 
 // describeSteps puts steps that differ in their pods alone into one line.
 func (l *log) describeSteps(steps []podset.Step) []string {
-	text := grouped(steps, func(s podset.Step) (string, string) {
+	var lines []string
+	for _, g := range podset.Grouped(steps) {
 		var words strings.Builder
-		fmt.Fprintf(&words, "-> %s", strings.ToLower(string(s.Do)))
-		if s.To != "" {
-			fmt.Fprintf(&words, " to %s", l.short(s.To))
+		fmt.Fprintf(&words, "-> %s", strings.ToLower(string(g.Do)))
+		if g.To != "" {
+			fmt.Fprintf(&words, " to %s", l.short(g.To))
 		}
-		if s.State != "" {
-			fmt.Fprintf(&words, " to %s", s.State)
+		if g.State != "" {
+			fmt.Fprintf(&words, " to %s", g.State)
 		}
-		if s.Specified {
+		if g.Specified {
 			words.WriteString(" for good")
 		}
-		fmt.Fprintf(&words, ", since %s", l.short(s.Why))
-		if s.Pod == nil {
-			return words.String(), s.Slot
-		}
-		return words.String(), l.short(s.Pod.Name)
-	}, "\n")
-	if text == "" {
-		return nil
+		fmt.Fprintf(&words, ", since %s: %s", l.short(g.Why), l.short(strings.Join(g.Names, " ")))
+		lines = append(lines, words.String())
 	}
-	return strings.Split(text, "\n")
+	return lines
 }
 
 func (l *log) describeNotes(notes []podset.Note) string {
@@ -115,21 +120,4 @@ func (l *log) describeNotes(notes []podset.Note) string {
 		lines = append(lines, fmt.Sprintf("-- %d to %s: %s", n.Pods, n.Wish, l.short(n.Because)))
 	}
 	return strings.Join(lines, "\n")
-}
-
-// grouped lists items under the heads that they share, in the order of the first of each head.
-func grouped[T any](items []T, describe func(T) (head, name string), separator string) string {
-	var heads []string
-	members := map[string][]string{}
-	for _, item := range items {
-		head, name := describe(item)
-		if !slices.Contains(heads, head) {
-			heads = append(heads, head)
-		}
-		members[head] = append(members[head], name)
-	}
-	for i, head := range heads {
-		heads[i] = head + ": " + strings.Join(members[head], " ")
-	}
-	return strings.Join(heads, separator)
 }

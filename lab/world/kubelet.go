@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -21,7 +22,9 @@ type container struct {
 	running  bool
 	id       string // of the latest one that ran
 	ran      string // its image
+	imageID  string // of that image, where it is not the world's own
 	restarts int32
+	stuck    *corev1.ContainerStatus // what is reported of a container that cannot run until its image changes
 
 	resources corev1.ResourceRequirements // that it has
 	env       uint64                      // the hash of what it took in from labels and annotations
@@ -46,7 +49,7 @@ func (w *World) Sync(name string) {
 		if len(pod.Finalizers) == 0 {
 			w.remove(pod)
 		}
-	case pod.Status.Phase == corev1.PodFailed:
+	case pod.Status.Phase == corev1.PodFailed || w.held[pod.UID]:
 	case pod.Spec.NodeName == "":
 		w.schedule(pod.DeepCopy())
 	default:
@@ -90,14 +93,16 @@ func (w *World) report(pod *corev1.Pod) {
 		}
 		if c != nil && c.id != "" { // a dead container is reported until the next one runs
 			pod.Status.Phase = corev1.PodRunning
-			status.Image, status.ImageID, status.ContainerID, status.RestartCount = c.ran, w.digest(c.ran), c.id, c.restarts
+			status.Image, status.ImageID, status.ContainerID, status.RestartCount = c.ran, cmp.Or(c.imageID, w.digest(c.ran)), c.id, c.restarts
 		}
 		switch {
+		case c != nil && c.stuck != nil:
+			status = *c.stuck
 		case c != nil && c.running:
 			status.Ready = !w.Unready[c.ran] && !w.Now.Before(c.since.Add(w.StartTakes+w.ReadyTakes))
 			status.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.since.Add(w.StartTakes))}
 		case w.Bad[spec.Image]:
-			status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}
+			status.State.Waiting = &corev1.ContainerStateWaiting{Reason: cmp.Or(w.reasons[spec.Image], "ImagePullBackOff")}
 		default:
 			status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}
 		}
@@ -134,14 +139,16 @@ func (w *World) act(pod *corev1.Pod) {
 		}
 		if c.image != spec.Image {
 			c.image, c.since, c.running = spec.Image, w.Now, false
+			c.stuck = nil
 		}
 		w.resize(c, spec)
-		if !c.running && !w.Bad[c.image] && !w.Now.Before(c.since.Add(w.StartTakes)) {
+		if !c.running && c.stuck == nil && !w.Bad[c.image] && !w.Now.Before(c.since.Add(w.StartTakes)) {
 			w.serial++
 			if c.id != "" {
 				c.restarts++
 			}
 			c.running, c.id, c.ran = true, fmt.Sprintf("containerd://%d", w.serial), c.image
+			c.imageID = ""
 			c.env, _ = inplace.EnvHash(spec, &pod.ObjectMeta)
 		}
 	}

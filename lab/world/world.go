@@ -42,6 +42,8 @@ type World struct {
 	OldKubelet bool
 
 	containers map[types.UID]map[string]*container
+	held       map[types.UID]bool // pods that scheduler and kubelet get no further with
+	reasons    map[string]string  // why a bad image does not run, where it is not that it cannot be pulled
 	serial     int
 }
 

@@ -77,7 +77,7 @@ func (w *work) events() []loop.Event {
 	}
 	for _, n := range w.plan.Notes {
 		if n.Wish == podset.WishScaleOut && !w.alreadyTold(n) {
-			out = append(out, loop.Event{Warning: true, Reason: reasonScaleOutLimited, Action: "CreatePod", Note: bounded(noteText(n), longestEventNote)})
+			out = append(out, loop.Event{Warning: true, Reason: reasonScaleOutLimited, Action: "CreatePod", Note: bounded(n.String(), longestEventNote)})
 		}
 	}
 	return out
@@ -87,7 +87,7 @@ func (w *work) events() []loop.Event {
 func (w *work) alreadyTold(n podset.Note) bool {
 	for i := range w.set.Status.Conditions {
 		if c := &w.set.Status.Conditions[i]; c.Type == v1beta1.CloneSetConditionTypeProgressing {
-			return strings.Contains(c.Message, noteText(n))
+			return strings.Contains(c.Message, n.String())
 		}
 	}
 	return false

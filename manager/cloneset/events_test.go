@@ -26,7 +26,7 @@ func undone(do podset.Do, pod string) podops.Result {
 
 func TestEvents(t *testing.T) {
 	limited := podset.Note{Wish: podset.WishScaleOut, Pods: 2, Because: "scaleStrategy.maxUnavailable is 1"}
-	const limitedNote = "2 pods are to scale out but must wait: scaleStrategy.maxUnavailable is 1"
+	const limitedNote = "2 pods are to be created, but scaleStrategy.maxUnavailable is 1"
 	for name, c := range map[string]struct {
 		results []podops.Result
 		scaling bool

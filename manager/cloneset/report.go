@@ -142,23 +142,8 @@ const noDeadline = int32(^uint32(0) >> 1)
 func (w *work) message() string {
 	t := w.plan.Tally
 	parts := []string{fmt.Sprintf("%d of %d pods are updated, %d of them available", t.Updated, wantedReplicas(w.set), t.UpdatedAvailable)}
-	for _, n := range w.plan.Notes {
-		parts = append(parts, noteText(n))
-	}
+	parts = append(parts, w.plan.Waiting()...)
 	return bounded(strings.Join(parts, "; "), longestMessage)
-}
-
-func noteText(n podset.Note) string {
-	pods := "1 pod is"
-	if n.Pods != 1 {
-		pods = fmt.Sprintf("%d pods are", n.Pods)
-	}
-	switch n.Wish {
-	case podset.WishAvailable:
-		return pods + " not available: " + n.Because
-	default:
-		return fmt.Sprintf("%s to %s but must wait: %s", pods, n.Wish, n.Because)
-	}
 }
 
 // bounded cuts a text at a character, not within one.

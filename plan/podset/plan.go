@@ -88,6 +88,8 @@ type Note struct {
 	Pods int
 	// Because is the reason: a sentence's second half, stable as long as the reason is.
 	Because string
+	// Told is true when another note of the plan names these pods already.
+	Told bool
 }
 
 // Plan is a decision.

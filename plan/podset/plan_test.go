@@ -287,16 +287,16 @@ func TestANoteNamesTheReasonAndThePods(t *testing.T) {
 		"the scale limit": {
 			podset.Pool{Replicas: 4, ScaleLimit: new(1)}, []string{"a v2 away"}, []podset.Note{
 				{Wish: podset.WishScaleOut, Pods: 3, Because: "scaleStrategy.maxUnavailable is 1 and 1 pod is unavailable: a"},
-				{Wish: podset.WishAvailable, Pods: 1, Because: "waiting for a"}}},
+				{Wish: podset.WishAvailable, Pods: 1, Because: "waiting for a", Told: true}}},
 		"the scale limit, with pods that are being created": {
 			podset.Pool{Replicas: 4, ScaleLimit: new(3)}, []string{"a v2 away"}, []podset.Note{
 				{Wish: podset.WishScaleOut, Pods: 1, Because: "scaleStrategy.maxUnavailable is 3 and 1 pod is unavailable: a; 2 being created"},
-				{Wish: podset.WishAvailable, Pods: 1, Because: "waiting for a"}}},
+				{Wish: podset.WishAvailable, Pods: 1, Because: "waiting for a", Told: true}}},
 		"the budget, with the pods that spend it": {
 			podset.Pool{Replicas: 7, Rolling: rolling{MaxUnavailable: 4}},
 			[]string{"a v1", "b v1", "c v1", "d v2 away", "e v2 away", "f v2 away", "g v2 away"}, []podset.Note{
 				{Wish: podset.WishUpdate, Pods: 3, Because: "maxUnavailable is 4 and 4 pods are unavailable: d, e, f and 1 more"},
-				{Wish: podset.WishAvailable, Pods: 4, Because: "waiting for d, e, f and 1 more"}}},
+				{Wish: podset.WishAvailable, Pods: 4, Because: "waiting for d, e, f and 1 more", Told: true}}},
 		"the budget, spent by this plan": {
 			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1", "b v1"}, []podset.Note{
 				{Wish: podset.WishUpdate, Pods: 1, Because: "maxUnavailable is 1 and 1 pod is unavailable: a"}}},

@@ -69,6 +69,8 @@ type decision struct {
 	coming []*replica.Replica
 	// resizing are the pods that serve while kubelet has not given them their new resources yet.
 	resizing []*replica.Replica
+	// told is true once a note names the pods that are away.
+	told bool
 	// overdue are the pods with a change to an old revision that can go on.
 	overdue map[*replica.Replica]bool
 }
@@ -111,6 +113,7 @@ func (p *Pool) Plan(now time.Time, pods []replica.Replica) Plan {
 	}
 	if len(d.away) > 0 {
 		d.note(WishAvailable, len(d.away), "waiting for "+names(d.away))
+		d.plan.Notes[len(d.plan.Notes)-1].Told = d.told
 	}
 	return d.plan
 }

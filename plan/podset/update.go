@@ -211,6 +211,7 @@ func (d *decision) budgetSpent(taken []*replica.Replica) string {
 // counts those that have no name yet. It begins with "and", and is empty when there is nobody.
 func (d *decision) whoIsAway(taken []*replica.Replica, nameless int, are string) string {
 	away := slices.Concat(d.away, d.idle.leaving)
+	d.told = d.told || len(d.away) > 0
 	for _, r := range taken {
 		if r.Available { // the others are among them already
 			away = append(away, r)

@@ -75,7 +75,7 @@ func checkOurs(rules *Rules, folder *Folder, file *File, imported string) []stri
 	if target == folder.Name {
 		return checkNeighbours(rules, folder, file, rest)
 	}
-	allowed := folder.Ours == nil || slices.Contains(folder.Ours, target) ||
+	allowed := folder.Ours == nil || belowAny(imported, folder.Ours) ||
 		file.Test && (target == "test" || target == "lab")
 	if allowed {
 		return nil

@@ -29,7 +29,7 @@ type Lines struct {
 // Folder is what a root folder may use.
 type Folder struct {
 	Name string
-	// Ours are the root folders it may import; nil stands for all.
+	// Ours are the root folders, or folders below them, that it may import; nil stands for all.
 	Ours []string
 	// Others are path prefixes of third parties it may import; nil stands for all.
 	Others []string

@@ -1,0 +1,97 @@
+// Package kubectl is the plugin of kubectl for workloads of ours: kubectl kruise.
+//
+// Its commands are thin: they read objects, ask plan what the controller would, and print. They promise to write nothing to
+// the cluster, and to print in plain text that a terminal, a log and a chat show alike.
+package kubectl
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"kruise.io/kruise/kubectl/live"
+	"kruise.io/kruise/plan/workload"
+)
+
+// Name is the name of the program. kubectl finds it by that.
+const Name = "kubectl-kruise"
+
+// plugin is what the commands share.
+type plugin struct {
+	genericiooptions.IOStreams
+	flags *genericclioptions.ConfigFlags
+	now   func() time.Time
+}
+
+// Command makes the command. now is the clock: pods are judged by it.
+func Command(streams genericiooptions.IOStreams, now func() time.Time) *cobra.Command {
+	p := &plugin{IOStreams: streams, flags: genericclioptions.NewConfigFlags(true), now: now}
+	root := &cobra.Command{
+		Use:   Name,
+		Short: "Say why a workload is stuck, and what a change of it would do",
+		Long: "kubectl kruise says in words how a CloneSet stands and what it waits for, and plays a rollout to its end before it is begun.\n" +
+			"It only reads.",
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl kruise"},
+		SilenceErrors: true, SilenceUsage: true,
+	}
+	root.SetOut(streams.Out)
+	root.SetErr(streams.ErrOut)
+	p.flags.AddFlags(root.PersistentFlags())
+	root.AddCommand(p.explain(), p.plan(), p.version())
+	return root
+}
+
+func (p *plugin) version() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version of this program", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			version := "unknown"
+			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+				version = info.Main.Version
+			}
+			_, err := fmt.Fprintln(p.Out, version)
+			return err
+		},
+	}
+}
+
+// cluster connects to the cluster that the flags name, and finds the namespace.
+func (p *plugin) cluster() (*live.Cluster, string, error) {
+	namespace, _, err := p.flags.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return nil, "", err
+	}
+	config, err := p.flags.ToRESTConfig()
+	if err != nil {
+		return nil, "", err
+	}
+	cluster, err := live.Connect(config)
+	return cluster, namespace, err
+}
+
+// read reads the CloneSet that arguments name.
+func (p *plugin) read(ctx context.Context, args []string) (*live.CloneSet, error) {
+	name, err := nameOf(args)
+	if err != nil {
+		return nil, err
+	}
+	cluster, namespace, err := p.cluster()
+	if err != nil {
+		return nil, err
+	}
+	return cluster.CloneSet(ctx, namespace, name)
+}
+
+// view reads a CloneSet with what belongs to it, as decisions see it.
+func view(found *live.CloneSet) (*workload.CloneSet, error) {
+	v, err := workload.NewCloneSet(found.Set, found.Owned)
+	if err != nil {
+		return nil, fmt.Errorf("CloneSet %s/%s: %w", found.Set.Namespace, found.Set.Name, err)
+	}
+	return v, nil
+}

@@ -1,0 +1,169 @@
+package forecast
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kubectl/explain"
+	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/workload"
+)
+
+// Options say what to assume.
+type Options struct {
+	// StartTakes is how long a container takes to start.
+	StartTakes time.Duration
+	// LiftHooks lets go of every hook as soon as it is waited for. Otherwise hooks are held as they are.
+	LiftHooks bool
+	// Progress is told now and then how far the forecast is; may be nil.
+	Progress func(waves int, at time.Duration)
+}
+
+// mostRounds bounds how often the controller may act, so that a forecast ends.
+const mostRounds = 1_000_000
+
+// Foresee plays the rollout of a CloneSet from how things are at a time to where nothing happens any more.
+func Foresee(ctx context.Context, set *v1beta1.CloneSet, owned workload.Owned, now time.Time, o Options) (*Forecast, error) {
+	p := &player{w: world.New(), set: set.DeepCopy(), owned: owned, began: now, options: o}
+	p.set.Status.Conditions = nil
+	p.w.Now, p.w.StartTakes = now, o.StartTakes
+	p.w.Import(owned.Pods, owned.Claims)
+	before, err := p.explain()
+	if err != nil {
+		return nil, err
+	}
+	p.recorder.least = before.Counts.Available
+	rested, err := p.play(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := p.explain()
+	if err != nil {
+		return nil, err
+	}
+	f := &Forecast{
+		Namespace: set.Namespace, Name: set.Name, Assumptions: p.assumptions(),
+		Before: before.Counts, After: rest.Counts, Revision: before.Revision, Others: before.Others,
+		Waves: p.recorder.waves, Takes: inSeconds(rested), LeastAvailable: p.recorder.least, Rest: rest,
+	}
+	if n := len(f.Waves); n > 0 {
+		f.Waves[n-1].Until = f.Takes
+		for i := range f.Waves {
+			f.Waves[i].LeastAvailable = min(f.Waves[i].LeastAvailable, rest.Counts.Available)
+		}
+	}
+	return f, nil
+}
+
+// player plays one rollout.
+type player struct {
+	w        *world.World
+	set      *v1beta1.CloneSet
+	owned    workload.Owned
+	began    time.Time
+	options  Options
+	recorder recorder
+	ids      int
+}
+
+// play lets controller and cluster act in turns, a second at a time, until no more happens, and returns when that was.
+func (p *player) play(ctx context.Context) (time.Duration, error) {
+	quiet := p.options.StartTakes + 5*time.Second // more than anything in the model takes
+	var last podset.Tally
+	changed := p.w.Now
+	for range mostRounds {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		view, err := p.view()
+		if err != nil {
+			return 0, err
+		}
+		plan, err := p.w.Reconcile(view, p.newID)
+		if err != nil {
+			return 0, err
+		}
+		at := p.w.Now.Sub(p.began)
+		p.recorder.see(at, plan)
+		p.report(view, plan.Tally)
+		if p.options.Progress != nil {
+			p.options.Progress(len(p.recorder.waves), at)
+		}
+		if len(plan.Steps) > 0 || plan.Tally != last {
+			last, changed = plan.Tally, p.w.Now
+		}
+		tick := time.Second
+		if p.w.Now.Sub(changed) > quiet {
+			if plan.Wake.IsZero() {
+				return changed.Sub(p.began), nil
+			}
+			tick = max(plan.Wake.Sub(p.w.Now), time.Second) // nothing happens before
+		}
+		p.w.Tick(tick)
+		p.w.OpenGates()
+		if err := p.lift(); err != nil {
+			return 0, err
+		}
+	}
+	return 0, fmt.Errorf("CloneSet %s/%s: no end is in sight after %s", p.set.Namespace, p.set.Name, p.w.Now.Sub(p.began))
+}
+
+// view is the CloneSet with what belongs to it in the modelled cluster. A new template is a revision at once.
+func (p *player) view() (*workload.CloneSet, error) {
+	owned := workload.Owned{
+		Claims: p.w.Claims, Revisions: p.owned.Revisions, PodExists: func(name string) bool { return p.w.Pod(name) != nil },
+	}
+	owned.Pods = slices.DeleteFunc(slices.Clone(p.w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, p.set) })
+	view, err := workload.NewCloneSet(p.set, owned)
+	if err != nil || view.Newest != nil {
+		return view, err
+	}
+	p.owned.Revisions = append(slices.Clone(p.owned.Revisions), view.NewRevision())
+	owned.Revisions = p.owned.Revisions
+	return workload.NewCloneSet(p.set, owned)
+}
+
+// report keeps in the status what the controller would.
+func (p *player) report(view *workload.CloneSet, t podset.Tally) {
+	s := &p.set.Status
+	s.ObservedGeneration = p.set.Generation
+	s.Replicas, s.ReadyReplicas, s.AvailableReplicas, s.UpdatedReplicas = int32(t.Replicas), int32(t.Ready), int32(t.Available), int32(t.Updated)
+	s.CurrentRevision = view.Current
+	if wanted := p.set.Spec.Replicas; t.Updated == t.Replicas && wanted != nil && t.Replicas == int(*wanted) {
+		s.CurrentRevision = view.Update
+	}
+}
+
+func (p *player) explain() (*explain.Explanation, error) {
+	view, err := p.view()
+	if err != nil {
+		return nil, err
+	}
+	return explain.Explain(view, p.w.Now)
+}
+
+func (p *player) newID() string {
+	p.ids++
+	return fmt.Sprintf("new-%d", p.ids)
+}
+
+func (p *player) assumptions() []string {
+	out := []string{
+		fmt.Sprintf("a container starts in %s (--start-takes)", p.options.StartTakes),
+		"what is broken now stays broken until its image changes", "new pods find a node",
+	}
+	if hooks := p.set.Spec.Lifecycle; hooks != nil {
+		if p.options.LiftHooks {
+			return append(out, "hooks let go at once (--hooks=lift)")
+		}
+		return append(out, "hooks hold as they do now (--hooks=hold)")
+	}
+	return out
+}

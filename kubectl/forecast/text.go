@@ -1,0 +1,108 @@
+package forecast
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/revision"
+)
+
+// Text is the forecast for people.
+func (f *Forecast) Text(now time.Time) string {
+	var t strings.Builder
+	fmt.Fprintf(&t, "CloneSet %s/%s: what would be done, nothing is changed.\n", f.Namespace, f.Name)
+	fmt.Fprintf(&t, "Assumed: %s.\n", strings.Join(f.Assumptions, "; "))
+	for _, r := range f.Others {
+		r.Tell(&t)
+	}
+	t.WriteString("\n")
+	for i := 0; i < len(f.Waves); {
+		w := &f.Waves[i]
+		fmt.Fprintf(&t, "%3d. after %s: %s\n", i+1, w.At.Duration(), f.describe(w))
+		i++
+		if n := f.alike(i - 1); n > 2 {
+			fmt.Fprintf(&t, "     and so on until wave %d: %s\n", i+n, podset.Names(f.podsOf(i, i+n)))
+			i += n
+		}
+	}
+	f.end(&t, now)
+	return t.String()
+}
+
+// describe says what is begun in a wave and what it costs.
+func (f *Forecast) describe(w *Wave) string {
+	var words []string
+	for _, s := range w.Steps {
+		words = append(words, s.Text)
+	}
+	return fmt.Sprintf("%s; takes about %s, at least %d of %d available",
+		strings.Join(words, "; "), (w.Until - w.At).Duration(), w.LeastAvailable, f.After.Wanted)
+}
+
+// alike counts the waves behind one that differ from it in their pods and times alone.
+func (f *Forecast) alike(i int) int {
+	n := 0
+	for _, w := range f.Waves[i+1:] {
+		if w.shape() != f.Waves[i].shape() {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+func (w *Wave) shape() string {
+	var t strings.Builder
+	fmt.Fprintf(&t, "%d for %d:", w.LeastAvailable, w.Until-w.At)
+	for _, s := range w.Steps {
+		fmt.Fprintf(&t, " %s %d", s.Do, len(s.Pods))
+	}
+	return t.String()
+}
+
+// podsOf are the pods that exist and that waves are about.
+func (f *Forecast) podsOf(from, to int) []string {
+	var out []string
+	for _, w := range f.Waves[from:to] {
+		for _, s := range w.Steps {
+			if s.Do != string(podset.Create) {
+				out = append(out, s.Pods...)
+			}
+		}
+	}
+	if out == nil {
+		return []string{"new pods"}
+	}
+	return out
+}
+
+// end says where it stops and why there.
+func (f *Forecast) end(t *strings.Builder, now time.Time) {
+	if len(f.Waves) == 0 {
+		t.WriteString("Nothing is begun.\n")
+	} else {
+		fmt.Fprintf(t, "Over after about %s; at least %d of %d pods are available all the time.\n", f.Takes.Duration(), f.LeastAvailable, f.After.Wanted)
+	}
+	r := f.Rest
+	if r.AtRest {
+		fmt.Fprintf(t, "Then %s.\n", r.Summary)
+		return
+	}
+	fmt.Fprintf(t, "\nIt stops there for good: %s.\n", r.Summary)
+	for _, w := range r.Waiting {
+		fmt.Fprintf(t, "  %s\n", w.Text)
+	}
+	for _, p := range r.Patients(now.Add(f.Takes.Duration())) {
+		fmt.Fprintf(t, "  %s\n", p)
+	}
+	for _, old := range r.Others {
+		if f.After.Updated >= f.After.ExpectedUpdated {
+			fmt.Fprintf(t, "  %d of revision %s stay as they are: partition is %d\n", old.Pods, revision.ShortHash(old.Name), r.Budget.Partition)
+		}
+	}
+	if r.Remedy != "" {
+		fmt.Fprintf(t, "What to do: %s.\n", r.Remedy)
+	}
+}

@@ -1,0 +1,64 @@
+package kubectl
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/yaml"
+)
+
+// The forms of output. The empty one is text for people.
+const (
+	formText = ""
+	formJSON = "json"
+	formYAML = "yaml"
+)
+
+func checkForm(form string) error {
+	switch form {
+	case formText, formJSON, formYAML:
+		return nil
+	default:
+		return fmt.Errorf("--output is %q: it must be json or yaml, or left out", form)
+	}
+}
+
+// print prints a value in a form. text makes the one for people.
+func (p *plugin) print(form string, value any, text func() string) error {
+	var out []byte
+	var err error
+	switch form {
+	case formJSON:
+		out, err = json.MarshalIndent(value, "", "    ")
+		out = append(out, '\n')
+	case formYAML:
+		out, err = yaml.Marshal(value)
+	default:
+		out = []byte(text())
+	}
+	if err == nil {
+		_, err = p.Out.Write(out)
+	}
+	return err
+}
+
+// ErrorText tells an error as kubectl does.
+func ErrorText(err error) string {
+	var status apierrors.APIStatus
+	var request *url.Error
+	switch {
+	case errors.As(err, &status) && status.Status().Reason != "":
+		s := status.Status()
+		if s.Details != nil && s.Details.Name == "" && apierrors.IsNotFound(err) {
+			return "Error from server (NotFound): the cluster knows no CloneSets: is kruise installed? (" + s.Message + ")"
+		}
+		return fmt.Sprintf("Error from server (%s): %s", s.Reason, s.Message)
+	case errors.As(err, &request):
+		return fmt.Sprintf("Unable to connect to the server: %v", request.Err)
+	default:
+		return "error: " + err.Error()
+	}
+}
