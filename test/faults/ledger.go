@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -142,18 +141,19 @@ func (m *machine) written(p *process, r *request, before, after client.Object) {
 		if r.verb == "delete" {
 			m.claimDeleted(before)
 		}
-	case kindSet:
-		if r.sub == "status" {
-			if wait := p.statusAt.Add(time.Second).Sub(p.view.now); !p.statusAt.IsZero() && wait > 0 && m.skewSteady() {
-				m.brokenf("the status is written %s too soon after the last time", wait)
-			}
-			p.statusAt = p.view.now
-		}
 	}
 }
 
-// skewSteady says whether the clock of the process has been the API server's all the time.
-func (m *machine) skewSteady() bool { return m.skew == 0 }
+// answered checks what a write promises whose answer arrived.
+func (m *machine) answered(p *process, r *request) {
+	if r.kind != kindSet || r.sub != "status" {
+		return
+	}
+	if wait := p.statusAt.Add(time.Second).Sub(p.view.now); !p.statusAt.IsZero() && wait > 0 && p.statusSkew == m.skew {
+		m.brokenf("the status is written %s too soon after the last time", wait)
+	}
+	p.statusAt, p.statusSkew = p.view.now, m.skew
+}
 
 // podCreated checks that there are never too many pods, no two in one slot, and none without its claims.
 func (m *machine) podCreated(v *view, pod *corev1.Pod) {
@@ -280,5 +280,3 @@ func gate(pod *corev1.Pod) corev1.ConditionStatus {
 	}
 	return ""
 }
-
-var _ = fmt.Sprint

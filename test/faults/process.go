@@ -42,8 +42,9 @@ type process struct {
 
 	// view is what the reconcile under way decides on.
 	view *view
-	// statusAt is when the status was last written.
-	statusAt time.Time
+	// statusAt is when the status was last written, and statusSkew how far the clock was ahead then.
+	statusAt   time.Time
+	statusSkew time.Duration
 
 	mu      sync.Mutex
 	waiting []*request
@@ -187,6 +188,9 @@ func (m *machine) serve(p *process, r *request) {
 	m.tracef("%s: %v (version %d)", r, r.err, m.version)
 	if r.err == nil && r.writes() {
 		m.written(p, r, before, m.tables[r.kind].objects[r.name])
+	}
+	if r.err == nil && fate.err == nil && !fate.crash {
+		m.answered(p, r)
 	}
 	if fate.err != nil {
 		r.err = fate.err
