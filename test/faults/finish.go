@@ -25,6 +25,7 @@ const (
 func (m *machine) finish() {
 	m.tracef("> the faults end")
 	m.armed, m.rules = nil, nil
+	clear(m.frozen)
 	clear(m.world.Bad)
 	clear(m.steady)
 	began := m.world.Now
@@ -146,7 +147,7 @@ func (m *machine) checkStatus(v *view, got v1beta1.CloneSetStatus) {
 		if !v.selected[uid] || !r.Active() {
 			continue
 		}
-		isNew := m.isNew(v, r.Revision)
+		isNew := v.isNew(r.Revision)
 		tally(&want, r, isNew)
 	}
 	is := podset.Tally{
@@ -159,7 +160,7 @@ func (m *machine) checkStatus(v *view, got v1beta1.CloneSetStatus) {
 	if got.ObservedGeneration != m.set().Generation {
 		m.brokenf("the status speaks of generation %d, the set has %d", got.ObservedGeneration, m.set().Generation)
 	}
-	if !m.isNew(v, got.UpdateRevision) {
+	if !v.isNew(got.UpdateRevision) {
 		m.brokenf("the status says that %q is the newest revision", got.UpdateRevision)
 	}
 	for _, c := range got.Conditions {

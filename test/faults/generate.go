@@ -125,20 +125,22 @@ func (g generator) number(low, high int) *intstr.IntOrString {
 // line draws what happens next: mostly what moves things on, then faults, then people.
 func (g generator) line() string {
 	switch n := g.IntN(100); {
-	case n < 22:
+	case n < 12:
 		return "run"
-	case n < 34:
+	case n < 22:
 		return g.hear()
-	case n < 46:
+	case n < 30:
 		return g.time()
-	case n < 58:
+	case n < 48:
 		return fmt.Sprintf("go %s", pick(g, "1s", "2s", "3s", "6s"))
-	case n < 74:
-		return fmt.Sprintf("at %d %s", 1+g.IntN(6), g.atRequest())
-	case n < 82:
+	case n < 64:
+		return fmt.Sprintf("at %d %s", 1+g.IntN(8), g.atRequest())
+	case n < 70:
 		return g.fault()
-	case n < 86:
+	case n < 73:
 		return g.refusal()
+	case n < 80:
+		return pick(g, "freeze ", "thaw ") + pick(g, append(kinds, kindPod, kindPod)...)
 	default:
 		return g.person()
 	}

@@ -16,6 +16,7 @@ import (
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/revision"
+	"kruise.io/kruise/plan/workload"
 )
 
 // ledger remembers what the processes wrote of each pod, whether they got an answer or not.
@@ -33,19 +34,24 @@ func newLedger() ledger {
 // view is what one reconcile decides on: its object, its time, and its cache of pods.
 type view struct {
 	set  *v1beta1.CloneSet
-	pool podset.Pool
-	now  time.Time
-	at   int64 // the resource version that the cache of pods had reached
-	pods map[types.UID]*replica.Replica
+	pool *podset.Pool
+	// newest is the short hash of the revision of its template.
+	newest string
+	now    time.Time
+	at     int64 // the resource version that the cache of pods had reached
+	pods   map[types.UID]*replica.Replica
 	// selected are the pods that the set's selector chose, and those on their way out.
 	selected map[types.UID]bool
 }
 
 // look notes what a reconcile sees as it begins.
 func (p *process) look() error {
-	sets := cached[*v1beta1.CloneSet](p.mirrors[kindSet])
-	set := sets[0]
-	pool, err := podset.PoolOf(set)
+	set := cached[*v1beta1.CloneSet](p.mirrors[kindSet])[0]
+	about, err := workload.NewCloneSet(set, workload.Owned{Revisions: cached[*appsv1.ControllerRevision](p.mirrors[kindRevision])})
+	if err != nil {
+		return err
+	}
+	pool, err := about.Pool(nil)
 	if err != nil {
 		return err
 	}
@@ -54,7 +60,7 @@ func (p *process) look() error {
 		return err
 	}
 	v := &view{
-		set: set, pool: pool, now: p.machine.now(), at: p.mirrors[kindPod].at,
+		set: set, pool: pool, newest: revision.ShortHash(about.Update), now: p.machine.now(), at: p.mirrors[kindPod].at,
 		pods: map[types.UID]*replica.Replica{}, selected: map[types.UID]bool{},
 	}
 	options := replica.Options{
@@ -101,7 +107,7 @@ func (m *machine) count(v *view) (c counts) {
 			c.doomed++
 		default:
 			c.staying++
-			if !m.isNew(v, r.Revision) && !since(m.ledger.revised, uid) {
+			if !v.isNew(r.Revision) && !since(m.ledger.revised, uid) {
 				c.old++
 			}
 		}
@@ -115,12 +121,7 @@ func (m *machine) count(v *view) (c counts) {
 }
 
 // isNew says whether a pod's revision is the one of the template that a reconcile sees.
-func (m *machine) isNew(v *view, label string) bool {
-	data, err := revision.Data(&v.set.Spec.Template)
-	m.must(err)
-	newest := revision.Find(list[*appsv1.ControllerRevision](m.server, kindRevision), &v.set.Spec.Template, data)
-	return newest != nil && revision.ShortHash(newest.Name) == revision.ShortHash(label)
-}
+func (v *view) isNew(label string) bool { return revision.ShortHash(label) == v.newest }
 
 // written checks the promises after a write of the process under test. before and after are nil where there is no object.
 func (m *machine) written(p *process, r *request, before, after client.Object) {
@@ -228,7 +229,7 @@ func (m *machine) checkUpdate(v *view, r *request, was counts, pod *replica.Repl
 		m.brokenf("%s updates the pod, although the update is paused or OnDelete", r)
 	}
 	settled := pod.State == lifecycle.PreparingDelete || pod.State == lifecycle.PreparingUpdate && goes
-	if !goes && !updates || settled || v.doomed(pod) || m.isNew(v, pod.Revision) || m.ledgerHas(v, pod.UID, updates) {
+	if !goes && !updates || settled || v.doomed(pod) || v.isNew(pod.Revision) || m.movedBefore(v, pod.UID) {
 		return
 	}
 	if v.pool.Paused || v.pool.OnDelete {
@@ -242,9 +243,10 @@ func (m *machine) checkUpdate(v *view, r *request, was counts, pod *replica.Repl
 	}
 }
 
-// ledgerHas says whether an earlier write since the view took the pod away or updated it already.
-func (m *machine) ledgerHas(v *view, uid types.UID, _ bool) bool {
-	return m.ledger.moved[uid] > v.at && m.ledger.moved[uid] < m.version
+// movedBefore says whether a write before the present one sent the pod away already.
+func (m *machine) movedBefore(v *view, uid types.UID) bool {
+	moved := m.ledger.moved[uid]
+	return moved > v.at && moved < m.version
 }
 
 // claimDeleted checks that no pod loses its claim.

@@ -42,10 +42,11 @@ type machine struct {
 	process     *process
 	reconciling bool
 
-	skew  time.Duration
-	armed []arm
-	fate  fate
-	rules []rule
+	skew   time.Duration
+	frozen map[string]bool // kinds whose watches stand still
+	armed  []arm
+	fate   fate
+	rules  []rule
 
 	ledger  ledger
 	steady  map[types.UID]*corev1.Pod
@@ -81,7 +82,7 @@ func Run(t *testing.T, script Script, setup Setup, mutant Mutant) Result {
 func newMachine(ctx context.Context, seed uint64, setup Setup, mutant Mutant) *machine {
 	m := &machine{
 		server: newServer(), ctx: ctx, setup: setup, mutant: mutant, scheme: runtime.NewScheme(),
-		rng: rand.New(rand.NewPCG(seed, 1)), steady: map[types.UID]*corev1.Pod{}, ledger: newLedger(),
+		rng: rand.New(rand.NewPCG(seed, 1)), steady: map[types.UID]*corev1.Pod{}, frozen: map[string]bool{}, ledger: newLedger(),
 	}
 	utilrand.Seed(int64(seed)) // instance ids are drawn from it
 	m.must(v1beta1.AddToScheme(m.scheme))
@@ -198,9 +199,12 @@ func (m *machine) allSteady() bool {
 	return !slices.ContainsFunc(m.world.Pods, func(pod *corev1.Pod) bool { return m.steady[pod.UID] != pod })
 }
 
-// hear lets all caches hear of everything.
+// hear lets all caches hear of everything, but for those whose watches are frozen.
 func (m *machine) hear() {
 	for _, kind := range kinds {
+		if m.frozen[kind] {
+			continue
+		}
 		c := m.process.mirrors[kind]
 		m.heard(c.hear(c.behind()))
 	}

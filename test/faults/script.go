@@ -83,6 +83,7 @@ func (s Script) Format(comment string) string {
 //	tick 1s                 time passes, and the cluster moves on
 //	kubelet #2              the node of one pod looks at it
 //	hear all, hear Pod 2    caches hear of changes
+//	freeze Pod, thaw Pod    a cache hears of nothing unless it is told to by its name
 //	relist Pod              a watch was lost, and the cache is filled anew
 //	crash                   the process dies and starts again
 //	skew 2s                 the process' clock is ahead of the API server's by so much
@@ -107,6 +108,8 @@ func (m *machine) do(line string) error {
 		return m.doProcess(verb, rest)
 	case "tick", "skew", "takes":
 		return m.doTime(verb, rest)
+	case "freeze", "thaw":
+		m.frozen[rest] = verb == "freeze"
 	case "hear", "relist":
 		return m.doCaches(verb, rest)
 	case "refuse", "allow", "at", "fail", "lose", "crash-after":
