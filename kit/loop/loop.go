@@ -83,6 +83,8 @@ type Loop[O client.Object] struct {
 	Client client.Client
 	// Recorder takes the events.
 	Recorder events.EventRecorder
+	// Live reads from the API server itself, where the answer to a write was lost.
+	Live client.Reader
 	// Writes remembers what was written until the cache shows it.
 	Writes *seen.Writes
 	// Clock tells the time.
@@ -119,6 +121,9 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 	}
 	if obj.GetDeletionTimestamp() != nil {
 		return reconcile.Result{}, nil // the garbage collector deletes what it owns
+	}
+	if err := l.Writes.Resolve(ctx, req.NamespacedName, l.Live); err != nil {
+		return reconcile.Result{}, err
 	}
 	if what := l.Writes.Behind(req.NamespacedName); what != "" {
 		log.FromContext(ctx).V(2).Info("Waiting for the cache to show own writes", "missing", what)

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,10 +10,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
 var budgets = schema.GroupResource{Group: "policy", Resource: "poddisruptionbudgets"}
@@ -275,6 +279,25 @@ func TestItWaitsUntilTheCacheShowsItsOwnWrites(t *testing.T) {
 	w.cache.version = newest
 	if w.done(); w.begun != 2 {
 		t.Errorf("work was begun %d times once the cache had caught up, want 2", w.begun)
+	}
+}
+
+func TestNothingIsDecidedWhileTheOutcomeOfAWriteIsUnknown(t *testing.T) {
+	w := newWorld(t, object())
+	meta := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: "other"}}
+	meta.SetGroupVersionKind(policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"))
+	w.loop.Writes.Doubted(key, "PodDisruptionBudget", meta)
+	w.loop.Live = interceptor.NewClient(w.api, interceptor.Funcs{
+		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+			return errBroken
+		},
+	})
+	if _, err := w.reconcile(); !errors.Is(err, errBroken) || w.begun != 0 {
+		t.Errorf("work was begun %d times, error %v", w.begun, err)
+	}
+	w.loop.Live = w.api
+	if w.done(); w.begun != 1 {
+		t.Errorf("work was begun %d times once the outcome was known, want 1", w.begun)
 	}
 }
 

@@ -29,7 +29,7 @@ var key = types.NamespacedName{Namespace: "shop", Name: "web"}
 type world struct {
 	*testing.T
 	loop  *Loop[*budget]
-	api   client.Client
+	api   client.WithWatch
 	clock *clocktesting.FakePassiveClock
 	cache *store
 	sent  []sent

@@ -5,12 +5,19 @@
 // that far: resource versions of one kind grow, and can be compared (KEP-5504), and a store knows how far it is
 // (KEP-5647). Nothing is lost with a restart: a fresh cache is newer than every write before it. Nothing can leak: a
 // relist brings the cache forward as a watch does.
+//
+// A write whose answer was lost may have been carried out or not. It is remembered as a doubt, and looked up at the API
+// server itself before the owner is decided upon again.
 package seen
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,11 +41,18 @@ type Writes struct {
 type pending struct {
 	versions map[string]string // the highest resource version written, by kind
 	deleted  map[types.UID]deletion
+	doubts   []doubt
 }
 
 type deletion struct {
 	kind string
 	key  types.NamespacedName
+}
+
+// doubt is a write that may have been carried out.
+type doubt struct {
+	kind string
+	obj  *metav1.PartialObjectMetadata
 }
 
 // New makes a memory over the caches of the kinds that are written.
@@ -64,6 +78,53 @@ func (w *Writes) Deleted(owner types.NamespacedName, kind string, obj client.Obj
 	w.of(owner).deleted[obj.GetUID()] = deletion{kind, client.ObjectKeyFromObject(obj)}
 }
 
+// Doubted notes that a write of an object for an owner may have been carried out: its answer was lost. The object has its
+// kind and name, and its UID unless it was to be created.
+func (w *Writes) Doubted(owner types.NamespacedName, kind string, obj *metav1.PartialObjectMetadata) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.of(owner)
+	p.doubts = append(p.doubts, doubt{kind, obj})
+}
+
+// Resolve looks up, at the API server itself, what became of an owner's writes in doubt, and notes it. What cannot be
+// looked up stays in doubt, and is an error.
+func (w *Writes) Resolve(ctx context.Context, owner types.NamespacedName, live client.Reader) error {
+	for {
+		d, any := w.nextDoubt(owner)
+		if !any {
+			return nil
+		}
+		is := &metav1.PartialObjectMetadata{TypeMeta: d.obj.TypeMeta}
+		err := live.Get(ctx, client.ObjectKeyFromObject(d.obj), is)
+		switch existed := d.obj.UID != ""; {
+		case err != nil && !apierrors.IsNotFound(err):
+			return fmt.Errorf("look up whether %s %s was written: %w", d.kind, client.ObjectKeyFromObject(d.obj), err)
+		case existed && (err != nil || is.UID != d.obj.UID):
+			w.Deleted(owner, d.kind, d.obj)
+		case err == nil:
+			w.Wrote(owner, d.kind, is)
+		}
+		w.resolved(owner, d)
+	}
+}
+
+func (w *Writes) nextDoubt(owner types.NamespacedName) (doubt, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.owners[owner]; p != nil && len(p.doubts) > 0 {
+		return p.doubts[0], true
+	}
+	return doubt{}, false
+}
+
+func (w *Writes) resolved(owner types.NamespacedName, d doubt) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.of(owner)
+	p.doubts = slices.DeleteFunc(p.doubts, func(other doubt) bool { return other == d })
+}
+
 // Forget drops what is remembered of an owner.
 func (w *Writes) Forget(owner types.NamespacedName) {
 	w.mu.Lock()
@@ -78,6 +139,9 @@ func (w *Writes) Behind(owner types.NamespacedName) string {
 	p := w.owners[owner]
 	if p == nil {
 		return ""
+	}
+	for _, d := range p.doubts {
+		return fmt.Sprintf("whether %s %s was written", d.kind, client.ObjectKeyFromObject(d.obj))
 	}
 	for kind, version := range p.versions {
 		cache := w.caches[kind]

@@ -1,11 +1,17 @@
 package seen
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
 // store is a cache as the test lets it be: up to a version, with some objects.
@@ -144,4 +150,56 @@ func TestWhatWasSeenIsNotRemembered(t *testing.T) {
 	if len(w.owners) != 0 {
 		t.Errorf("%d owners are remembered, want none", len(w.owners))
 	}
+}
+
+// TestDoubts tells what is waited for once a write without an answer was looked up. The caches are at version 10.
+func TestDoubts(t *testing.T) {
+	broken := errors.New("broken")
+	for name, c := range map[string]struct {
+		uid    types.UID // of the object that was written; none for one to be created
+		stored *corev1.Pod
+		fails  error
+		want   string
+	}{
+		"a creation that went through":      {stored: pod("12", "a"), want: "Pod at resource version 12, the cache is at 10"},
+		"a creation that did not":           {},
+		"a change that went through":        {uid: "a", stored: pod("12", "a"), want: "Pod at resource version 12, the cache is at 10"},
+		"a change that did not":             {uid: "a", stored: pod("10", "a")},
+		"a deletion that went through":      {uid: "a", want: "the deletion of Pod shop/pod-a"},
+		"the name is another's by now":      {uid: "a", stored: renamed(pod("12", "z"), "pod-a"), want: "the deletion of Pod shop/pod-a"},
+		"the API server does not answer":    {uid: "a", fails: broken, want: "whether Pod shop/pod-a was written"},
+		"it does not answer for a creation": {fails: broken, want: "whether Pod shop/pod-a was written"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			build := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithInterceptorFuncs(interceptor.Funcs{
+				Get: func(ctx context.Context, api client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+					if c.fails != nil {
+						return c.fails
+					}
+					return api.Get(ctx, key, obj, opts...)
+				},
+			})
+			if c.stored != nil {
+				build.WithObjects(c.stored)
+			}
+			w, _, _ := world()
+			meta := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "pod-a", UID: c.uid}}
+			meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+			w.Doubted(web, "Pod", meta)
+			if w.Behind(web) == "" {
+				t.Error("a write in doubt is not waited for")
+			}
+			if err := w.Resolve(t.Context(), web, build.Build()); !errors.Is(err, c.fails) {
+				t.Errorf("error %v, want %v", err, c.fails)
+			}
+			if got := w.Behind(web); got != c.want {
+				t.Errorf("it waits for %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func renamed(p *corev1.Pod, name string) *corev1.Pod {
+	p.Name = name
+	return p
 }

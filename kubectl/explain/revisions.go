@@ -44,7 +44,7 @@ func Revisions(set *workload.CloneSet, pool *podset.Pool, facts []replica.Replic
 	}
 	var out []Revision
 	for _, name := range slices.Sorted(maps.Keys(pods)) {
-		r := Revision{Name: name, Pods: pods[name], Differences: differences(set, name), Blocked: set.Change(name).Blocked}
+		r := Revision{Name: name, Pods: pods[name], Differences: differences(set, name), Blocked: set.Change(name, set.Update).Blocked}
 		r.Method = method(pool, r.Blocked)
 		out = append(out, r)
 	}

@@ -42,7 +42,7 @@ func (p patient) trouble() trouble {
 			return t
 		}
 	}
-	if p.facts.Ungated {
+	if p.facts.Unsettled {
 		return trouble{reason: "ReadinessGate", text: "the controller has yet to open its readiness gate"}
 	}
 	return trouble{reason: "Starting", text: "it is starting", since: p.pod.CreationTimestamp.Time}

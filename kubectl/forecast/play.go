@@ -121,13 +121,13 @@ func (p *player) view() (*workload.CloneSet, error) {
 		Claims: p.w.Claims, Revisions: p.owned.Revisions, PodExists: func(name string) bool { return p.w.Pod(name) != nil },
 	}
 	owned.Pods = slices.DeleteFunc(slices.Clone(p.w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, p.set) })
-	view, err := workload.NewCloneSet(p.set, owned)
+	view, err := workload.NewCloneSet(p.set, owned, workload.Options{})
 	if err != nil || view.Newest != nil {
 		return view, err
 	}
 	p.owned.Revisions = append(slices.Clone(p.owned.Revisions), view.NewRevision())
 	owned.Revisions = p.owned.Revisions
-	return workload.NewCloneSet(p.set, owned)
+	return workload.NewCloneSet(p.set, owned, workload.Options{})
 }
 
 // report keeps in the status what the controller would.

@@ -90,7 +90,7 @@ func (w *work) amend(ctx context.Context, kept, wanted *appsv1.ControllerRevisio
 // off podsToDelete.
 func (w *work) tidy(ctx context.Context) error {
 	limit := int(ptr.Deref(w.set.Spec.RevisionHistoryLimit, defaultHistoryLimit))
-	for _, r := range w.view.Expired(w.view.Pods, limit) {
+	for _, r := range w.view.Expired(w.view.Pods, w.currentRevision(), limit) {
 		if err := client.IgnoreNotFound(w.Client.Delete(ctx, r, client.Preconditions{UID: &r.UID})); err != nil {
 			return fmt.Errorf("delete controller revision %s: %w", r.Name, err)
 		}

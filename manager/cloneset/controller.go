@@ -120,7 +120,7 @@ func (o Options) NewReconciler(ctx context.Context, mgr ctrl.Manager, now clock.
 		pods:     pods, claims: claims, revisions: revisions,
 	}
 	return &loop.Loop[*v1beta1.CloneSet]{
-		Kind: kindCloneSet, Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("cloneset-controller"),
+		Kind: kindCloneSet, Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("cloneset-controller"),
 		Writes: writes, Clock: now,
 		New:   func() *v1beta1.CloneSet { return &v1beta1.CloneSet{} },
 		Begin: func(cs *v1beta1.CloneSet) loop.Work[*v1beta1.CloneSet] { return newWork(c, cs) },

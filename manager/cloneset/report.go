@@ -54,9 +54,15 @@ func (w *work) count(status *v1beta1.CloneSetStatus) {
 	status.Replicas, status.ReadyReplicas, status.AvailableReplicas = int32(t.Replicas), int32(t.Ready), int32(t.Available)
 	status.UpdatedReplicas, status.UpdatedReadyReplicas = int32(t.Updated), int32(t.UpdatedReady)
 	status.UpdatedAvailableReplicas, status.ExpectedUpdatedReplicas = int32(t.UpdatedAvailable), int32(t.ExpectedUpdated)
-	if t.Updated == t.Replicas && t.Replicas == wantedReplicas(w.set) {
-		status.CurrentRevision = w.view.Update
+	status.CurrentRevision = w.currentRevision()
+}
+
+// currentRevision is the revision of the last complete rollout, which the present one may be as of now.
+func (w *work) currentRevision() string {
+	if t := w.plan.Tally; t.Updated == t.Replicas && t.Replicas == wantedReplicas(w.set) {
+		return w.view.Update
 	}
+	return w.view.Current
 }
 
 func wantedReplicas(set *v1beta1.CloneSet) int {

@@ -2,12 +2,14 @@
 //
 // Patches name what they change and are guarded by the pod's UID, so that nothing is read before a write and no write
 // meets a conflict. A pod that is gone is not an error: the next decision sees it. Every write is noted, so that the next
-// decision waits until the cache shows it.
+// decision waits until the cache shows it; one whose answer was lost, until it is known what became of it.
 package podops
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -134,6 +136,7 @@ func (e *Executor) patch(ctx context.Context, owner types.NamespacedName, pod *c
 		}
 		meta := metadataOf(KindPod, pod)
 		if err := write(meta, client.RawPatch(types.StrategicMergePatchType, body)); err != nil {
+			e.doubt(owner, KindPod, pod, err)
 			return err
 		}
 		e.Writes.Wrote(owner, KindPod, meta)
@@ -152,8 +155,8 @@ func (e *Executor) patch(ctx context.Context, owner types.NamespacedName, pod *c
 	return nil
 }
 
-// create creates the claims and the pod of a slot. A call whose outcome is unknown is made again under the same name, so
-// that a pod which was created all the same is not created twice.
+// create creates the claims and the pod of a slot. A call without an answer is made again under the same name, so that a
+// pod which was created all the same is not created twice.
 func (e *Executor) create(ctx context.Context, job Job, step podset.Step) (string, error) {
 	pod, claims, err := job.Workload.NewPod(step)
 	if err != nil {
@@ -181,7 +184,7 @@ func (e *Executor) open(ctx context.Context, owner types.NamespacedName, pod *co
 }
 
 func (e *Executor) createOne(ctx context.Context, owner types.NamespacedName, kind string, obj client.Object) error {
-	err := retry.OnError(retry.DefaultBackoff, unknownOutcome, func() error { return e.Client.Create(ctx, obj) })
+	err := retry.OnError(retry.DefaultBackoff, passing, func() error { return e.Client.Create(ctx, obj) })
 	switch {
 	case err == nil:
 		e.Writes.Wrote(owner, kind, obj)
@@ -189,6 +192,7 @@ func (e *Executor) createOne(ctx context.Context, owner types.NamespacedName, ki
 	case apierrors.IsAlreadyExists(err):
 		return e.recognise(ctx, owner, kind, obj)
 	default:
+		e.doubt(owner, kind, obj, err)
 		return fmt.Errorf("create %s %s: %w", kind, client.ObjectKeyFromObject(obj), err)
 	}
 }
@@ -208,10 +212,30 @@ func (e *Executor) recognise(ctx context.Context, owner types.NamespacedName, ki
 	return nil
 }
 
-// unknownOutcome says whether a call may have been carried out although it failed.
+// unknownOutcome says whether a call may have been carried out although it failed: it had no answer, or one that speaks of
+// the server's trouble and not of the call.
 func unknownOutcome(err error) bool {
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) {
+		return true
+	}
+	code := answer.Status().Code
+	return code < http.StatusBadRequest || code == http.StatusRequestTimeout || code >= http.StatusInternalServerError
+}
+
+// passing says whether a call failed for a cause that tends to pass in a moment.
+func passing(err error) bool {
 	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsUnexpectedServerError(err) ||
 		utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err)
+}
+
+// doubt notes a write that failed and may have been carried out all the same. The next decision waits until it is known.
+func (e *Executor) doubt(owner types.NamespacedName, kind string, obj client.Object, err error) {
+	if unknownOutcome(err) {
+		meta := metadataOf(kind, obj)
+		meta.SetUID(obj.GetUID())
+		e.Writes.Doubted(owner, kind, meta)
+	}
 }
 
 // delete deletes a pod and the claims of its slot.
@@ -230,7 +254,9 @@ func (e *Executor) delete(ctx context.Context, job Job, pod *corev1.Pod, step po
 func (e *Executor) deleteOne(ctx context.Context, owner types.NamespacedName, kind string, obj client.Object) error {
 	uid := obj.GetUID()
 	err := e.Client.Delete(ctx, obj, client.Preconditions{UID: &uid})
-	if err != nil && !gone(err) {
+	// A conflict may mean that another object has the name now, or that somebody refused: the object may live.
+	if err != nil && !apierrors.IsNotFound(err) {
+		e.doubt(owner, kind, obj, err)
 		return fmt.Errorf("delete %s %s: %w", kind, client.ObjectKeyFromObject(obj), err)
 	}
 	e.Writes.Deleted(owner, kind, obj)

@@ -282,6 +282,83 @@ func TestEveryWriteIsWaitedFor(t *testing.T) {
 	}
 }
 
+func TestADeletionThatIsRefusedWithAConflictTakesNothingAway(t *testing.T) {
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data-web-a", UID: "claim-a"}}
+	w := newWorld(t, interceptor.Funcs{
+		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
+			if _, ok := obj.(*corev1.Pod); ok {
+				return apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, obj.GetName(), errBroken)
+			}
+			return c.Delete(ctx, obj, opts...)
+		},
+	}, pod("a"))
+	w.job.Workload = &plain{claims: []*corev1.PersistentVolumeClaim{claim}}
+	if err := w.Client.Create(t.Context(), claim.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.run(step(podset.Delete, "a")); !apierrors.IsConflict(err) {
+		t.Errorf("error %v, want the conflict", err)
+	}
+	if err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(claim), &corev1.PersistentVolumeClaim{}); err != nil {
+		t.Errorf("the claim of a pod that lives: %v", err)
+	}
+	if what := w.Writes.Behind(web); what != "" {
+		t.Errorf("the next decision waits for %s", what)
+	}
+}
+
+func TestWritesWithoutAnAnswerAreLookedUpBeforeTheNextDecision(t *testing.T) {
+	lost := apierrors.NewInternalError(errBroken)
+	w := newWorld(t, interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+			return errors.Join(lost, c.Create(ctx, obj, opts...))
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
+			return errors.Join(lost, c.Delete(ctx, obj, opts...))
+		},
+		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
+			return lost
+		},
+	}, pod("a"), pod("b"))
+	for _, s := range []podset.Step{step(podset.Create, "c"), step(podset.Delete, "a"), step(podset.Move, "b")} {
+		t.Run(string(s.Do), func(t *testing.T) {
+			w.Writes.Forget(web)
+			if _, err := w.run(s); err == nil {
+				t.Error("the failure is not told")
+			}
+			if what := w.Writes.Behind(web); !strings.HasPrefix(what, "whether ") {
+				t.Errorf("the next decision waits for %q, want it to wait until the outcome is known", what)
+			}
+			if err := w.Writes.Resolve(t.Context(), web, w.Live); err != nil {
+				t.Fatal(err)
+			}
+			if what := w.Writes.Behind(web); what == "" || strings.HasPrefix(what, "whether ") {
+				t.Errorf("the next decision waits for %q, want it to wait until the cache shows the outcome", what)
+			}
+		})
+	}
+}
+
+func TestARefusalLeavesNoDoubt(t *testing.T) {
+	resource := schema.GroupResource{Resource: "pods"}
+	for name, answer := range map[string]error{
+		"a quota": apierrors.NewForbidden(resource, "web-a", errBroken), "invalid": apierrors.NewBadRequest("no"),
+		"later, please": apierrors.NewTooManyRequests("busy", 1), "another one": apierrors.NewConflict(resource, "web-a", errBroken),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, interceptor.Funcs{
+				Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return answer },
+			})
+			if _, err := w.run(step(podset.Create, "a")); err == nil {
+				t.Error("the failure is not told")
+			}
+			if what := w.Writes.Behind(web); what != "" {
+				t.Errorf("the next decision waits for %s", what)
+			}
+		})
+	}
+}
+
 func TestAStepOfAPodThatWasNotObservedIsRefused(t *testing.T) {
 	w := newWorld(t, interceptor.Funcs{})
 	if _, err := w.run(step(podset.Move, "a")); err == nil || !strings.Contains(err.Error(), "web-a") {

@@ -178,9 +178,10 @@ func (r *Revisions) claimsDiffer(from, to string) bool {
 	return r.of.ClaimsHash != "" && a != "" && b != "" && a != b
 }
 
-// Expired lists the revisions to delete: those that no pod has, beyond the newest limit of them.
-func (r *Revisions) Expired(pods []*corev1.Pod, limit int) []*appsv1.ControllerRevision {
-	live := map[string]bool{r.Update: true, r.Current: true}
+// Expired lists the revisions to delete: those that no pod has, beyond the newest limit of them. current names the revision
+// of the last complete rollout, as it is from now on: nothing looks again once that rollout is at rest.
+func (r *Revisions) Expired(pods []*corev1.Pod, current string, limit int) []*appsv1.ControllerRevision {
+	live := map[string]bool{r.Update: true, current: true}
 	for _, pod := range pods {
 		live[pod.Labels[appsv1.ControllerRevisionHashLabelKey]] = true
 	}

@@ -1,0 +1,203 @@
+package faults
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/replica"
+)
+
+const (
+	// longest is how long a rollout may take once nothing goes wrong any more.
+	longest = 30 * time.Minute
+	// mostTurns bounds the work for it.
+	mostTurns = 3000
+)
+
+// finish ends all faults, waits until nothing happens any more, and checks what was reached.
+func (m *machine) finish() {
+	m.tracef("> the faults end")
+	m.armed, m.rules = nil, nil
+	clear(m.frozen)
+	clear(m.world.Bad)
+	clear(m.steady)
+	began := m.world.Now
+	for turns := 0; !m.quiet(); turns++ {
+		if m.failure != nil {
+			return
+		}
+		if m.world.Now.Sub(began) > longest || turns > mostTurns {
+			m.brokenf("no rest after %s:\n%s", m.world.Now.Sub(began), m.describe())
+			return
+		}
+		m.hooks()
+		m.turn(m.pause())
+	}
+	m.checkEnd()
+	m.checkRest()
+}
+
+// quiet says whether nothing is left that could happen by itself.
+func (m *machine) quiet() bool {
+	p := m.process
+	return !p.queued && p.due.IsZero() && m.allSteady() &&
+		!slices.ContainsFunc(kinds, func(kind string) bool { return p.mirrors[kind].behind() > 0 })
+}
+
+// pause is how long nothing happens: a second, or longer where only the controller's queue holds something for later.
+func (m *machine) pause() time.Duration {
+	p := m.process
+	if wait := p.due.Sub(m.world.Now); m.allSteady() && !p.due.IsZero() && wait > time.Second {
+		return wait
+	}
+	return time.Second
+}
+
+// checkRest checks that nothing is written when nothing happens, although the controller is called.
+func (m *machine) checkRest() {
+	for range 3 {
+		if m.failure != nil {
+			return
+		}
+		version, events := m.version, m.events
+		m.world.Now = m.world.Now.Add(time.Minute)
+		m.process.queued = true
+		m.reconcile()
+		if m.version != version || m.events != events {
+			m.brokenf("at rest the controller wrote %d times and sent %d events", m.version-version, m.events-events)
+		}
+	}
+}
+
+// checkEnd checks that what is wanted is so, and that the status says so.
+func (m *machine) checkEnd() {
+	m.must(m.process.look())
+	v := m.process.view
+	c := m.count(v)
+	if stuck := v.pool.Paused && v.pool.MaxUnavailable == 0; c.doomed > 0 && !stuck {
+		m.brokenf("%d pods that were asked to go are still there:\n%s", c.doomed, m.describe())
+	}
+	if c.doomed == 0 && c.staying != v.pool.Replicas {
+		m.brokenf("%d pods in the end, %d are wanted:\n%s", c.staying, v.pool.Replicas, m.describe())
+	}
+	if c.available != c.active {
+		m.brokenf("%d of %d pods are available in the end:\n%s", c.available, c.active, m.describe())
+	}
+	status := m.set().Status
+	blocked := slices.ContainsFunc(status.Conditions, func(c v1beta1.CloneSetCondition) bool { return strings.Contains(c.Message, "InPlaceOnly") })
+	if left := c.old - v.pool.Partition; left > 0 && c.doomed == 0 && !v.pool.Paused && !v.pool.OnDelete && !blocked {
+		m.brokenf("%d pods too many are on old revisions in the end:\n%s", left, m.describe())
+	}
+	m.checkPods(v)
+	m.checkClaims(v)
+	m.checkStatus(v, status)
+}
+
+// checkPods checks that each pod runs what it should, and that strays were let go of.
+func (m *machine) checkPods(v *view) {
+	slots := map[string]string{}
+	for _, pod := range m.active() {
+		if !ours(pod, v.set.UID) {
+			continue
+		}
+		if !v.selected[pod.UID] {
+			m.brokenf("pod %s was never released", pod.Name)
+		}
+		slot := pod.Labels[v1beta1.CloneSetInstanceID]
+		if other := slots[slot]; other != "" {
+			m.brokenf("pods %s and %s share a slot", pod.Name, other)
+		}
+		slots[slot] = pod.Name
+		if !m.runs(pod) {
+			m.brokenf("pod %s does not run what its spec says:\n%s", pod.Name, m.describe())
+		}
+	}
+}
+
+// checkClaims checks that each pod has its claims, and that none are left that nobody will use.
+func (m *machine) checkClaims(v *view) {
+	used := map[string]bool{}
+	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
+		for _, name := range claimsOf(pod) {
+			used[name] = true
+			claim := m.tables[kindClaim].objects[name]
+			if pod.DeletionTimestamp == nil && (claim == nil || claim.GetDeletionTimestamp() != nil) {
+				m.brokenf("pod %s lives, and its claim %s is lost:\n%s", pod.Name, name, m.describe())
+			}
+		}
+	}
+	for _, claim := range list[*corev1.PersistentVolumeClaim](m.server, kindClaim) {
+		if !used[claim.Name] && !v.set.Spec.ScaleStrategy.EnablePVCReuse {
+			m.brokenf("claim %s is left, and nobody will use it", claim.Name)
+		}
+	}
+}
+
+// checkStatus checks that the status says what is.
+func (m *machine) checkStatus(v *view, got v1beta1.CloneSetStatus) {
+	var want podset.Tally
+	for uid, r := range v.pods {
+		if !v.selected[uid] || !r.Active() {
+			continue
+		}
+		isNew := v.isNew(r.Revision)
+		tally(&want, r, isNew)
+	}
+	is := podset.Tally{
+		Replicas: int(got.Replicas), Ready: int(got.ReadyReplicas), Available: int(got.AvailableReplicas), Updated: int(got.UpdatedReplicas),
+		UpdatedReady: int(got.UpdatedReadyReplicas), UpdatedAvailable: int(got.UpdatedAvailableReplicas),
+	}
+	if is != want {
+		m.brokenf("the status says %+v, the pods are %+v", is, want)
+	}
+	if got.ObservedGeneration != m.set().Generation {
+		m.brokenf("the status speaks of generation %d, the set has %d", got.ObservedGeneration, m.set().Generation)
+	}
+	if !v.isNew(got.UpdateRevision) {
+		m.brokenf("the status says that %q is the newest revision", got.UpdateRevision)
+	}
+	for _, c := range got.Conditions {
+		if c.Type == v1beta1.CloneSetConditionFailedScale || c.Type == v1beta1.CloneSetConditionFailedUpdate {
+			m.brokenf("the status tells of a failure that is over: %s: %s", c.Type, c.Message)
+		}
+	}
+	m.checkHistory(v)
+}
+
+func tally(t *podset.Tally, r *replica.Replica, isNew bool) {
+	count := func(n *int, yes bool) {
+		if yes {
+			*n++
+		}
+	}
+	count(&t.Replicas, true)
+	count(&t.Ready, r.Ready)
+	count(&t.Available, r.Available)
+	count(&t.Updated, isNew)
+	count(&t.UpdatedReady, isNew && r.Ready)
+	count(&t.UpdatedAvailable, isNew && r.Available)
+}
+
+// checkHistory checks that every pod's revision is kept, and not many more.
+func (m *machine) checkHistory(v *view) {
+	revisions := list[*appsv1.ControllerRevision](m.server, kindRevision)
+	if most := 10 + len(v.pods) + 2; len(revisions) > most {
+		m.brokenf("%d revisions are kept", len(revisions))
+	}
+	names := map[string]types.UID{}
+	for _, r := range revisions {
+		names[r.Name] = r.UID
+	}
+	for _, r := range v.pods {
+		if names[r.Revision] == "" && r.Active() {
+			m.brokenf("pod %s has revision %s, which is not kept", r.Name, r.Revision)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package faults
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+)
+
+// Generate draws a script from a seed.
+func Generate(seed uint64) Script {
+	g := generator{rand.New(rand.NewPCG(seed, 0))}
+	s := Script{Seed: seed, Set: g.set()}
+	if g.IntN(4) > 0 {
+		s.Lines = append(s.Lines, "go 12s") // begin with pods that run
+	}
+	for range 5 + g.IntN(40) {
+		s.Lines = append(s.Lines, g.line())
+	}
+	return s
+}
+
+// generator draws what happens.
+type generator struct{ *rand.Rand }
+
+func pick[T any](g generator, of ...T) T { return of[g.IntN(len(of))] }
+
+// set draws the CloneSet.
+func (g generator) set() *v1beta1.CloneSet {
+	set := &v1beta1.CloneSet{}
+	spec := &set.Spec
+	replicas := int32(1 + g.IntN(7))
+	spec.Replicas = &replicas
+	spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
+	spec.Template.Labels = map[string]string{"app": "web"}
+	spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Image: "main:1"}}
+	if g.IntN(3) == 0 {
+		spec.Template.Spec.Containers = append(spec.Template.Spec.Containers, corev1.Container{Name: "side", Image: "side:1"})
+	}
+	spec.MinReadySeconds = pick[int32](g, 0, 0, 0, 2)
+	g.claims(spec)
+	g.hooks(spec)
+	spec.ScaleStrategy.ExcludePreparingDelete = g.IntN(4) == 0
+	if g.IntN(5) == 0 {
+		spec.ScaleStrategy.MaxUnavailable = g.number(1, 3)
+	}
+	if g.IntN(4) == 0 {
+		deadline := int32(20 + g.IntN(100))
+		spec.ProgressDeadlineSeconds = &deadline
+	}
+	if g.IntN(3) == 0 {
+		limit := int32(g.IntN(3))
+		spec.RevisionHistoryLimit = &limit
+	}
+	spec.UpdateStrategy = v1beta1.CloneSetUpdateStrategy{Type: v1beta1.RollingUpdateCloneSetUpdateStrategyType, RollingUpdate: g.strategy()}
+	if g.IntN(12) == 0 {
+		spec.UpdateStrategy.Type = v1beta1.OnDeleteCloneSetUpdateStrategyType
+	}
+	return set
+}
+
+func (g generator) claims(spec *v1beta1.CloneSetSpec) {
+	if g.IntN(3) > 0 {
+		return
+	}
+	claim := corev1.PersistentVolumeClaim{}
+	claim.Name = "data"
+	claim.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+	claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
+	spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{claim}
+	spec.ScaleStrategy.EnablePVCReuse = g.IntN(2) == 0
+}
+
+// hooks draws hooks, of which some hold every pod from its creation on.
+func (g generator) hooks(spec *v1beta1.CloneSetSpec) {
+	if g.IntN(2) == 0 {
+		return
+	}
+	hold := func(name string) *v1beta1.LifecycleHook {
+		if g.IntN(3) > 0 {
+			return nil
+		}
+		if name != "preNormal" && g.IntN(2) == 0 {
+			spec.Template.Labels["hold/"+name] = "yes"
+		}
+		return &v1beta1.LifecycleHook{LabelsHandler: map[string]string{"hold/" + name: "yes"}}
+	}
+	spec.Lifecycle = &v1beta1.Lifecycle{PreDelete: hold("preDelete"), InPlaceUpdate: hold("inPlaceUpdate"), PreNormal: hold("preNormal")}
+}
+
+// strategy draws the parameters of the update, within what the API allows.
+func (g generator) strategy() *v1beta1.RollingUpdateCloneSetStrategy {
+	s := &v1beta1.RollingUpdateCloneSetStrategy{
+		PodUpdatePolicy: pick(g, v1beta1.RecreatePodUpdatePolicyType, v1beta1.InPlaceIfPossiblePodUpdatePolicyType,
+			v1beta1.InPlaceIfPossiblePodUpdatePolicyType, v1beta1.InPlaceOnlyPodUpdatePolicyType),
+		MaxUnavailable:        g.number(0, 3),
+		Paused:                g.IntN(10) == 0,
+		InPlaceUpdateStrategy: &v1beta1.InPlaceUpdateStrategy{GracePeriodSeconds: pick[int32](g, 0, 0, 0, 2)},
+	}
+	if s.PodUpdatePolicy != v1beta1.InPlaceOnlyPodUpdatePolicyType && g.IntN(2) == 0 {
+		s.MaxSurge = g.number(1, 3)
+	} else if *s.MaxUnavailable == intstr.FromInt32(0) {
+		*s.MaxUnavailable = intstr.FromInt32(1)
+	}
+	if g.IntN(4) == 0 {
+		s.Partition = g.number(0, 6)
+	}
+	return s
+}
+
+func (g generator) number(low, high int) *intstr.IntOrString {
+	v := intstr.FromInt(low + g.IntN(high-low+1))
+	if g.IntN(4) == 0 {
+		v = intstr.FromString(pick(g, "20%", "50%", "99%", "100%"))
+	}
+	return &v
+}
+
+// line draws what happens next: mostly what moves things on, then faults, then people.
+func (g generator) line() string {
+	switch n := g.IntN(100); {
+	case n < 12:
+		return "run"
+	case n < 22:
+		return g.hear()
+	case n < 30:
+		return g.time()
+	case n < 48:
+		return fmt.Sprintf("go %s", pick(g, "1s", "2s", "3s", "6s"))
+	case n < 64:
+		return fmt.Sprintf("at %d %s", 1+g.IntN(8), g.atRequest())
+	case n < 70:
+		return g.fault()
+	case n < 73:
+		return g.refusal()
+	case n < 80:
+		return pick(g, "freeze ", "thaw ") + pick(g, append(kinds, kindPod, kindPod)...)
+	default:
+		return g.person()
+	}
+}
+
+func (g generator) hear() string {
+	if g.IntN(3) == 0 {
+		return "hear all"
+	}
+	return fmt.Sprintf("hear %s %d", pick(g, kinds...), 1+g.IntN(4))
+}
+
+func (g generator) time() string {
+	if g.IntN(3) == 0 {
+		return "kubelet " + g.somePod()
+	}
+	return "tick " + pick(g, "50ms", "200ms", "1s", "1s", "3s")
+}
+
+func (g generator) somePod() string { return fmt.Sprintf("#%d", g.IntN(8)) }
+
+// atRequest draws what happens to a request, or while a reconcile is under way.
+func (g generator) atRequest() string {
+	errors := []string{"Timeout", "ServerTimeout", "Internal", "Deadline", "EOF", "Reset"}
+	switch g.IntN(10) {
+	case 0, 1:
+		return "crash"
+	case 2, 3:
+		return "crash-after"
+	case 4, 5:
+		return "fail " + pick(g, append(errors, "Unavailable", "TooMany", "Forbidden", "Conflict")...)
+	case 6, 7:
+		return "lose " + pick(g, errors...)
+	case 8:
+		return pick(g, g.hear(), g.time())
+	default:
+		return pick(g, g.person(), g.fault())
+	}
+}
+
+func (g generator) fault() string {
+	switch g.IntN(9) {
+	case 0, 1:
+		return "relist " + pick(g, kinds...)
+	case 2:
+		return "crash"
+	case 3:
+		return "skew " + pick(g, "0s", "2s", "-2s", "30s")
+	case 4:
+		return "takes " + pick(g, "0s", "2s", "9s")
+	case 5:
+		return "lose " + g.somePod()
+	case 6:
+		return "evict " + g.somePod()
+	case 7:
+		return fmt.Sprintf("node %d", g.IntN(3))
+	default:
+		return pick(g, "bad ", "good ") + "main:" + pick(g, "2", "3")
+	}
+}
+
+func (g generator) refusal() string {
+	if g.IntN(2) == 0 {
+		return "allow"
+	}
+	verb, kind := "create", pick(g, kindPod, kindPod, kindClaim, kindRevision)
+	if g.IntN(3) == 0 {
+		verb, kind = pick(g, "patch", "delete"), pick(g, kindPod, kindSet)
+	}
+	return fmt.Sprintf("refuse %s %s %s", verb, kind, pick(g, "Forbidden", "Internal", "Timeout", "TooMany"))
+}
+
+// person draws what a person does.
+func (g generator) person() string {
+	rolling := func(text string) string { return `patch {"updateStrategy":{"rollingUpdate":{` + text + `}}}` }
+	switch g.IntN(14) {
+	case 0, 1, 2:
+		return fmt.Sprintf(`patch {"replicas":%d}`, g.IntN(8))
+	case 3, 4, 5, 6:
+		return fmt.Sprintf("image main=main:%d", 1+g.IntN(3))
+	case 7:
+		return fmt.Sprintf(`patch {"template":{"metadata":{"annotations":{"note":"%d"}}}}`, g.IntN(2))
+	case 8:
+		return rolling(fmt.Sprintf(`"partition":%d`, g.IntN(5)))
+	case 9:
+		return rolling(fmt.Sprintf(`"paused":%v`, g.IntN(2) == 0))
+	case 10:
+		return rolling(fmt.Sprintf(`"maxUnavailable":%d`, 1+g.IntN(3)))
+	case 11:
+		return strings.Join([]string{"label", g.somePod(), pick(g, "app=other", "app=web", v1beta1.SpecifiedDeleteKey+"=true")}, " ")
+	case 12:
+		return pick(g, "delete ", "doom ") + g.somePod()
+	default:
+		return "hooks"
+	}
+}

@@ -1,0 +1,284 @@
+package faults
+
+import (
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/replica"
+	"kruise.io/kruise/plan/revision"
+	"kruise.io/kruise/plan/workload"
+)
+
+// ledger remembers what the processes wrote of each pod, whether they got an answer or not.
+type ledger struct {
+	created, deleted, taken, revised, moved map[types.UID]int64 // by the resource version of the latest such write
+}
+
+func newLedger() ledger {
+	return ledger{
+		created: map[types.UID]int64{}, deleted: map[types.UID]int64{}, taken: map[types.UID]int64{},
+		revised: map[types.UID]int64{}, moved: map[types.UID]int64{},
+	}
+}
+
+// view is what one reconcile decides on: its object, its time, and its cache of pods.
+type view struct {
+	set  *v1beta1.CloneSet
+	pool *podset.Pool
+	// newest is the short hash of the revision of its template.
+	newest string
+	now    time.Time
+	at     int64 // the resource version that the cache of pods had reached
+	pods   map[types.UID]*replica.Replica
+	// selected are the pods that the set's selector chose, and those on their way out.
+	selected map[types.UID]bool
+}
+
+// look notes what a reconcile sees as it begins.
+func (p *process) look() error {
+	set := cached[*v1beta1.CloneSet](p.mirrors[kindSet])[0]
+	about, err := workload.NewCloneSet(set, workload.Owned{Revisions: cached[*appsv1.ControllerRevision](p.mirrors[kindRevision])}, workload.Options{})
+	if err != nil {
+		return err
+	}
+	pool, err := about.Pool(nil)
+	if err != nil {
+		return err
+	}
+	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
+	if err != nil {
+		return err
+	}
+	v := &view{
+		set: set, pool: pool, newest: revision.ShortHash(about.Update), now: p.machine.now(), at: p.mirrors[kindPod].at,
+		pods: map[types.UID]*replica.Replica{}, selected: map[types.UID]bool{},
+	}
+	options := replica.Options{
+		Now: v.now, MinReadySeconds: set.Spec.MinReadySeconds, Hooks: set.Spec.Lifecycle, SlotLabel: v1beta1.CloneSetInstanceID,
+	}
+	for _, pod := range cached[*corev1.Pod](p.mirrors[kindPod]) {
+		if !ours(pod, set.UID) {
+			continue
+		}
+		r := replica.Of(pod, options)
+		v.pods[pod.UID] = &r
+		v.selected[pod.UID] = pod.DeletionTimestamp != nil || selector.Matches(labels.Set(pod.Labels))
+	}
+	p.view = v
+	return nil
+}
+
+// counts are the pods as a reconcile must count them: those in its caches, with all that was written since.
+type counts struct {
+	active, leaving, available int
+	staying, old, doomed       int
+}
+
+func (v *view) doomed(r *replica.Replica) bool { return r.SpecifiedDelete || v.pool.Doomed[r.Name] }
+
+func (m *machine) count(v *view) (c counts) {
+	since := func(of map[types.UID]int64, uid types.UID) bool { return of[uid] > v.at }
+	for uid, r := range v.pods {
+		if !v.selected[uid] || !r.Active() || since(m.ledger.deleted, uid) {
+			continue
+		}
+		c.active++
+		if r.Available && !since(m.ledger.taken, uid) {
+			c.available++
+		}
+		leaves := r.State == lifecycle.PreparingDelete
+		if since(m.ledger.moved, uid) {
+			leaves = !leaves
+		}
+		switch {
+		case leaves:
+			c.leaving++
+		case v.doomed(r):
+			c.doomed++
+		default:
+			c.staying++
+			if !v.isNew(r.Revision) && !since(m.ledger.revised, uid) {
+				c.old++
+			}
+		}
+	}
+	for uid := range m.ledger.created {
+		if since(m.ledger.created, uid) && !since(m.ledger.deleted, uid) {
+			c.active++
+		}
+	}
+	return c
+}
+
+// isNew says whether a pod's revision is the one of the template that a reconcile sees.
+func (v *view) isNew(label string) bool { return revision.ShortHash(label) == v.newest }
+
+// written checks the promises after a write of the process under test. before and after are nil where there is no object.
+func (m *machine) written(p *process, r *request, before, after client.Object) {
+	switch r.kind {
+	case kindPod:
+		b, _ := before.(*corev1.Pod)
+		a, _ := after.(*corev1.Pod)
+		if p.view == nil {
+			m.brokenf("%s before anything was read", r)
+			return
+		}
+		if b == nil {
+			m.podCreated(p.view, a)
+		} else {
+			m.podWritten(p.view, r, b, a)
+		}
+	case kindClaim:
+		if r.verb == "delete" {
+			m.claimDeleted(before)
+		}
+	}
+}
+
+// answered checks what a write promises whose answer arrived.
+func (m *machine) answered(p *process, r *request) {
+	if r.kind != kindSet || r.sub != "status" {
+		return
+	}
+	if wait := p.statusAt.Add(time.Second).Sub(p.view.now); !p.statusAt.IsZero() && wait > 0 && p.statusSkew == m.skew {
+		m.brokenf("the status is written %s too soon after the last time", wait)
+	}
+	p.statusAt, p.statusSkew = p.view.now, m.skew
+}
+
+// podCreated checks that there are never too many pods, no two in one slot, and none without its claims.
+func (m *machine) podCreated(v *view, pod *corev1.Pod) {
+	m.ledger.created[pod.UID] = m.version
+	c := m.count(v)
+	inUse := c.active
+	if v.pool.ExcludePreparingDelete {
+		inUse -= c.leaving
+	}
+	if most := v.pool.Replicas + v.pool.MaxSurge; inUse > most {
+		m.brokenf("pod %s is one too many: %d with it, %d and %d above are wanted", pod.Name, inUse, v.pool.Replicas, v.pool.MaxSurge)
+	}
+	slot := pod.Labels[v1beta1.CloneSetInstanceID]
+	for _, other := range list[*corev1.Pod](m.server, kindPod) {
+		if other.UID != pod.UID && other.Labels[v1beta1.CloneSetInstanceID] == slot {
+			m.brokenf("pods %s and %s have the same instance id", pod.Name, other.Name)
+		}
+	}
+	for _, name := range claimsOf(pod) {
+		if m.tables[kindClaim].objects[name] == nil {
+			m.brokenf("pod %s is created, and its claim %s does not exist", pod.Name, name)
+		}
+	}
+}
+
+// podWritten checks what a change of a pod promises. after is nil when the pod is gone.
+func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
+	was := m.count(v)
+	known, uid := v.pods[before.UID], before.UID
+	ends := after == nil || after.DeletionTimestamp != nil && before.DeletionTimestamp == nil
+	var leaves, prepares, revises, restarts, closes bool
+	if ends {
+		m.ledger.deleted[uid] = m.version
+	} else {
+		from, to := stateOf(before), stateOf(after)
+		leaves = to == lifecycle.PreparingDelete && from != to
+		prepares = to == lifecycle.PreparingUpdate && from != to
+		revises = revisionOf(after) != revisionOf(before)
+		restarts = slices.ContainsFunc(after.Spec.Containers, func(c corev1.Container) bool { return c.Image != imageOf(before, c.Name) })
+		closes = gate(before) != corev1.ConditionFalse && gate(after) == corev1.ConditionFalse || lifecycle.Serves(from) && !lifecycle.Serves(to)
+		if leaves || from == lifecycle.PreparingDelete && to != from {
+			m.ledger.moved[uid] = m.version
+		}
+		if revises {
+			m.ledger.revised[uid] = m.version
+		}
+		if restarts && gate(before) != corev1.ConditionFalse {
+			m.brokenf("pod %s restarts, and was not taken out of service first", before.Name)
+		}
+		if ours(before, v.set.UID) && !ours(after, v.set.UID) && v.selected[uid] {
+			m.brokenf("pod %s is released, and the selector chooses it", before.Name)
+		}
+	}
+	if ends || restarts || closes {
+		m.ledger.taken[uid] = m.version
+	}
+	if known == nil {
+		m.brokenf("%s: the pod is not in the cache that was decided on", r)
+		return
+	}
+	is := m.count(v)
+	if floor := v.pool.Replicas - v.pool.MaxUnavailable; is.available < was.available && is.available < floor {
+		m.brokenf("%s leaves %d pods available, at least %d must stay", r, is.available, floor)
+	}
+	m.checkUpdate(v, r, was, known, ends || leaves, prepares || revises)
+}
+
+// checkUpdate checks that updates stop where the partition, a pause or OnDelete says so. was is how pods were counted
+// before the write.
+func (m *machine) checkUpdate(v *view, r *request, was counts, pod *replica.Replica, goes, updates bool) {
+	if updates && (v.pool.Paused || v.pool.OnDelete) {
+		m.brokenf("%s updates the pod, although the update is paused or OnDelete", r)
+	}
+	settled := pod.State == lifecycle.PreparingDelete || pod.State == lifecycle.PreparingUpdate && goes
+	if !goes && !updates || settled || v.doomed(pod) || v.isNew(pod.Revision) || m.movedBefore(v, pod.UID) {
+		return
+	}
+	if v.pool.Paused || v.pool.OnDelete {
+		if surplus := was.staying + was.doomed - v.pool.Replicas; surplus <= 0 {
+			m.brokenf("%s takes an old pod, although the update is paused or OnDelete and there are none too many", r)
+		}
+		return
+	}
+	if was.old <= v.pool.Partition {
+		m.brokenf("%s takes one of %d old pods, the partition keeps %d", r, was.old, v.pool.Partition)
+	}
+}
+
+// movedBefore says whether a write before the present one sent the pod away already.
+func (m *machine) movedBefore(v *view, uid types.UID) bool {
+	moved := m.ledger.moved[uid]
+	return moved > v.at && moved < m.version
+}
+
+// claimDeleted checks that no pod loses its claim.
+func (m *machine) claimDeleted(claim client.Object) {
+	for _, pod := range m.active() {
+		if slices.Contains(claimsOf(pod), claim.GetName()) && m.ledger.deleted[pod.UID] == 0 {
+			m.brokenf("claim %s is deleted, and pod %s lives with it", claim.GetName(), pod.Name)
+		}
+	}
+}
+
+func stateOf(pod *corev1.Pod) lifecycle.State {
+	return lifecycle.State(pod.Labels[v1beta1.LifecycleStateKey])
+}
+
+func revisionOf(pod *corev1.Pod) string { return pod.Labels[appsv1.ControllerRevisionHashLabelKey] }
+
+func imageOf(pod *corev1.Pod, container string) string {
+	for i := range pod.Spec.Containers {
+		if pod.Spec.Containers[i].Name == container {
+			return pod.Spec.Containers[i].Image
+		}
+	}
+	return ""
+}
+
+// gate is the condition by which a pod is taken out of service.
+func gate(pod *corev1.Pod) corev1.ConditionStatus {
+	for i := range pod.Status.Conditions {
+		if c := &pod.Status.Conditions[i]; c.Type == v1beta1.InPlaceUpdateReady {
+			return c.Status
+		}
+	}
+	return ""
+}

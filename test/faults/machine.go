@@ -1,0 +1,253 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilrand "k8s.io/apimachinery/pkg/util/rand"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+)
+
+// Mutant is what is wrong with a process on purpose, to prove that it is found. The zero value is the product as it is.
+type Mutant struct {
+	// cachesLie has all caches say that they know everything.
+	cachesLie bool
+	// client, if set, stands between the product and the server.
+	client func(client.Client) client.Client
+	// reconciler, if set, stands between the queue and the product.
+	reconciler func(reconcile.Reconciler) reconcile.Reconciler
+}
+
+// machine runs a script.
+type machine struct {
+	*server
+	ctx         context.Context
+	setup       Setup
+	mutant      Mutant
+	scheme      *runtime.Scheme
+	rng         *rand.Rand
+	process     *process
+	reconciling bool
+
+	skew   time.Duration
+	frozen map[string]bool // kinds whose watches stand still
+	armed  []arm
+	fate   fate
+	rules  []rule
+
+	ledger  ledger
+	steady  map[types.UID]*corev1.Pod
+	trace   []string
+	failure error
+
+	requests, reconciles, events, faults int
+}
+
+// Result is what became of a run.
+type Result struct {
+	// Failure is the promise that was broken, or nil.
+	Failure error
+	// Trace tells what happened, one line for each request and event.
+	Trace []string
+	// Writes, Reconciles, Faults are counts.
+	Requests, Reconciles, Faults int
+}
+
+// Run runs a script on a world of its own.
+func Run(t *testing.T, script Script, setup Setup, mutant Mutant) Result {
+	t.Helper()
+	var result Result
+	synctest.Test(t, func(t *testing.T) {
+		t.Helper()
+		m := newMachine(t.Context(), script.Seed, setup, mutant)
+		m.play(script)
+		result = Result{Failure: m.failure, Trace: m.trace, Requests: m.requests, Reconciles: m.reconciles, Faults: m.faults}
+	})
+	return result
+}
+
+func newMachine(ctx context.Context, seed uint64, setup Setup, mutant Mutant) *machine {
+	m := &machine{
+		server: newServer(), ctx: ctx, setup: setup, mutant: mutant, scheme: runtime.NewScheme(),
+		rng: rand.New(rand.NewPCG(seed, 1)), steady: map[types.UID]*corev1.Pod{}, frozen: map[string]bool{}, ledger: newLedger(),
+	}
+	utilrand.Seed(int64(seed)) // instance ids are drawn from it
+	m.must(v1beta1.AddToScheme(m.scheme))
+	return m
+}
+
+// play plays a script and what follows every script: the faults end, and the rollout must, too.
+func (m *machine) play(script Script) {
+	set := script.Set.DeepCopy()
+	set.Namespace, set.Name = key.Namespace, key.Name
+	_, err := m.create(set)
+	m.must(err)
+	m.must(m.start())
+	for i, line := range script.Lines {
+		if m.failure != nil {
+			return
+		}
+		m.tracef("> %s", line)
+		if err := m.do(line); err != nil {
+			m.must(fmt.Errorf("line %d: %s: %w", i+1, line, err))
+		}
+	}
+	if m.failure == nil {
+		m.finish()
+	}
+}
+
+// now is the time on the clock of the process under test.
+func (m *machine) now() time.Time { return m.world.Now.Add(m.skew) }
+
+func (m *machine) tracef(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	m.trace = append(m.trace, m.world.Now.Format("04:05.000 ")+text)
+}
+
+// must fails the run for an error.
+func (m *machine) must(err error) {
+	if err != nil {
+		m.brokenf("%w", err)
+	}
+}
+
+// brokenf notes that a promise was broken. The first one counts.
+func (m *machine) brokenf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	m.tracef("BROKEN: %v", err)
+	if m.failure == nil {
+		m.failure = err
+	}
+}
+
+// event takes an event of the controller.
+func (m *machine) event(kind, reason, note string) {
+	m.events++
+	m.tracef("event %s %s: %s", kind, reason, note)
+}
+
+// set is the CloneSet as it is stored.
+func (m *machine) set() *v1beta1.CloneSet {
+	set, _ := m.tables[kindSet].objects[key.Name].(*v1beta1.CloneSet)
+	return set
+}
+
+// pass lets time pass; then scheduler, kubelet and Kubernetes' own controllers look.
+func (m *machine) pass(d time.Duration) {
+	m.world.Now = m.world.Now.Add(d)
+	m.cluster()
+}
+
+// cluster lets scheduler and kubelet look at every pod where something may happen, and ends claims that nobody has.
+func (m *machine) cluster() {
+	for _, pod := range slices.Clone(m.world.Pods) {
+		if m.steady[pod.UID] == pod {
+			continue
+		}
+		m.kubelet(pod)
+	}
+	used := map[string]bool{}
+	for _, pod := range m.world.Pods {
+		for _, name := range claimsOf(pod) {
+			used[name] = true
+		}
+	}
+	for _, claim := range list[*corev1.PersistentVolumeClaim](m.server, kindClaim) {
+		if claim.DeletionTimestamp != nil && !used[claim.Name] {
+			m.drop(kindClaim, claim.Name)
+		}
+	}
+}
+
+// kubelet looks at one pod, and remembers it where looking again would change nothing.
+func (m *machine) kubelet(pod *corev1.Pod) {
+	still := m.runs(pod)
+	m.world.Sync(pod.Name)
+	m.absorb()
+	if still && m.pod(pod.Name) == pod && m.runs(pod) {
+		m.steady[pod.UID] = pod
+	}
+}
+
+// runs says whether kubelet has nothing left to do for a pod.
+func (m *machine) runs(pod *corev1.Pod) bool {
+	if pod.DeletionTimestamp != nil {
+		return len(pod.Finalizers) > 0
+	}
+	if pod.Status.Phase == corev1.PodFailed {
+		return true
+	}
+	return !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return m.world.Running(pod, c.Name) != c.Image })
+}
+
+// allSteady says whether kubelet has nothing left to do at all.
+func (m *machine) allSteady() bool {
+	return !slices.ContainsFunc(m.world.Pods, func(pod *corev1.Pod) bool { return m.steady[pod.UID] != pod })
+}
+
+// hear lets all caches hear of everything, but for those whose watches are frozen.
+func (m *machine) hear() {
+	for _, kind := range kinds {
+		if m.frozen[kind] {
+			continue
+		}
+		c := m.process.mirrors[kind]
+		m.heard(c.hear(c.behind()))
+	}
+}
+
+func (m *machine) heard(wakes bool, err error) {
+	m.must(err)
+	m.process.queued = m.process.queued || wakes
+}
+
+// edit changes metadata of a pod, as a user does.
+func (m *machine) edit(pod *corev1.Pod, edit func(*metav1.ObjectMeta)) {
+	m.must(m.world.Edit(pod.Name, edit))
+	m.absorb()
+}
+
+func claimsOf(pod *corev1.Pod) []string {
+	var names []string
+	for _, v := range pod.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			names = append(names, v.PersistentVolumeClaim.ClaimName)
+		}
+	}
+	return names
+}
+
+// describe tells the state of the world, for a failure.
+func (m *machine) describe() string {
+	var b strings.Builder
+	set := m.set()
+	fmt.Fprintf(&b, "status %+v\n", set.Status)
+	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
+		fmt.Fprintf(&b, "%s %s deleted %v labels %v claims %v gates", pod.Name, pod.Status.Phase, pod.DeletionTimestamp != nil, pod.Labels, claimsOf(pod))
+		for _, c := range pod.Status.Conditions {
+			fmt.Fprintf(&b, " %s=%s", c.Type, c.Status)
+		}
+		for _, c := range pod.Spec.Containers {
+			fmt.Fprintf(&b, " %s wants %s runs %s", c.Name, c.Image, m.world.Running(pod, c.Name))
+		}
+		b.WriteByte('\n')
+	}
+	for _, claim := range list[*corev1.PersistentVolumeClaim](m.server, kindClaim) {
+		fmt.Fprintf(&b, "claim %s deleted %v\n", claim.Name, claim.DeletionTimestamp != nil)
+	}
+	return b.String()
+}

@@ -1,0 +1,328 @@
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/tools/txtar"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/lifecycle"
+)
+
+// Script is all that happens in a run.
+type Script struct {
+	// Seed decides the names of pods and the order of requests that are sent side by side.
+	Seed uint64
+	// Set is the CloneSet that the run begins with. It is named web.
+	Set *v1beta1.CloneSet
+	// Lines are what happens, one after the other.
+	Lines []string
+}
+
+// The names of the files in an archive.
+const (
+	manifestFile = "cloneset.yaml"
+	scriptFile   = "script"
+)
+
+// Read reads a script from an archive.
+func Read(a *txtar.Archive) (Script, error) {
+	s := Script{Set: &v1beta1.CloneSet{}}
+	for _, f := range a.Files {
+		switch f.Name {
+		case manifestFile:
+			if err := yaml.UnmarshalStrict(f.Data, s.Set); err != nil {
+				return s, fmt.Errorf("%s: %w", manifestFile, err)
+			}
+		case scriptFile:
+			for line := range strings.Lines(string(f.Data)) {
+				line = strings.TrimSpace(line)
+				seed, isSeed := strings.CutPrefix(line, "seed ")
+				switch {
+				case line == "" || line[0] == '#':
+				case isSeed:
+					n, err := strconv.ParseUint(seed, 10, 64)
+					if err != nil {
+						return s, fmt.Errorf("%s: %s: %w", scriptFile, line, err)
+					}
+					s.Seed = n
+				default:
+					s.Lines = append(s.Lines, line)
+				}
+			}
+		}
+	}
+	return s, nil
+}
+
+// Format writes a script as an archive.
+func (s Script) Format(comment string) string {
+	manifest, err := yaml.Marshal(map[string]any{"spec": s.Set.Spec})
+	if err != nil {
+		return err.Error()
+	}
+	lines := append([]string{fmt.Sprintf("seed %d", s.Seed)}, s.Lines...)
+	return string(txtar.Format(&txtar.Archive{Comment: []byte(comment + "\n"), Files: []txtar.File{
+		{Name: manifestFile, Data: manifest},
+		{Name: scriptFile, Data: []byte(strings.Join(lines, "\n") + "\n")},
+	}}))
+}
+
+// do does what a line says. The verbs are:
+//
+//	run                     the controller reconciles, if its queue holds the object
+//	go 3s                   everything takes its course for so long
+//	tick 1s                 time passes, and the cluster moves on
+//	kubelet #2              the node of one pod looks at it
+//	hear all, hear Pod 2    caches hear of changes
+//	freeze Pod, thaw Pod    a cache hears of nothing unless it is told to by its name
+//	relist Pod              a watch was lost, and the cache is filled anew
+//	crash                   the process dies and starts again
+//	skew 2s                 the process' clock is ahead of the API server's by so much
+//	refuse create Pod Forbidden, allow    writes are refused until they are allowed again
+//	at 2 …                  before the second request from here, the rest of the line happens; or to it:
+//	at 2 fail Timeout       the request is not carried out
+//	at 2 lose Timeout       the request is carried out, and its answer is an error
+//	at 2 crash-after        the request is carried out, and the process dies
+//	takes 5s, bad a:2, good a:2           how long containers take to start, and which images cannot be pulled
+//	delete #1, lose #1, evict #1, node 2  pods end: gracefully, at once, as Failed; all those of a node at once
+//	label #1 key=value, label #1 key-     a user changes a pod's labels
+//	doom #1                 a user puts a pod on podsToDelete
+//	hooks                   whoever is behind the hooks does what the pods' states ask for
+//	image main=main:2       a user has a container run another image
+//	patch {…}               a user changes the spec of the CloneSet
+//
+// #n is the pod at that place among those that exist, counted around, the oldest first. Without pods nothing happens.
+func (m *machine) do(line string) error {
+	verb, rest, _ := strings.Cut(line, " ")
+	switch verb {
+	case "run", "go", "crash":
+		return m.doProcess(verb, rest)
+	case "tick", "skew", "takes":
+		return m.doTime(verb, rest)
+	case "freeze", "thaw":
+		m.frozen[rest] = verb == "freeze"
+	case "hear", "relist":
+		return m.doCaches(verb, rest)
+	case "refuse", "allow", "at", "fail", "lose", "crash-after":
+		if verb == "lose" && strings.HasPrefix(rest, "#") {
+			return m.doPod(verb, rest)
+		}
+		return m.doRequests(verb, rest)
+	case "kubelet", "delete", "evict", "label", "doom":
+		return m.doPod(verb, rest)
+	case "bad", "good":
+		m.world.Bad[rest] = verb == "bad"
+		clear(m.steady)
+	case "node":
+		return m.loseNode(rest)
+	case "hooks":
+		m.hooks()
+	case "patch":
+		return m.change(rest)
+	case "image":
+		return m.image(rest)
+	default:
+		return fmt.Errorf("there is no verb %q", verb)
+	}
+	return nil
+}
+
+func (m *machine) doProcess(verb, rest string) error {
+	switch {
+	case verb == "crash" && m.reconciling:
+		m.faults++
+		m.process.dead = true
+		return nil
+	case m.reconciling:
+		return errors.New("a reconcile is under way")
+	case verb == "crash":
+		m.faults++
+		return m.start()
+	case verb == "run":
+		if m.process.wanted() {
+			m.reconcile()
+		}
+		return nil
+	}
+	d, err := time.ParseDuration(rest)
+	for end := m.world.Now.Add(d); err == nil && m.failure == nil && m.world.Now.Before(end); {
+		m.turn(500 * time.Millisecond)
+	}
+	return err
+}
+
+// turn lets everything take its course once.
+func (m *machine) turn(d time.Duration) {
+	m.hear()
+	if m.process.wanted() {
+		m.reconcile()
+	}
+	m.pass(d)
+}
+
+func (m *machine) doTime(verb, rest string) error {
+	d, err := time.ParseDuration(rest)
+	if err != nil {
+		return err
+	}
+	switch verb {
+	case "tick":
+		m.pass(d)
+	case "skew":
+		m.faults++
+		m.skew = d
+	default:
+		m.world.StartTakes = d
+	}
+	return nil
+}
+
+func (m *machine) doCaches(verb, rest string) error {
+	if rest == "all" {
+		m.hear()
+		return nil
+	}
+	kind, count, _ := strings.Cut(rest, " ")
+	c := m.process.mirrors[kind]
+	if c == nil {
+		return fmt.Errorf("there is no cache of %q", kind)
+	}
+	if verb == "relist" {
+		m.faults++
+		m.process.queued = m.process.queued || c.behind() > 0
+		return c.relist(m.version)
+	}
+	n, err := strconv.Atoi(count)
+	if err == nil {
+		m.heard(c.hear(n))
+	}
+	return err
+}
+
+// doPod does something to one pod.
+func (m *machine) doPod(verb, rest string) error {
+	which, rest, _ := strings.Cut(rest, " ")
+	i, err := strconv.Atoi(strings.TrimPrefix(which, "#"))
+	if err != nil || len(m.world.Pods) == 0 {
+		return err
+	}
+	pod := m.world.Pods[i%len(m.world.Pods)]
+	switch verb {
+	case "kubelet":
+		m.kubelet(pod)
+	case "delete":
+		return m.remove(kindPod, pod.Name, nil)
+	case "lose":
+		m.faults++
+		m.world.Lose(pod.Name)
+		m.absorb()
+	case "evict":
+		m.faults++
+		err := m.world.PatchStatus(pod.Name, []byte(`{"status":{"phase":"Failed","reason":"Evicted","conditions":[{"type":"Ready","status":"False"}]}}`))
+		m.absorb()
+		return err
+	case "label":
+		m.edit(pod, func(meta *metav1.ObjectMeta) {
+			if name, gone := strings.CutSuffix(rest, "-"); gone {
+				delete(meta.Labels, name)
+				return
+			}
+			name, value, _ := strings.Cut(rest, "=")
+			meta.Labels[name] = value
+		})
+	case "doom":
+		return m.changeSpec(func(spec *v1beta1.CloneSetSpec) error {
+			if !slices.Contains(spec.ScaleStrategy.PodsToDelete, pod.Name) {
+				spec.ScaleStrategy.PodsToDelete = append(spec.ScaleStrategy.PodsToDelete, pod.Name)
+			}
+			return nil
+		})
+	}
+	return nil
+}
+
+func (m *machine) loseNode(number string) error {
+	m.faults++
+	for _, pod := range slices.Clone(m.world.Pods) {
+		if pod.Spec.NodeName == "node-"+number {
+			m.world.Lose(pod.Name)
+		}
+	}
+	m.absorb()
+	return nil
+}
+
+// hooks lets go of every pod, or holds it again, as its state asks for.
+func (m *machine) hooks() {
+	for _, pod := range slices.Clone(m.world.Pods) {
+		set, value := "", ""
+		switch lifecycle.State(pod.Labels[v1beta1.LifecycleStateKey]) {
+		case lifecycle.PreparingDelete:
+			set = "hold/preDelete"
+		case lifecycle.PreparingUpdate:
+			set = "hold/inPlaceUpdate"
+		case lifecycle.Updated:
+			set, value = "hold/inPlaceUpdate", "yes"
+		case lifecycle.PreparingNormal:
+			set, value = "hold/preNormal", "yes"
+		}
+		if set != "" && pod.Labels[set] != value {
+			m.edit(pod, func(meta *metav1.ObjectMeta) {
+				if meta.Labels[set] = value; value == "" {
+					delete(meta.Labels, set)
+				}
+			})
+		}
+	}
+}
+
+// change changes the spec of the CloneSet. What the text does not name stays.
+func (m *machine) change(text string) error {
+	return m.changeSpec(func(spec *v1beta1.CloneSetSpec) error {
+		object := v1beta1.CloneSet{Spec: *spec}
+		if err := yaml.UnmarshalStrict([]byte(`{"spec":`+text+`}`), &object); err != nil {
+			return err
+		}
+		*spec = object.Spec
+		return nil
+	})
+}
+
+// image changes the image of a container in the template.
+func (m *machine) image(text string) error {
+	name, image, _ := strings.Cut(text, "=")
+	return m.changeSpec(func(spec *v1beta1.CloneSetSpec) error {
+		for i := range spec.Template.Spec.Containers {
+			if c := &spec.Template.Spec.Containers[i]; c.Name == name {
+				c.Image = image
+			}
+		}
+		return nil
+	})
+}
+
+func (m *machine) changeSpec(change func(*v1beta1.CloneSetSpec) error) error {
+	before := m.set()
+	after := before.DeepCopy()
+	if err := change(&after.Spec); err != nil {
+		return err
+	}
+	_, err := m.replace(before, after, "")
+	return err
+}
+
+// active lists the pods that are not on their way out.
+func (m *machine) active() []*corev1.Pod {
+	return slices.DeleteFunc(list[*corev1.Pod](m.server, kindPod), func(p *corev1.Pod) bool {
+		return p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodFailed
+	})
+}
