@@ -89,7 +89,7 @@ func (p *plugin) read(ctx context.Context, args []string) (*live.CloneSet, error
 
 // view reads a CloneSet with what belongs to it, as decisions see it.
 func view(found *live.CloneSet) (*workload.CloneSet, error) {
-	v, err := workload.NewCloneSet(found.Set, found.Owned)
+	v, err := workload.NewCloneSet(found.Set, found.Owned, workload.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("CloneSet %s/%s: %w", found.Set.Namespace, found.Set.Name, err)
 	}
