@@ -36,7 +36,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 				log.FromContext(ctx).Info("WARNING: " + warning)
 			}
 			options.Gates = ReadGates(gates)
-			options.CloneSet.Options = options.Gates.cloneSet(options.CloneSet.Options)
+			options.CloneSet = options.Gates.cloneSet(options.CloneSet)
 			return Component(options)
 		},
 	}, getenv)

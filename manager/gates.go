@@ -4,7 +4,7 @@ import (
 	"k8s.io/component-base/featuregate"
 
 	"kruise.io/kruise/kit/gate"
-	"kruise.io/kruise/plan/workload"
+	"kruise.io/kruise/manager/cloneset"
 )
 
 // Gates are the feature gates that switch something in this build, read once.
@@ -13,6 +13,8 @@ type Gates struct {
 	ExternalCerts bool
 	// ShortHash, PartitionRollback, PreparingUpdateAsUpdate and RecreateForClaims are as in workload.Options.
 	ShortHash, PartitionRollback, PreparingUpdateAsUpdate, RecreateForClaims bool
+	// PullAhead is as in cloneset.Options.
+	PullAhead bool
 }
 
 // NewGateSet makes the set of all gates, each with its default.
@@ -26,13 +28,15 @@ func ReadGates(set *gate.Set) Gates {
 		PartitionRollback:       set.Enabled("CloneSetPartitionRollback"),
 		PreparingUpdateAsUpdate: set.Enabled("PreparingUpdateAsUpdate"),
 		RecreateForClaims:       set.Enabled("RecreatePodWhenChangeVCTInCloneSetGate"),
+		PullAhead:               set.Enabled("PreDownloadImageForInPlaceUpdate"),
 	}
 }
 
 // cloneSet adds what the gates say to the options of CloneSets.
-func (g Gates) cloneSet(o workload.Options) workload.Options {
+func (g Gates) cloneSet(o cloneset.Options) cloneset.Options {
 	o.ShortHash, o.PartitionRollback = g.ShortHash, g.PartitionRollback
 	o.PreparingUpdateAsUpdate, o.RecreateForClaims = g.PreparingUpdateAsUpdate, g.RecreateForClaims
+	o.PullAhead = g.PullAhead
 	return o
 }
 
@@ -47,6 +51,7 @@ func gateTable() []gate.Gate {
 		{Name: "CloneSetPartitionRollback", Spec: alpha},
 		{Name: "CloneSetShortHash", Spec: alpha},
 		{Name: "EnableExternalCerts", Spec: alpha},
+		{Name: "PreDownloadImageForInPlaceUpdate", Spec: alpha},
 		{Name: "PreparingUpdateAsUpdate", Spec: alpha},
 		{Name: "RecreatePodWhenChangeVCTInCloneSetGate", Spec: alpha},
 
@@ -71,7 +76,6 @@ func gateTable() []gate.Gate {
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
 		{Name: "PodWebhook", Spec: betaOn, Inert: true},
 		{Name: "PreDownloadImageForDaemonSetUpdate", Spec: alpha, Inert: true},
-		{Name: "PreDownloadImageForInPlaceUpdate", Spec: alpha, Inert: true},
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},
 		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},
 		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},

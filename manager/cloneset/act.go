@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +22,9 @@ const defaultHistoryLimit = 10
 // Act makes sure that the newest revision exists, carries out the plan, and tidies up.
 func (w *work) Act(ctx context.Context) error {
 	if err := w.ensureRevision(ctx); err != nil {
+		return err
+	}
+	if err := w.pullAhead(ctx); err != nil {
 		return err
 	}
 	for _, pod := range w.view.Strays {
@@ -70,11 +74,19 @@ func (w *work) amend(ctx context.Context, kept, wanted *appsv1.ControllerRevisio
 			return nil
 		}
 	}
-	meta := map[string]any{"uid": kept.UID}
+	meta := map[string]any{}
 	if hash != "" {
 		meta["annotations"] = map[string]string{v1beta1.ClaimTemplatesHashKey: hash}
 	}
-	body, err := json.Marshal(map[string]any{"metadata": meta, "revision": wanted.Revision})
+	return w.patchRevision(ctx, kept, map[string]any{"metadata": meta, "revision": wanted.Revision})
+}
+
+// patchRevision writes what is to be merged into a revision.
+func (w *work) patchRevision(ctx context.Context, kept *appsv1.ControllerRevision, merge map[string]any) error {
+	if err := unstructured.SetNestedField(merge, string(kept.UID), "metadata", "uid"); err != nil {
+		return fmt.Errorf("amend controller revision %s: %w", kept.Name, err)
+	}
+	body, err := json.Marshal(merge)
 	if err != nil {
 		return fmt.Errorf("amend controller revision %s: %w", kept.Name, err)
 	}

@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -28,6 +29,7 @@ import (
 const (
 	kindCloneSet = "CloneSet"
 	kindRevision = "ControllerRevision"
+	kindJob      = "ImagePullJob"
 )
 
 // Failed reconciles are repeated with growing pauses between these.
@@ -40,6 +42,8 @@ const (
 type Options struct {
 	// Workers is how many CloneSets are worked on at a time. Default: 3.
 	Workers int
+	// PullAhead makes jobs that pull the images of a rollout ahead of it.
+	PullAhead bool
 	// Options are what the user of the whole cluster decides about CloneSets.
 	workload.Options
 }
@@ -50,6 +54,7 @@ type Options struct {
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=apps.kruise.io,resources=imagepulljobs,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -58,6 +63,7 @@ type Options struct {
 type Controller struct {
 	podops.Executor
 	options   workload.Options
+	jobs      *index.Store[*metav1.PartialObjectMetadata] // nil: no images are pulled ahead
 	nodes     *index.Lazy[*metav1.PartialObjectMetadata]
 	pods      *index.Store[*corev1.Pod]
 	claims    *index.Store[*corev1.PersistentVolumeClaim]
@@ -110,13 +116,22 @@ func (o Options) NewReconciler(ctx context.Context, mgr ctrl.Manager, now clock.
 	if err != nil {
 		return nil, err
 	}
-	writes := seen.New(map[string]seen.Cache{
+	caches := map[string]seen.Cache{
 		kindCloneSet: sets, podops.KindPod: pods, podops.KindClaim: claims, kindRevision: revisions,
-	})
+	}
+	var jobs *index.Store[*metav1.PartialObjectMetadata]
+	if o.PullAhead {
+		if jobs, err = index.For(ctx, informers, metadataOf(v1beta1.GroupVersion.WithKind(kindJob))); err != nil {
+			return nil, err
+		}
+		caches[kindJob] = jobs
+	}
+	writes := seen.New(caches)
 	c := &Controller{
 		Executor: podops.Executor{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Writes: writes, Clock: now},
 		options:  o.Options,
-		nodes:    &index.Lazy[*metav1.PartialObjectMetadata]{Informers: informers, Kind: metadataOfNode()},
+		jobs:     jobs,
+		nodes:    &index.Lazy[*metav1.PartialObjectMetadata]{Informers: informers, Kind: metadataOf(corev1.SchemeGroupVersion.WithKind("Node"))},
 		pods:     pods, claims: claims, revisions: revisions,
 	}
 	return &loop.Loop[*v1beta1.CloneSet]{
@@ -127,8 +142,8 @@ func (o Options) NewReconciler(ctx context.Context, mgr ctrl.Manager, now clock.
 	}, nil
 }
 
-func metadataOfNode() *metav1.PartialObjectMetadata {
-	node := &metav1.PartialObjectMetadata{}
-	node.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Node"))
-	return node
+func metadataOf(kind schema.GroupVersionKind) *metav1.PartialObjectMetadata {
+	meta := &metav1.PartialObjectMetadata{}
+	meta.SetGroupVersionKind(kind)
+	return meta
 }

@@ -20,6 +20,8 @@ const (
 	reasonFailedInPlace    = "FailedUpdatePodInPlace"
 	reasonRecreated        = "SuccessfulUpdatePodReCreate"
 	reasonFailedReCreate   = "FailedUpdatePodReCreate"
+	reasonCreatedJob       = "CreatedImagePullJob"
+	reasonFailedCreateJob  = "FailedCreateImagePullJob"
 	reasonScaleOutLimited  = "ScaleUpLimited"
 	longestEventNote       = 900 // the API server refuses more than 1,024
 	podsNamedInAnEventNote = 5
@@ -64,7 +66,7 @@ func (w *work) events() []loop.Event {
 			failed[kind] = append(failed[kind], r)
 		}
 	}
-	var out []loop.Event
+	out := w.told
 	for _, kind := range order {
 		if done := succeeded[kind]; len(done) > 0 {
 			note := fmt.Sprintf("%s %s: %s", kind.done, podNames(done), done[0].Step.Why)

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/workload"
@@ -26,6 +27,7 @@ type work struct {
 	decided bool
 
 	// done
+	told           []loop.Event
 	results        []podops.Result
 	collisionCount *int32
 }
