@@ -200,3 +200,30 @@ func (u *updater) run(ticks int) {
 		u.Tick(time.Second)
 	}
 }
+
+func TestTheAPIResizesCPUAndMemoryAndNothingElse(t *testing.T) {
+	w := world.New()
+	err := w.Create(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "demo"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web:1",
+		Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("1"), "example.com/gpu": resource.MustParse("1")}}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const resources = `{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"web","image":"web:2","resources":%s}]}}`
+	for name, test := range map[string]struct {
+		resources string
+		refused   bool
+	}{
+		"another limit":    {`{"limits":{"cpu":"2"},"requests":{"cpu":"2"}}`, false},
+		"a limit more":     {`{"limits":{"memory":"1Gi"}}`, true},
+		"a limit less":     {`{"limits":{"cpu":null}}`, true},
+		"another resource": {`{"limits":{"example.com/gpu":"2"}}`, true},
+	} {
+		if err := w.PatchResize("demo", fmt.Appendf(nil, resources, test.resources)); (err != nil) != test.refused {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	pod := w.Pod("demo")
+	if c := pod.Spec.Containers[0]; c.Image != "web:1" || pod.Labels["a"] != "" || c.Resources.Limits.Cpu().String() != "2" || pod.Generation != 2 {
+		t.Errorf("pod %+v", pod)
+	}
+}
