@@ -69,6 +69,19 @@ func (w *World) Running(pod *corev1.Pod, name string) string {
 	return ""
 }
 
+// Current says whether a container of a pod truly runs as the pod says: its image, its cpu and memory, and the labels and
+// annotations in its environment.
+func (w *World) Current(pod *corev1.Pod, name string) bool {
+	c := w.containers[pod.UID][name]
+	i := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == name })
+	if c == nil || i < 0 || !c.running {
+		return false
+	}
+	spec := &pod.Spec.Containers[i]
+	env, _ := inplace.EnvHash(spec, &pod.ObjectMeta)
+	return c.ran == spec.Image && c.env == env && equality.Semantic.DeepEqual(c.resources, spec.Resources)
+}
+
 func (w *World) schedule(pod *corev1.Pod) {
 	if w.Nodes == 0 {
 		w.condition(pod, corev1.PodScheduled, false, corev1.PodReasonUnschedulable)

@@ -59,8 +59,9 @@ func Begin(pod *corev1.Pod, t Target, now time.Time) (Patches, error) {
 	if restarts || t.Hooked {
 		meta.state(lifecycle.Updating, now)
 	}
-	record, gated := newRecord(pod, t.Revision, todo, now), HasGate(pod, v1beta1.InPlaceUpdateReady)
+	gated := HasGate(pod, v1beta1.InPlaceUpdateReady)
 	if restarts && gated && t.GraceSeconds > 0 {
+		record := newRecord(pod, t.Revision, work{}, now) // for the time being, the spec stays as it is
 		record.summarise()
 		record.UpdateImages = record.UpdateImages || len(todo.images) > 0
 		pending := v1beta1.UpdateSpec{
@@ -74,7 +75,7 @@ func Begin(pod *corev1.Pod, t Target, now time.Time) (Patches, error) {
 		meta.outOfService(now)
 		return Patches{Status: meta.bytes()}, nil
 	}
-	patches, err := change(meta, record, todo, now)
+	patches, err := change(meta, newRecord(pod, t.Revision, todo, now), todo, now)
 	if restarts && gated {
 		status := patchOf(pod)
 		status.outOfService(now)

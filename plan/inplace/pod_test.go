@@ -125,6 +125,14 @@ func apply(t *testing.T, p *corev1.Pod, patches inplace.Patches) *corev1.Pod {
 		}
 		p = after
 	}
+	if patches.Resize != nil { // takes nothing but resources
+		merged, after := merge(t, p, patches.Resize), p.DeepCopy()
+		for i := range p.Spec.Containers {
+			after.Spec.Containers[i].Resources = merged.Spec.Containers[i].Resources
+		}
+		after.Generation = p.Generation + 1
+		p = after
+	}
 	return p
 }
 

@@ -109,7 +109,7 @@ func unfinished(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState) (name, troub
 	for _, name := range slices.Sorted(maps.Keys(state.LastContainerStatuses)) {
 		before := state.LastContainerStatuses[name]
 		if !restarted(pod, state, name, before) {
-			if before.EnvFromMetadata && !awaitsImage(before) && zero(before.Resources) {
+			if before.EnvFromMetadata && !awaitsImage(before) {
 				trouble = "env: waiting for the node's agent to restart " + name
 			}
 			return name, trouble
@@ -144,15 +144,11 @@ func restarted(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState, name string, 
 	if before.EnvFromMetadata && !envRenewed(pod, state, name, before) {
 		return false
 	}
-	if !zero(before.Resources) && before.ContainerID != "" {
-		if now := containerStatus(pod, name); now == nil || now.ContainerID == before.ContainerID {
-			return false
-		}
-	}
 	return !awaitsImage(before) || runsImage(pod, state, name, before)
 }
 
-// awaitsImage says whether a container waits for another image. Records of other managers say no more than the image ID.
+// awaitsImage says whether a container waits for another image. Records of other managers say no more than the image ID, or
+// have the resources alone of a container that is resized.
 func awaitsImage(before v1beta1.InPlaceUpdateContainerStatus) bool {
 	return before.Image != "" || before.ImageID != "" || !before.EnvFromMetadata && zero(before.Resources)
 }

@@ -90,18 +90,11 @@ func neverLeft(pod *corev1.Pod, name string, before v1beta1.InPlaceUpdateContain
 	if now == nil || c == nil || now.State.Running == nil || now.ContainerID != before.ContainerID {
 		return false
 	}
-	image, changes := todo.images[name]
-	if !changes {
+	image, changed := todo.images[name]
+	if !changed {
 		image = c.Image
 	}
-	if awaitsImage(before) {
-		if !sameImage(startedFrom(before), image) && !sameImage(now.Image, image) {
-			return false
-		}
-	} else if changes {
-		return false
-	}
-	return has(mergedResources(c.Resources, todo.resources[name]), before.Resources)
+	return awaitsImage(before) && (sameImage(startedFrom(before), image) || sameImage(now.Image, image))
 }
 
 // startedFrom is the image that a container ran before its update.
@@ -120,7 +113,7 @@ func (r *record) take(batch, later work, at time.Time) {
 			r.resize(c.Name, wanted)
 		}
 		_, env := batch.metadata[c.Name]
-		if batch.restarts(c) && (env || !r.back[c.Name]) {
+		if _, image := batch.images[c.Name]; env || image && !r.back[c.Name] {
 			r.LastContainerStatuses[c.Name] = r.before(c, batch)
 		}
 	}
@@ -136,7 +129,7 @@ func (r *record) take(batch, later work, at time.Time) {
 	r.summarise()
 }
 
-// before is what a container runs before the batch restarts it, together with what an earlier update still waits for.
+// before is what a container runs before the batch restarts it for its image or its environment, together with what an earlier update still waits for.
 func (r *record) before(c *corev1.Container, batch work) v1beta1.InPlaceUpdateContainerStatus {
 	out, waiting := r.LastContainerStatuses[c.Name]
 	now := containerStatus(r.pod, c.Name)
@@ -150,9 +143,6 @@ func (r *record) before(c *corev1.Container, batch work) v1beta1.InPlaceUpdateCo
 		if same && started != c.Image {
 			out.StartedImage = started
 		}
-	}
-	if restartsFor(c, batch.resources[c.Name]) && !r.back[c.Name] && (!same || zero(out.Resources)) {
-		out.Resources = restarting(c)
 	}
 	if _, ok := batch.metadata[c.Name]; ok {
 		out.EnvFromMetadata = true

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 )
@@ -144,21 +143,12 @@ func restartsFor(c *corev1.Container, changed corev1.ResourceRequirements) bool 
 	})
 }
 
-// restarting are the resources of a container that it restarts for.
-func restarting(c *corev1.Container) corev1.ResourceRequirements {
-	names := corev1.ResourceList{}
-	for _, p := range c.ResizePolicy {
-		if p.RestartPolicy == corev1.RestartContainer {
-			names[p.ResourceName] = resource.Quantity{}
-		}
-	}
-	return pick(c.Resources, corev1.ResourceRequirements{Limits: names, Requests: names})
-}
-
-// resized says whether kubelet reports that a container has the values of cpu and memory of its spec.
+// resized says whether kubelet reports that a container runs with the values of cpu and memory of its spec. That is the
+// proof for one that restarts for them, too: until then kubelet reports the values of before, or none that runs. A restart
+// itself is none: kubelet leaves it out where the node has nothing to change, as for a request of memory.
 func resized(pod *corev1.Pod, c *corev1.Container) bool {
 	cs := containerStatus(pod, c.Name)
-	return cs != nil && cs.Resources != nil && has(*cs.Resources, cpuAndMemory(c.Resources))
+	return cs != nil && cs.State.Running != nil && cs.Resources != nil && has(*cs.Resources, cpuAndMemory(c.Resources))
 }
 
 // resizeTrouble says what kubelet has against a resize, or nothing.

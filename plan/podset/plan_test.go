@@ -41,6 +41,12 @@ func podOf(words string) replica.Replica {
 			r.Unsettled, r.Ready, r.Available = true, false, false
 		case "updating":
 			r.State, r.Stage, r.Ready, r.Available = lifecycle.Updating, inplace.Running, false, false
+		case "resizing": // in service
+			r.Stage, r.Trouble = inplace.Running, "resize: Infeasible"
+		case "next": // its next containers can be changed
+			r.State, r.Stage, r.Ready, r.Available = lifecycle.Updating, inplace.NextBatch, false, false
+		case "closing": // the record of a resize that is done
+			r.Unsettled = true
 		case "unscheduled":
 			r.Scheduled, r.Phase, r.Ready, r.Available = false, replica.Pending, false, false
 		case "doomed":

@@ -109,7 +109,7 @@ func (p *Pool) Plan(now time.Time, pods []replica.Replica) Plan {
 		d.update()
 	}
 	if len(d.resizing) > 0 {
-		d.note(WishResize, len(d.resizing), "kubelet has not resized "+names(d.resizing))
+		d.note(WishResize, len(d.resizing), "waiting for "+names(d.resizing))
 	}
 	if len(d.away) > 0 {
 		d.note(WishAvailable, len(d.away), "waiting for "+names(d.away))

@@ -22,6 +22,8 @@ func (n Note) String() string {
 	switch n.Wish {
 	case WishAvailable:
 		return are + " not available: " + strings.TrimPrefix(n.Because, waiting)
+	case WishResize:
+		return are + " not resized yet: " + strings.TrimPrefix(n.Because, waiting)
 	case WishScaleOut:
 		return are + " to be created" + but + n.Because
 	case WishScaleIn:

@@ -16,6 +16,7 @@ func TestANoteIsASentence(t *testing.T) {
 		"1 pod is to be deleted, waiting for the preDelete hook of a":     {Wish: podset.WishScaleIn, Pods: 1, Because: "waiting for the preDelete hook of a"},
 		"1 pod is to be updated, but the update is paused":                {Wish: podset.WishUpdate, Pods: 1, Because: "the update is paused"},
 		"1 pod is not available: a (ErrImagePull)":                        {Wish: podset.WishAvailable, Pods: 1, Because: "waiting for a (ErrImagePull)"},
+		"1 pod is not resized yet: a (resize: Infeasible)":                {Wish: podset.WishResize, Pods: 1, Because: "waiting for a (resize: Infeasible)"},
 		"2 pods are not available: a, b":                                  {Wish: podset.WishAvailable, Pods: 2, Because: "waiting for a, b"},
 	} {
 		if got := note.String(); got != want {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -170,6 +171,27 @@ func TestAPodIsUnsettledWhileAGateOfOursCouldBeOpened(t *testing.T) {
 				t.Errorf("Unsettled = %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+func TestAPodThatIsResizedInServiceSaysWhy(t *testing.T) {
+	resizing := func(p *corev1.Pod) {
+		p.Annotations[v1beta1.InPlaceUpdateStateKey] = `{"containerResources":{"web":{"requests":{"cpu":"2"}}}}`
+		p.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}
+		p.Status.ContainerStatuses[0].State.Running = &corev1.ContainerStateRunning{}
+		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{
+			Type: corev1.PodResizePending, Status: corev1.ConditionTrue, Reason: corev1.PodReasonInfeasible})
+	}
+	refused := replica.Of(pod(resizing), options())
+	if !refused.Available || refused.Stage != inplace.Running || refused.Trouble != "resize: Infeasible" || refused.Unsettled {
+		t.Errorf("refused: %+v", refused)
+	}
+	done := replica.Of(pod(resizing, func(p *corev1.Pod) {
+		p.Status.ContainerStatuses[0].Resources = p.Spec.Containers[0].Resources.DeepCopy()
+		p.Status.Conditions = p.Status.Conditions[:2]
+	}), options())
+	if !done.Available || done.Stage != inplace.Done || done.Trouble != "" || !done.Unsettled {
+		t.Errorf("done: %+v", done)
 	}
 }
 

@@ -46,6 +46,8 @@ type Options struct {
 	RecreateForClaims bool
 	// ExcludePreparingDelete leaves pods in PreparingDelete out of the count of pods, whatever a set says.
 	ExcludePreparingDelete bool
+	// InPlace says what more than images, labels and annotations can be changed in place.
+	InPlace inplace.Options
 }
 
 // CloneSet is a CloneSet with what belongs to it.
@@ -87,7 +89,7 @@ func NewCloneSet(set *v1beta1.CloneSet, owned Owned, options Options) (*CloneSet
 			c.Claims[id] = append(c.Claims[id], claim)
 		}
 	}
-	of := Definition{Workload: set.Name, Template: &set.Spec.Template, Current: set.Status.CurrentRevision}
+	of := Definition{Workload: set.Name, Template: &set.Spec.Template, Current: set.Status.CurrentRevision, InPlace: options.InPlace}
 	if set.Status.CollisionCount != nil {
 		of.Collisions = *set.Status.CollisionCount
 	}

@@ -25,8 +25,6 @@ type Revisions struct {
 	Newest *appsv1.ControllerRevision
 	// Update is the name of the newest revision, which need not exist yet. Current is that of the last complete rollout.
 	Update, Current string
-	// InPlace says what more than images, labels and annotations can be changed in place. It is set before Change is asked.
-	InPlace inplace.Options
 
 	of Definition
 
@@ -47,6 +45,8 @@ type Definition struct {
 	Current string
 	// Collisions is the status' count of names that other data had.
 	Collisions int32
+	// InPlace says what more than images, labels and annotations can be changed in place.
+	InPlace inplace.Options
 }
 
 // ReadRevisions finds the revision that a workload is defined by. It fails only for a template that has no JSON form.
@@ -153,7 +153,7 @@ func (r *Revisions) compare(from, to string) inplace.Change {
 	if err != nil {
 		return inplace.Change{Blocked: err.Error()}
 	}
-	change, err := inplace.Compare(before, after, r.InPlace)
+	change, err := inplace.Compare(before, after, r.of.InPlace)
 	if err != nil {
 		return inplace.Change{Blocked: err.Error()}
 	}

@@ -65,7 +65,7 @@ type InPlaceUpdateContainerStatus struct {
 	// envFromMetadata says that the container is restarted for the labels or annotations that its env takes in. An
 	// addition to the older form, too.
 	EnvFromMetadata bool `json:"envFromMetadata,omitempty"`
-	// resources are the cpu and memory that the container had, where it is resized and restarts for it.
+	// resources are the resources that kubelet reported. Other managers write them for containers that are resized.
 	Resources corev1.ResourceRequirements `json:"resources,omitempty,omitzero"`
 }
 
