@@ -76,10 +76,11 @@ const (
 	enoughSteps = 4 * parallel
 )
 
-// Run carries out the steps in their order, those of one sort side by side, from one at a time to many. When a step fails
-// the others of its sort are left for the next decision, and so are all sorts behind it; and a plan that takes long is not
-// carried out to its end. The next decision is never far: every step that was carried out changed a pod that the cache has
-// yet to show. It returns what became of the steps that were tried, and an error if any failed.
+// Run carries out the steps in their order, those of one sort side by side: pods are created and deleted one at a time at
+// first, since a quota or a protection may refuse it. When a step fails the others of its sort are left for the next decision,
+// and so are all sorts behind it; and a plan that takes long is not carried out to its end. The next decision is never far:
+// every step that was carried out changed a pod that the cache has yet to show. It returns what became of the steps that were
+// tried, and an error if any failed.
 func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
 	var results []Result
 	start := e.Clock.Now()
@@ -90,9 +91,12 @@ func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
 		}
 		group := job.Steps[begin:end]
 		outcome := make([]Result, len(group))
-		limits := slowstart.Limits{First: 1, Parallel: parallel, Enough: func(tried int) bool {
+		limits := slowstart.Limits{First: parallel, Parallel: parallel, Enough: func(tried int) bool {
 			return len(results)+tried >= enoughSteps && e.Clock.Since(start) >= enoughTime
 		}}
+		if do := group[0].Do; do == podset.Create || do == podset.Delete {
+			limits.First = 1
+		}
 		tried, err := slowstart.Run(ctx, len(group), limits, func(ctx context.Context, i int) error {
 			name, err := e.take(ctx, job, group[i])
 			outcome[i] = Result{Step: group[i], Pod: name, Err: err}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -177,6 +178,33 @@ func TestAPlanThatTakesLongIsDecidedAnew(t *testing.T) {
 			if created := len(w.names()) == 1; created != (tried == planned) {
 				t.Errorf("the steps behind those were taken: %v", created)
 			}
+		})
+	}
+}
+
+func TestHowManyStepsAreTriedWhenAllAreRefused(t *testing.T) {
+	refuse := interceptor.Funcs{
+		Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return errBroken },
+		Delete: func(context.Context, client.WithWatch, client.Object, ...client.DeleteOption) error { return errBroken },
+		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
+			time.Sleep(time.Second) // on the clock of the test: all that are to begin together do
+			return errBroken
+		},
+	}
+	for do, want := range map[podset.Do]int{podset.Create: 1, podset.Delete: 1, podset.Move: parallel} {
+		t.Run(string(do), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, refuse)
+				var steps []podset.Step
+				for i := range 2 * parallel {
+					p := pod(strconv.Itoa(i))
+					w.job.Pods[p.UID] = p
+					steps = append(steps, step(do, strconv.Itoa(i)))
+				}
+				if results, err := w.run(steps...); len(results) != want || !errors.Is(err, errBroken) {
+					t.Errorf("%d steps were tried, with the error %v; want %d", len(results), err, want)
+				}
+			})
 		})
 	}
 }

@@ -27,11 +27,9 @@ func Sorted(pods []*replica.Replica, by ...By) []*replica.Replica {
 		names = nameRanks(pods)
 		columns = [][]int64{names}
 	}
-	keys, columns := packed(columns, len(pods))
-	slices.SortFunc(keys, func(a, b key) int {
-		if a.ranks != b.ranks {
-			return cmp.Compare(a.ranks, b.ranks)
-		}
+	keys, width, columns := packed(columns, len(pods))
+	keys = sortedByRanks(keys, width)
+	byTheRest := func(a, b key) int {
 		for _, column := range columns {
 			if c := cmp.Compare(column[a.pod], column[b.pod]); c != 0 {
 				return c
@@ -44,12 +42,44 @@ func Sorted(pods []*replica.Replica, by ...By) []*replica.Replica {
 			return c
 		}
 		return strings.Compare(pods[a.pod].Name, pods[b.pod].Name)
-	})
-	sorted := make([]*replica.Replica, len(pods))
-	for i, k := range keys {
-		sorted[i] = pods[k.pod]
+	}
+	sorted := make([]*replica.Replica, 0, len(pods))
+	for begin := 0; begin < len(keys); {
+		end := begin + 1
+		for end < len(keys) && keys[end].ranks == keys[begin].ranks {
+			end++
+		}
+		alike := keys[begin:end]
+		slices.SortFunc(alike, byTheRest)
+		for _, k := range alike {
+			sorted = append(sorted, pods[k.pod])
+		}
+		begin = end
 	}
 	return sorted
+}
+
+// sortedByRanks sorts keys by their ranks, of which only the lower bits up to width are in use. It compares nothing: it deals
+// the keys out by one byte of their ranks after the other, the lowest first, which for many thousand keys is several times
+// faster. Of the slice that it is given nothing is left in order.
+func sortedByRanks(keys []key, width int) []key {
+	dealt := make([]key, len(keys))
+	for shift := 0; shift < width; shift += 8 {
+		var next [256]int // where the next key with a byte goes
+		for i := range keys {
+			next[byte(keys[i].ranks>>shift)]++
+		}
+		for value, begin := 0, 0; value < len(next); value++ {
+			next[value], begin = begin, begin+next[value]
+		}
+		for _, k := range keys {
+			value := byte(k.ranks >> shift)
+			dealt[next[value]] = k
+			next[value]++
+		}
+		keys, dealt = dealt, keys
+	}
+	return keys
 }
 
 // columnsOf computes each rank of each pod once, so that 100,000 pods are sorted within a decision's time. A rank that is
@@ -79,24 +109,24 @@ type key struct {
 	pod   int32
 }
 
-// packed packs columns into keys, and returns the columns that are left over.
-func packed(columns [][]int64, pods int) ([]key, [][]int64) {
-	keys, free := make([]key, pods), 64
+// packed packs columns into keys, and returns how many bits of them are in use, and the columns that are left over.
+func packed(columns [][]int64, pods int) (keys []key, width int, left [][]int64) {
+	keys = make([]key, pods)
 	for i := range keys {
 		keys[i].pod = int32(i)
 	}
 	for c, column := range columns {
 		low := slices.Min(column)
-		width := bits.Len64(uint64(slices.Max(column) - low))
-		if width > free {
-			return keys, columns[c:]
+		needed := bits.Len64(uint64(slices.Max(column) - low))
+		if width+needed > 64 {
+			return keys, width, columns[c:]
 		}
-		free -= width
+		width += needed
 		for i := range keys {
-			keys[i].ranks = keys[i].ranks<<width | uint64(column[i]-low)
+			keys[i].ranks = keys[i].ranks<<needed | uint64(column[i]-low)
 		}
 	}
-	return keys, nil
+	return keys, width, nil
 }
 
 // nameRanks ranks pods by the beginning of their names, behind what all names begin with. Pods of one workload differ
