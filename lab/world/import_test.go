@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/lab/world"
@@ -89,7 +90,7 @@ func TestWhatIsBrokenStaysBrokenUntilItsImageChanges(t *testing.T) {
 			if isReady(w, "bad") || isReady(w, "new") || !isReady(w, "good") {
 				t.Errorf("ready: bad %t, new with its image %t, good %t", isReady(w, "bad"), isReady(w, "new"), isReady(w, "good"))
 			}
-			if got := w.Pod("bad").Status.ContainerStatuses[0].State; got != state {
+			if got := w.Pod("bad").Status.ContainerStatuses[0].State; !equality.Semantic.DeepEqual(got, state) {
 				t.Errorf("it is reported otherwise: %+v", got)
 			}
 			if err := w.PatchPod("bad", []byte(`{"spec": {"containers": [{"name": "main", "image": "web:1"}]}}`)); err != nil {
