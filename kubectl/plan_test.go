@@ -153,6 +153,7 @@ func TestAChangeThatTheAPIWouldRefuseIsRefusedWithFieldValueAndRule(t *testing.T
 		{"--hooks", "maybe"},
 		{"--start-takes", "-1s"},
 		{"-o", "xml"},
+		{"--feature-gates", "CloneSetShortHash"},
 	} {
 		told.WriteString(s.kubectl(append([]string{"plan", "cloneset/demo"}, args...)...))
 	}

@@ -107,7 +107,7 @@ func (s *stage) reconcile() {
 
 func (s *stage) view() *workload.CloneSet {
 	s.Helper()
-	view, err := workload.NewCloneSet(s.set, workload.Owned{Pods: s.w.Pods, Claims: s.w.Claims, Revisions: s.revisions})
+	view, err := workload.NewCloneSet(s.set, workload.Owned{Pods: s.w.Pods, Claims: s.w.Claims, Revisions: s.revisions}, workload.Options{})
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -142,6 +142,15 @@ func Explain(set *workload.CloneSet, now time.Time) (*Explanation, error) {
 	return e, nil
 }
 
+// CloneSet explains a CloneSet with what it owns.
+func CloneSet(set *v1beta1.CloneSet, owned workload.Owned, options workload.Options, now time.Time) (*Explanation, error) {
+	view, err := workload.NewCloneSet(set, owned, options)
+	if err != nil {
+		return nil, err
+	}
+	return Explain(view, now)
+}
+
 // ids makes up instance ids for pods that are to be created; nobody gets to see them.
 func ids() func() string {
 	n := 0
