@@ -8,6 +8,8 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +28,7 @@ type plugin struct {
 	genericiooptions.IOStreams
 	flags *genericclioptions.ConfigFlags
 	now   func() time.Time
+	gates string // of the manager
 }
 
 // Command makes the command. now is the clock: pods are judged by it.
@@ -42,6 +45,7 @@ func Command(streams genericiooptions.IOStreams, now func() time.Time) *cobra.Co
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
 	p.flags.AddFlags(root.PersistentFlags())
+	root.PersistentFlags().StringVar(&p.gates, "feature-gates", "", "feature gates that kruise-manager runs with (value featureGates of its chart), which decide how it acts")
 	root.AddCommand(p.explain(), p.plan(), p.version())
 	return root
 }
@@ -87,11 +91,26 @@ func (p *plugin) read(ctx context.Context, args []string) (*live.CloneSet, error
 	return cluster.CloneSet(ctx, namespace, name)
 }
 
-// view reads a CloneSet with what belongs to it, as decisions see it.
-func view(found *live.CloneSet) (*workload.CloneSet, error) {
-	v, err := workload.NewCloneSet(found.Set, found.Owned, workload.Options{})
-	if err != nil {
-		return nil, fmt.Errorf("CloneSet %s/%s: %w", found.Set.Namespace, found.Set.Name, err)
+// options are those of the manager, as its feature gates set them. Gates that decide nothing here may be named, too, so that
+// the value of the chart can be passed on as it is.
+func (p *plugin) options() (workload.Options, error) {
+	var o workload.Options
+	gates := map[string]*bool{
+		"CloneSetShortHash": &o.ShortHash, "CloneSetPartitionRollback": &o.PartitionRollback,
+		"PreparingUpdateAsUpdate": &o.PreparingUpdateAsUpdate, "RecreatePodWhenChangeVCTInCloneSetGate": &o.RecreateForClaims,
 	}
-	return v, nil
+	for entry := range strings.SplitSeq(p.gates, ",") {
+		if entry = strings.TrimSpace(entry); entry == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(entry, "=")
+		on, err := strconv.ParseBool(value)
+		if err != nil {
+			return o, fmt.Errorf("--feature-gates has %q: it must be GATE=true or GATE=false", entry)
+		}
+		if gate := gates[name]; gate != nil {
+			*gate = on
+		}
+	}
+	return o, nil
 }

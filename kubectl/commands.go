@@ -27,18 +27,18 @@ func (p *plugin) explain() *cobra.Command {
 			if err := checkForm(form); err != nil {
 				return err
 			}
+			options, err := p.options()
+			if err != nil {
+				return err
+			}
 			found, err := p.read(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			set, err := view(found)
-			if err != nil {
-				return err
-			}
 			now := p.now()
-			e, err := explain.Explain(set, now)
+			e, err := explain.CloneSet(found.Set, found.Owned, options, now)
 			if err != nil {
-				return fmt.Errorf("CloneSet %s/%s: %w", set.Set.Namespace, set.Set.Name, err)
+				return fmt.Errorf("CloneSet %s/%s: %w", found.Set.Namespace, found.Set.Name, err)
 			}
 			return p.print(form, e, func() string { return e.Text(now) })
 		},
@@ -68,6 +68,10 @@ func (p *plugin) plan() *cobra.Command {
 			if err := checkForm(form); err != nil {
 				return err
 			}
+			options, err := p.options()
+			if err != nil {
+				return err
+			}
 			if hooks != "hold" && hooks != "lift" {
 				return fmt.Errorf("--hooks is %q: it must be hold or lift", hooks)
 			}
@@ -89,10 +93,10 @@ func (p *plugin) plan() *cobra.Command {
 			}
 			now := p.now()
 			f, err := forecast.Foresee(cmd.Context(), found.Set, found.Owned, now, forecast.Options{
-				StartTakes: startTakes, LiftHooks: hooks == "lift", Progress: patience(p.IOStreams, p.now),
+				CloneSet: options, StartTakes: startTakes, LiftHooks: hooks == "lift", Progress: patience(p.IOStreams, p.now),
 			})
 			if err != nil {
-				return err
+				return fmt.Errorf("CloneSet %s/%s: %w", found.Set.Namespace, found.Set.Name, err)
 			}
 			return p.print(form, f, func() string { return f.Text(now) })
 		},

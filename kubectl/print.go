@@ -1,12 +1,14 @@
 package kubectl
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -32,8 +34,12 @@ func (p *plugin) print(form string, value any, text func() string) error {
 	var err error
 	switch form {
 	case formJSON:
-		out, err = json.MarshalIndent(value, "", "    ")
-		out = append(out, '\n')
+		var buffer bytes.Buffer
+		encoder := json.NewEncoder(&buffer)
+		encoder.SetEscapeHTML(false) // images change by an arrow
+		encoder.SetIndent("", "    ")
+		err = encoder.Encode(value)
+		out = buffer.Bytes()
 	case formYAML:
 		out, err = yaml.Marshal(value)
 	default:
@@ -52,8 +58,8 @@ func ErrorText(err error) string {
 	switch {
 	case errors.As(err, &status) && status.Status().Reason != "":
 		s := status.Status()
-		if s.Details != nil && s.Details.Name == "" && apierrors.IsNotFound(err) {
-			return "Error from server (NotFound): the cluster knows no CloneSets: is kruise installed? (" + s.Message + ")"
+		if apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
+			return "Error from server (NotFound): the cluster knows no CloneSets: is kruise installed? " + s.Message
 		}
 		return fmt.Sprintf("Error from server (%s): %s", s.Reason, s.Message)
 	case errors.As(err, &request):

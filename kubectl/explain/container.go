@@ -65,7 +65,7 @@ func (p patient) broken(kind, image string, s *corev1.ContainerStatus) (trouble,
 func (p patient) crashed(kind string, s *corev1.ContainerStatus, last *corev1.ContainerStateTerminated) trouble {
 	t := trouble{
 		reason: "CrashLoopBackOff",
-		text:   fmt.Sprintf("%s %s does not stay up, restarted %d times", kind, s.Name, s.RestartCount),
+		text:   fmt.Sprintf("%s %s does not stay up, %d %s", kind, s.Name, s.RestartCount, plural(int(s.RestartCount), "restart", "restarts")),
 		remedy: fmt.Sprintf("see why it ends and correct the template: kubectl logs -n %s %s -c %s --previous", p.pod.Namespace, p.pod.Name, s.Name),
 	}
 	if s.State.Waiting == nil {

@@ -142,6 +142,15 @@ func Explain(set *workload.CloneSet, now time.Time) (*Explanation, error) {
 	return e, nil
 }
 
+// CloneSet explains a CloneSet with what it owns.
+func CloneSet(set *v1beta1.CloneSet, owned workload.Owned, options workload.Options, now time.Time) (*Explanation, error) {
+	view, err := workload.NewCloneSet(set, owned, options)
+	if err != nil {
+		return nil, err
+	}
+	return Explain(view, now)
+}
+
 // ids makes up instance ids for pods that are to be created; nobody gets to see them.
 func ids() func() string {
 	n := 0
@@ -177,6 +186,7 @@ func (e *Explanation) status(set *v1beta1.CloneSet, plan podset.Plan) {
 			"If it stays so for more than a few seconds, kruise-manager does not run or cannot get on",
 			s.ObservedGeneration, set.Generation))
 	}
+	var differs []string
 	for _, c := range []struct {
 		what       string
 		said, seen int
@@ -186,10 +196,13 @@ func (e *Explanation) status(set *v1beta1.CloneSet, plan podset.Plan) {
 		{"available", int(s.AvailableReplicas), plan.Tally.Available},
 		{"updated", int(s.UpdatedReplicas), plan.Tally.Updated},
 	} {
-		// Of a spec that it has not seen the status cannot know which pods are updated.
-		if c.said != c.seen && (!lags || c.what != "updated") {
-			e.Controller = append(e.Controller, fmt.Sprintf("the status counts %d pods as %s, and %d are seen", c.said, c.what, c.seen))
+		if c.said != c.seen {
+			differs = append(differs, fmt.Sprintf("%d %s where there are %d", c.said, c.what, c.seen))
 		}
+	}
+	if len(differs) > 0 && !lags {
+		e.Controller = append(e.Controller, fmt.Sprintf("the status counts otherwise than is seen here: %s. It may lag by a second; "+
+			"if it stays so, kruise-manager does not run or cannot get on", strings.Join(differs, ", ")))
 	}
 	for i := range s.Conditions {
 		c := &s.Conditions[i]
@@ -213,9 +226,10 @@ func (e *Explanation) summary(pool *podset.Pool) string {
 	case e.AtRest && c.Wanted == 0:
 		return "it is at rest: no pods are wanted, and none exist"
 	case e.AtRest && c.Updated == c.Wanted:
-		return fmt.Sprintf("it is at rest: %s of revision %s", allAvailable(c.Wanted), hash)
+		return fmt.Sprintf("it is at rest: %s and %s of the newest revision, %s",
+			allAvailable(c.Wanted), plural(c.Wanted, "is", "are"), hash)
 	case e.AtRest:
-		return fmt.Sprintf("it is at rest: %s, %d of them of the newest revision %s; partition %d keeps the others as they are",
+		return fmt.Sprintf("it is at rest: %s, and %d of them of the newest revision, %s; partition %d keeps the others as they are",
 			allAvailable(c.Wanted), c.Updated, hash, pool.Partition)
 	}
 	return fmt.Sprintf("%d wanted, %d %s; %d updated, %d ready, %d available",

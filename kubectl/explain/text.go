@@ -25,7 +25,7 @@ func (e *Explanation) Text(now time.Time) string {
 	}
 	e.rollout(&t)
 	e.budget(&t)
-	section(&t, "Waiting", texts(e.Waiting, func(w Wait) string { return w.Text }))
+	section(&t, "Waiting", e.Wishes())
 	section(&t, "Next steps", texts(e.Next, func(s Step) string { return s.Text + ": " + s.Why }))
 	section(&t, "Pods that are not available", e.Patients(now))
 	section(&t, "Failures that the controller reports", texts(e.Conditions, func(c Condition) string {
@@ -43,8 +43,8 @@ func (e *Explanation) rollout(t *strings.Builder) {
 		fmt.Fprintf(t, "All its pods have the newest revision, %s.\n", short(e.Revision))
 		return
 	}
-	fmt.Fprintf(t, "It rolls out revision %s; %d of %d pods are to have it, %d have it.\n",
-		short(e.Revision), e.Counts.ExpectedUpdated, e.Counts.Wanted, e.Counts.Updated)
+	fmt.Fprintf(t, "It rolls out revision %s: %d of %d pods are to have it, and %d %s.\n",
+		short(e.Revision), e.Counts.ExpectedUpdated, e.Counts.Wanted, e.Counts.Updated, plural(e.Counts.Updated, "has", "have"))
 	for _, r := range e.Others {
 		r.Tell(t)
 	}
@@ -105,9 +105,19 @@ func (e *Explanation) Patients(now time.Time) []string {
 
 // controller warns of steps that are not being taken, too: a plan that is made here and not carried out there.
 func (e *Explanation) controller() []string {
-	lines := e.Controller
-	if len(e.Next) > 0 {
-		lines = append(lines, "the next steps are taken within a second or two; if they are still next when you ask again, kruise-manager does not run")
+	if len(e.Next) == 0 || len(e.Controller) > 0 || len(e.Conditions) > 0 {
+		return e.Controller
+	}
+	return []string{"the next steps are taken within a second or two; if they are still next when you ask again, kruise-manager does not run"}
+}
+
+// Wishes tells what is wanted and not done, but for pods that are not available: those are told of one by one.
+func (e *Explanation) Wishes() []string {
+	var lines []string
+	for _, w := range e.Waiting {
+		if w.Wish != string(podset.WishAvailable) {
+			lines = append(lines, w.Text)
+		}
 	}
 	return lines
 }

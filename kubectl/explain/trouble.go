@@ -45,7 +45,14 @@ func (p patient) trouble() trouble {
 	if p.facts.Unsettled {
 		return trouble{reason: "ReadinessGate", text: "the controller has yet to open its readiness gate"}
 	}
-	return trouble{reason: "Starting", text: "it is starting", since: p.pod.CreationTimestamp.Time}
+	t := trouble{reason: "Starting", text: "it is starting", since: p.pod.CreationTimestamp.Time}
+	if ready := p.find(corev1.PodReady); ready != nil && ready.Status == corev1.ConditionFalse {
+		t.since = ready.LastTransitionTime.Time
+	}
+	if c := p.find(corev1.ContainersReady); c != nil && c.Status == corev1.ConditionTrue {
+		t.reason, t.text = "ComingUp", "its containers are ready, and kubelet has yet to report the pod as ready"
+	}
+	return t
 }
 
 func (p patient) going() (trouble, bool) {
@@ -124,17 +131,17 @@ func (p patient) hook(name string, hook *v1beta1.LifecycleHook, on bool) trouble
 		}
 	}
 	t := trouble{reason: "Hook", since: p.stateSince()}
-	list := strings.Join(entries, ", ")
+	list, has := strings.Join(entries, " and "), plural(len(entries), "has", "have")
 	by := "its owner"
 	if len(commands) > 0 {
 		by += fmt.Sprintf(", or you: kubectl label pod -n %s %s --overwrite %s", p.pod.Namespace, p.pod.Name, strings.Join(commands, " "))
 	}
 	if on {
 		t.text = fmt.Sprintf("its %s hook holds it by %s", name, list)
-		t.remedy = fmt.Sprintf("%s has to be taken off pod %s by %s", list, p.pod.Name, by)
+		t.remedy = fmt.Sprintf("%s %s to be taken off pod %s by %s", list, has, p.pod.Name, by)
 	} else {
 		t.text = fmt.Sprintf("its %s hook waits for %s", name, list)
-		t.remedy = fmt.Sprintf("%s has to be put on pod %s by %s", list, p.pod.Name, by)
+		t.remedy = fmt.Sprintf("%s %s to be put on pod %s by %s", list, has, p.pod.Name, by)
 	}
 	return t
 }

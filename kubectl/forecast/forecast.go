@@ -96,6 +96,7 @@ func (r *recorder) begin(at time.Duration, steps []podset.Step, scaling bool) {
 	}
 	w := &r.waves[n-1]
 	w.last = at
+	first := len(w.Steps) == 0 // what follows has its reason in what came first
 	for _, s := range steps {
 		if s.Pod != nil {
 			w.pods[s.Pod.Name] = true
@@ -106,7 +107,7 @@ func (r *recorder) begin(at time.Duration, steps []podset.Step, scaling bool) {
 		switch {
 		case g.Do == podset.Delete && !scaling:
 			text += ", to be recreated"
-		case g.Do != podset.Update && scaling:
+		case scaling && first:
 			text += ", since " + g.Why
 		}
 		w.Steps = append(w.Steps, explain.Step{Do: string(g.Do), Pods: g.Names, Why: g.Why, Text: text})

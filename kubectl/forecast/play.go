@@ -18,6 +18,8 @@ import (
 
 // Options say what to assume.
 type Options struct {
+	// CloneSet are the options of the manager.
+	CloneSet workload.Options
 	// StartTakes is how long a container takes to start.
 	StartTakes time.Duration
 	// LiftHooks lets go of every hook as soon as it is waited for. Otherwise hooks are held as they are.
@@ -112,7 +114,7 @@ func (p *player) play(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	return 0, fmt.Errorf("CloneSet %s/%s: no end is in sight after %s", p.set.Namespace, p.set.Name, p.w.Now.Sub(p.began))
+	return 0, fmt.Errorf("no end is in sight after %s", p.w.Now.Sub(p.began))
 }
 
 // view is the CloneSet with what belongs to it in the modelled cluster. A new template is a revision at once.
@@ -121,13 +123,13 @@ func (p *player) view() (*workload.CloneSet, error) {
 		Claims: p.w.Claims, Revisions: p.owned.Revisions, PodExists: func(name string) bool { return p.w.Pod(name) != nil },
 	}
 	owned.Pods = slices.DeleteFunc(slices.Clone(p.w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, p.set) })
-	view, err := workload.NewCloneSet(p.set, owned, workload.Options{})
+	view, err := workload.NewCloneSet(p.set, owned, p.options.CloneSet)
 	if err != nil || view.Newest != nil {
 		return view, err
 	}
 	p.owned.Revisions = append(slices.Clone(p.owned.Revisions), view.NewRevision())
 	owned.Revisions = p.owned.Revisions
-	return workload.NewCloneSet(p.set, owned, workload.Options{})
+	return workload.NewCloneSet(p.set, owned, p.options.CloneSet)
 }
 
 // report keeps in the status what the controller would.

@@ -37,8 +37,11 @@ func (f *Forecast) describe(w *Wave) string {
 	for _, s := range w.Steps {
 		words = append(words, s.Text)
 	}
-	return fmt.Sprintf("%s; takes about %s, at least %d of %d available",
-		strings.Join(words, "; "), (w.Until - w.At).Duration(), w.LeastAvailable, f.After.Wanted)
+	text := strings.Join(words, "; ")
+	if w.Until < f.Takes || f.Rest.AtRest {
+		text += fmt.Sprintf("; takes about %s", (w.Until - w.At).Duration())
+	}
+	return text + fmt.Sprintf("; at least %d of %d available", w.LeastAvailable, f.After.Wanted)
 }
 
 // alike counts the waves behind one that differ from it in their pods and times alone.
@@ -83,7 +86,7 @@ func (f *Forecast) end(t *strings.Builder, now time.Time) {
 	if len(f.Waves) == 0 {
 		t.WriteString("Nothing is begun.\n")
 	} else {
-		fmt.Fprintf(t, "Over after about %s; at least %d of %d pods are available all the time.\n", f.Takes.Duration(), f.LeastAvailable, f.After.Wanted)
+		fmt.Fprintf(t, "Over after about %s; never fewer than %d of %d pods available.\n", f.Takes.Duration(), f.LeastAvailable, f.After.Wanted)
 	}
 	r := f.Rest
 	if r.AtRest {
@@ -91,8 +94,8 @@ func (f *Forecast) end(t *strings.Builder, now time.Time) {
 		return
 	}
 	fmt.Fprintf(t, "\nIt stops there for good: %s.\n", r.Summary)
-	for _, w := range r.Waiting {
-		fmt.Fprintf(t, "  %s\n", w.Text)
+	for _, wish := range r.Wishes() {
+		fmt.Fprintf(t, "  %s\n", wish)
 	}
 	for _, p := range r.Patients(now.Add(f.Takes.Duration())) {
 		fmt.Fprintf(t, "  %s\n", p)

@@ -15,6 +15,9 @@ import (
 // comesUpWithin is how long a container may run before it counts as broken for not being ready.
 const comesUpWithin = time.Minute
 
+// idsOfOthers is how many ids are left to what is taken over, which may come out of a world itself.
+const idsOfOthers = 1_000_000
+
 // Import takes over pods and claims of a real cluster, as they are at the world's time. Names, UIDs and conditions stay.
 //
 // What is broken stays broken: a container until its image changes, and a pod without a node, with an init container that
@@ -23,6 +26,7 @@ const comesUpWithin = time.Minute
 func (w *World) Import(pods []*corev1.Pod, claims []*corev1.PersistentVolumeClaim) {
 	w.Pods = append(w.Pods, pods...)
 	w.Claims = append(w.Claims, claims...)
+	w.serial += idsOfOthers
 	w.reasons, w.held = map[string]string{}, map[types.UID]bool{}
 	good := map[string]bool{}
 	for _, pod := range pods {
@@ -133,16 +137,14 @@ func conditionOf(pod *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondi
 // OpenGates makes readiness gates of others True on pods that have no condition for them yet, as whoever set them on
 // pods does.
 func (w *World) OpenGates() {
-	for _, old := range slices.Clone(w.Pods) {
-		pod := old.DeepCopy()
+	for _, pod := range w.Pods {
 		for _, gate := range pod.Spec.ReadinessGates {
 			ours := gate.ConditionType == v1beta1.InPlaceUpdateReady || gate.ConditionType == v1beta1.KruisePodReadyConditionType
 			if !ours && conditionOf(pod, gate.ConditionType) == nil {
+				pod = pod.DeepCopy()
 				w.condition(pod, gate.ConditionType, true, "")
+				w.replace(pod)
 			}
-		}
-		if len(pod.Status.Conditions) != len(old.Status.Conditions) {
-			w.replace(pod)
 		}
 	}
 }

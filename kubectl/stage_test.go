@@ -1,0 +1,192 @@
+package kubectl_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kubectl"
+	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/workload"
+	"kruise.io/kruise/test/builder"
+)
+
+// stage is a CloneSet, demo, in a modelled cluster, behind an API that can be read and not written.
+type stage struct {
+	*testing.T
+	w         *world.World
+	set       *v1beta1.CloneSet
+	revisions []*appsv1.ControllerRevision
+	ids       int
+	requests  int
+}
+
+// newStage brings the pods of a CloneSet up.
+func newStage(t *testing.T, b *builder.CloneSetBuilder) *stage {
+	s := &stage{T: t, w: world.New(), set: b.Namespace("default").Object()}
+	s.set.UID, s.set.Generation = "the-set", 1
+	s.run(10 * time.Second)
+	return s
+}
+
+// change changes the spec.
+func (s *stage) change(change func(*v1beta1.CloneSetSpec)) {
+	change(&s.set.Spec)
+	s.set.Generation++
+}
+
+// image changes the image of the container main.
+func (s *stage) image(image string) {
+	s.change(func(spec *v1beta1.CloneSetSpec) { spec.Template.Spec.Containers[0].Image = image })
+}
+
+// edit changes a pod behind the back of everybody.
+func (s *stage) edit(name string, change func(*corev1.Pod)) {
+	s.Helper()
+	i := slices.IndexFunc(s.w.Pods, func(p *corev1.Pod) bool { return p.Name == name })
+	if i < 0 {
+		s.Fatalf("there is no pod %s", name)
+	}
+	s.w.Pods[i] = s.w.Pods[i].DeepCopy()
+	change(s.w.Pods[i])
+}
+
+// run lets controller and cluster act for a time.
+func (s *stage) run(d time.Duration) {
+	s.Helper()
+	for end := s.w.Now.Add(d); s.w.Now.Before(end); s.w.Tick(time.Second) {
+		s.reconcile()
+	}
+	s.reconcile()
+}
+
+// reconcile lets the controller act once, and report.
+func (s *stage) reconcile() {
+	s.Helper()
+	view := s.view()
+	if view.Newest == nil {
+		r := view.NewRevision()
+		r.Name = fmt.Sprintf("demo-v%d", len(s.revisions)+1)
+		r.Labels["controller.kubernetes.io/hash"] = fmt.Sprintf("v%d", len(s.revisions)+1)
+		s.revisions = append(s.revisions, r)
+		view = s.view()
+	}
+	if _, err := s.w.Reconcile(view, func() string { s.ids++; return name(s.ids) }); err != nil {
+		s.Fatal(err)
+	}
+	view = s.view()
+	plan, err := view.Plan(s.w.Now, func() string { return "unused" })
+	if err != nil {
+		s.Fatal(err)
+	}
+	status, t := &s.set.Status, plan.Tally
+	status.ObservedGeneration, status.CurrentRevision = s.set.Generation, view.Current
+	status.Replicas, status.ReadyReplicas = int32(t.Replicas), int32(t.Ready)
+	status.AvailableReplicas, status.UpdatedReplicas = int32(t.Available), int32(t.Updated)
+	if t.Updated == t.Replicas {
+		status.CurrentRevision = view.Update
+	}
+}
+
+func (s *stage) view() *workload.CloneSet {
+	s.Helper()
+	view, err := workload.NewCloneSet(s.set, workload.Owned{Pods: s.w.Pods, Claims: s.w.Claims, Revisions: s.revisions}, workload.Options{})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return view
+}
+
+// kubectl runs the plugin and returns what a person sees.
+func (s *stage) kubectl(args ...string) string {
+	s.Helper()
+	server := httptest.NewServer(s)
+	defer server.Close()
+	config := filepath.Join(s.TempDir(), "kubeconfig")
+	text := fmt.Sprintf(`{"clusters": [{"name": "c", "cluster": {"server": %q}}], "contexts": [{"name": "c", "context": {"cluster": "c"}}], "current-context": "c"}`, server.URL)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	s.Setenv("KUBECONFIG", config)
+	var out bytes.Buffer
+	cmd := kubectl.Command(genericiooptions.IOStreams{Out: &out, ErrOut: &out}, func() time.Time { return s.w.Now })
+	cmd.SetArgs(args)
+	if err := cmd.ExecuteContext(s.Context()); err != nil {
+		fmt.Fprintln(&out, kubectl.ErrorText(err))
+	}
+	return fmt.Sprintf("$ kubectl kruise %s\n%s", strings.Join(args, " "), &out)
+}
+
+// ServeHTTP answers as an API server that nobody may write to.
+func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.requests++
+	if r.Method != http.MethodGet {
+		s.Errorf("%s %s: the plugin writes", r.Method, r.URL)
+	}
+	selector, err := labels.Parse(r.URL.Query().Get("labelSelector"))
+	if err != nil {
+		s.Errorf("%s: %v", r.URL, err)
+	}
+	var answer any
+	switch path := strings.TrimPrefix(r.URL.Path, "/apis/apps.kruise.io/v1beta1/namespaces/default/"); path {
+	case "clonesets/demo":
+		answer = s.set
+	case "clonesets":
+		answer = &v1beta1.CloneSetList{Items: []v1beta1.CloneSet{*s.set}}
+	case "/api/v1/namespaces/default/pods":
+		answer = &corev1.PodList{Items: selected(s.w.Pods, selector, func(p *corev1.Pod) map[string]string { return p.Labels })}
+	case "/api/v1/namespaces/default/persistentvolumeclaims":
+		answer = &corev1.PersistentVolumeClaimList{Items: selected(s.w.Claims, selector, func(c *corev1.PersistentVolumeClaim) map[string]string { return c.Labels })}
+	case "/apis/apps/v1/namespaces/default/controllerrevisions":
+		answer = &appsv1.ControllerRevisionList{Items: selected(s.revisions, selector, func(r *appsv1.ControllerRevision) map[string]string { return r.Labels })}
+	default:
+		missing := apierrors.NewNotFound(schema.GroupResource{Group: "apps.kruise.io", Resource: "clonesets"}, strings.TrimPrefix(path, "clonesets/"))
+		status := missing.Status()
+		status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+		answer = &status
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusNotFound)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		s.Errorf("%s: %v", r.URL, err)
+	}
+}
+
+func selected[T any](items []*T, selector labels.Selector, of func(*T) map[string]string) []T {
+	out := []T{}
+	for _, item := range items {
+		if selector.Matches(labels.Set(of(item))) {
+			out = append(out, *item)
+		}
+	}
+	return out
+}
+
+// ago is a time in the world's past.
+func (s *stage) ago(d time.Duration) metav1.Time { return metav1.NewTime(s.w.Now.Add(-d)) }
+
+// name makes up an instance id that reads well: a, b, c, and so on.
+func name(n int) string {
+	if n > 26 {
+		return name((n-1)/26) + name((n-1)%26+1)
+	}
+	return string(rune('a' + n - 1))
+}
