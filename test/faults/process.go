@@ -65,6 +65,9 @@ func (m *machine) start() error {
 	if p.reconciler, err = m.setup(m.ctx, host{process: p}, clock{m}); err != nil {
 		return fmt.Errorf("make the reconciler: %w", err)
 	}
+	if m.mutant.reconciler != nil {
+		p.reconciler = m.mutant.reconciler(p.reconciler)
+	}
 	for _, kind := range kinds { // after the reconciler was made, which adds indexes
 		if err := p.mirrors[kind].relist(m.version); err != nil {
 			return err
