@@ -104,19 +104,25 @@ func (c apiClient) patch(ctx context.Context, sub string, obj client.Object, pat
 }
 
 // Status implements client.Client.
-func (c apiClient) Status() client.SubResourceWriter { return statusClient{client: c} }
+func (c apiClient) Status() client.SubResourceWriter { return c.SubResource("status") }
+
+// SubResource implements client.Client.
+func (c apiClient) SubResource(name string) client.SubResourceClient {
+	return subClient{client: c, name: name}
+}
 
 // Scheme implements client.Client.
 func (c apiClient) Scheme() *runtime.Scheme { return c.process.machine.scheme }
 
-type statusClient struct {
-	client.SubResourceWriter
+type subClient struct {
+	client.SubResourceClient
 	client apiClient
+	name   string
 }
 
 // Patch implements client.SubResourceWriter.
-func (s statusClient) Patch(ctx context.Context, obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
-	return s.client.patch(ctx, "status", obj, patch)
+func (s subClient) Patch(ctx context.Context, obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+	return s.client.patch(ctx, s.name, obj, patch)
 }
 
 // live reads from the server itself.

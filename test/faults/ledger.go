@@ -211,6 +211,9 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 	if ends || restarts || closes {
 		m.ledger.taken[uid] = m.version
 	}
+	if known == nil && m.ledger.created[uid] > v.at {
+		return // a pod of this very plan, which is put into service
+	}
 	if known == nil {
 		m.brokenf("%s: the pod is not in the cache that was decided on", r)
 		return
