@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/api/apps/v1beta1"
 )
 
 // apiClient is the client of the process under test. It reads from caches and writes to the server. What the product does
@@ -52,10 +54,8 @@ func (c apiClient) Get(_ context.Context, at client.ObjectKey, obj client.Object
 	if !ok {
 		return fmt.Errorf("the cache holds %T", found)
 	}
-	if kind == kindSet {
-		if err := c.process.look(); err != nil {
-			return err
-		}
+	if set, ok := stored.(*v1beta1.CloneSet); ok {
+		c.process.set = set
 	}
 	return fill(obj, stored)
 }
