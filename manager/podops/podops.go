@@ -1,8 +1,10 @@
 // Package podops carries out the steps of a podset plan: it creates, deletes and patches pods, for every workload.
 //
-// Patches name what they change and are guarded by the pod's UID, so that nothing is read before a write and no write
-// meets a conflict. A pod that is gone is not an error: the next decision sees it. Every write is noted, so that the next
-// decision waits until the cache shows it; one whose answer was lost, until it is known what became of it.
+// Patches name what they change and are guarded by the pod's UID, so that nothing is read before a write, and no write
+// meets a conflict in the normal course. A pod that is gone is not an error: the next decision sees it. A conflict is one:
+// another pod may have the name by now, or somebody refused, and then nothing would wake the next decision. Every write is
+// noted, so that the next decision waits until the cache shows it; one whose answer was lost, until it is known what became
+// of it.
 package podops
 
 import (
@@ -140,7 +142,7 @@ func (e *Executor) patch(ctx context.Context, owner types.NamespacedName, pod *c
 		}
 		meta := metadataOf(KindPod, pod)
 		if err := write(meta, client.RawPatch(types.StrategicMergePatchType, body)); err != nil {
-			e.doubt(owner, KindPod, pod, err)
+			e.failed(owner, KindPod, pod, err)
 			return err
 		}
 		e.Writes.Wrote(owner, KindPod, meta)
@@ -153,7 +155,7 @@ func (e *Executor) patch(ctx context.Context, owner types.NamespacedName, pod *c
 	if err == nil {
 		err = send(patches.Resize, func(o client.Object, p client.Patch) error { return e.Client.SubResource("resize").Patch(ctx, o, p) })
 	}
-	if err != nil && !gone(err) {
+	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("patch pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return nil
@@ -196,7 +198,7 @@ func (e *Executor) createOne(ctx context.Context, owner types.NamespacedName, ki
 	case apierrors.IsAlreadyExists(err):
 		return e.recognise(ctx, owner, kind, obj)
 	default:
-		e.doubt(owner, kind, obj, err)
+		e.failed(owner, kind, obj, err)
 		return fmt.Errorf("create %s %s: %w", kind, client.ObjectKeyFromObject(obj), err)
 	}
 }
@@ -206,6 +208,9 @@ func (e *Executor) createOne(ctx context.Context, owner types.NamespacedName, ki
 func (e *Executor) recognise(ctx context.Context, owner types.NamespacedName, kind string, obj client.Object) error {
 	exists := metadataOf(kind, obj)
 	if err := e.Live.Get(ctx, client.ObjectKeyFromObject(obj), exists); err != nil {
+		if !apierrors.IsNotFound(err) {
+			e.doubt(owner, kind, obj)
+		}
 		return fmt.Errorf("create %s %s: it exists; look at it: %w", kind, client.ObjectKeyFromObject(obj), err)
 	}
 	wanted := metav1.GetControllerOfNoCopy(obj)
@@ -233,13 +238,18 @@ func passing(err error) bool {
 		utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err)
 }
 
-// doubt notes a write that failed and may have been carried out all the same. The next decision waits until it is known.
-func (e *Executor) doubt(owner types.NamespacedName, kind string, obj client.Object, err error) {
+// failed notes a write that failed and may have been carried out all the same.
+func (e *Executor) failed(owner types.NamespacedName, kind string, obj client.Object, err error) {
 	if unknownOutcome(err) {
-		meta := metadataOf(kind, obj)
-		meta.SetUID(obj.GetUID())
-		e.Writes.Doubted(owner, kind, meta)
+		e.doubt(owner, kind, obj)
 	}
+}
+
+// doubt notes that an object may have been written. The next decision waits until that is known.
+func (e *Executor) doubt(owner types.NamespacedName, kind string, obj client.Object) {
+	meta := metadataOf(kind, obj)
+	meta.SetUID(obj.GetUID())
+	e.Writes.Doubted(owner, kind, meta)
 }
 
 // delete deletes a pod and the claims of its slot.
@@ -258,9 +268,8 @@ func (e *Executor) delete(ctx context.Context, job Job, pod *corev1.Pod, step po
 func (e *Executor) deleteOne(ctx context.Context, owner types.NamespacedName, kind string, obj client.Object) error {
 	uid := obj.GetUID()
 	err := e.Client.Delete(ctx, obj, client.Preconditions{UID: &uid})
-	// A conflict may mean that another object has the name now, or that somebody refused: the object may live.
-	if err != nil && !apierrors.IsNotFound(err) {
-		e.doubt(owner, kind, obj, err)
+	if client.IgnoreNotFound(err) != nil {
+		e.failed(owner, kind, obj, err)
 		return fmt.Errorf("delete %s %s: %w", kind, client.ObjectKeyFromObject(obj), err)
 	}
 	e.Writes.Deleted(owner, kind, obj)
@@ -281,9 +290,6 @@ func (e *Executor) Release(ctx context.Context, owner types.NamespacedName, owne
 	body := fmt.Sprintf(`{"metadata":{"uid":%q,"ownerReferences":[{"$patch":"delete","uid":%q}]}}`, pod.UID, ownerUID)
 	return e.patch(ctx, owner, pod, inplace.Patches{Pod: []byte(body)})
 }
-
-// gone says whether a guarded write failed because its object is gone or was replaced by another of the same name.
-func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
 
 // metadataOf names an object for a request. The answer is decoded as metadata alone, which is all that is looked at.
 func metadataOf(kind string, obj client.Object) *metav1.PartialObjectMetadata {

@@ -232,7 +232,7 @@ func TestAPodThatCannotBeTakenOutOfServiceIsNotChanged(t *testing.T) {
 					return answer
 				},
 			}, pod("a"))
-			if _, err := w.run(step(podset.Update, "a")); (err != nil) != errors.Is(answer, errBroken) {
+			if _, err := w.run(step(podset.Update, "a")); (err != nil) == apierrors.IsNotFound(answer) {
 				t.Errorf("error %v", err)
 			}
 			after := &corev1.Pod{}
@@ -364,6 +364,20 @@ func TestWritesWithoutAnAnswerAreLookedUpBeforeTheNextDecision(t *testing.T) {
 				t.Errorf("the next decision waits for %q, want it to wait until the cache shows the outcome", what)
 			}
 		})
+	}
+}
+
+func TestANameThatIsTakenAndCannotBeLookedAtIsInDoubt(t *testing.T) {
+	w := newWorld(t, interceptor.Funcs{
+		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+			return errBroken
+		},
+	}, pod("a"))
+	if _, err := w.run(step(podset.Create, "a")); !errors.Is(err, errBroken) {
+		t.Errorf("error %v", err)
+	}
+	if what := w.Writes.Behind(web); !strings.HasPrefix(what, "whether ") {
+		t.Errorf("the next decision waits for %q, want it to wait until the outcome is known", what)
 	}
 }
 

@@ -32,29 +32,36 @@ type mirror struct {
 type informer struct {
 	toolscache.SharedIndexInformer
 	// lies has the store say that it knows everything, whatever it knows.
-	lies bool
+	lies   bool
+	listed func()
 }
 
 // GetIndexer implements toolscache.SharedIndexInformer.
 func (i informer) GetIndexer() toolscache.Indexer {
+	indexer := orderly{i.SharedIndexInformer.GetIndexer(), i.listed}
 	if i.lies {
-		return liar{i.SharedIndexInformer.GetIndexer()}
+		return liar{indexer}
 	}
-	return orderly{i.SharedIndexInformer.GetIndexer()}
+	return indexer
 }
 
 // orderly is an indexer that lists in the order of names, so that equal runs are equal.
-type orderly struct{ toolscache.Indexer }
+type orderly struct {
+	toolscache.Indexer
+	// listed is called whenever objects are listed by an index.
+	listed func()
+}
 
 // ByIndex implements toolscache.Indexer.
 func (o orderly) ByIndex(index, value string) ([]any, error) {
+	o.listed()
 	found, err := o.Indexer.ByIndex(index, value)
 	slices.SortFunc(found, func(a, b any) int { return strings.Compare(nameOf(a), nameOf(b)) })
 	return found, err
 }
 
 // liar is an indexer that says that it knows everything.
-type liar struct{ toolscache.Indexer }
+type liar struct{ orderly }
 
 // LastStoreSyncResourceVersion implements toolscache.Store.
 func (liar) LastStoreSyncResourceVersion() string { return "999999999999" }
@@ -66,9 +73,9 @@ func nameOf(obj any) string {
 	return ""
 }
 
-func newMirror(kind string, t *table, lies bool) *mirror {
+func newMirror(kind string, t *table, lies bool, listed func()) *mirror {
 	shared := toolscache.NewSharedIndexInformer(nil, fresh(kind), 0, toolscache.Indexers{})
-	return &mirror{kind: kind, table: t, informer: informer{shared, lies}}
+	return &mirror{kind: kind, table: t, informer: informer{shared, lies, listed}}
 }
 
 // behind is how many changes the cache has not heard of.

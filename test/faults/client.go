@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/api/apps/v1beta1"
 )
 
 // apiClient is the client of the process under test. It reads from caches and writes to the server. What the product does
@@ -52,10 +54,8 @@ func (c apiClient) Get(_ context.Context, at client.ObjectKey, obj client.Object
 	if !ok {
 		return fmt.Errorf("the cache holds %T", found)
 	}
-	if kind == kindSet {
-		if err := c.process.look(); err != nil {
-			return err
-		}
+	if set, ok := stored.(*v1beta1.CloneSet); ok {
+		c.process.set = set
 	}
 	return fill(obj, stored)
 }
@@ -104,19 +104,25 @@ func (c apiClient) patch(ctx context.Context, sub string, obj client.Object, pat
 }
 
 // Status implements client.Client.
-func (c apiClient) Status() client.SubResourceWriter { return statusClient{client: c} }
+func (c apiClient) Status() client.SubResourceWriter { return c.SubResource("status") }
+
+// SubResource implements client.Client.
+func (c apiClient) SubResource(name string) client.SubResourceClient {
+	return subClient{client: c, name: name}
+}
 
 // Scheme implements client.Client.
 func (c apiClient) Scheme() *runtime.Scheme { return c.process.machine.scheme }
 
-type statusClient struct {
-	client.SubResourceWriter
+type subClient struct {
+	client.SubResourceClient
 	client apiClient
+	name   string
 }
 
 // Patch implements client.SubResourceWriter.
-func (s statusClient) Patch(ctx context.Context, obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
-	return s.client.patch(ctx, "status", obj, patch)
+func (s subClient) Patch(ctx context.Context, obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+	return s.client.patch(ctx, s.name, obj, patch)
 }
 
 // live reads from the server itself.

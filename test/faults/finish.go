@@ -78,8 +78,12 @@ func (m *machine) checkRest() {
 
 // checkEnd checks that what is wanted is so, and that the status says so.
 func (m *machine) checkEnd() {
-	m.must(m.process.look())
-	v := m.process.view
+	m.process.began = m.now()
+	v, err := m.process.viewOf(m.set())
+	if err != nil {
+		m.must(err)
+		return
+	}
 	c := m.count(v)
 	if stuck := v.pool.Paused && v.pool.MaxUnavailable == 0; c.doomed > 0 && !stuck {
 		m.brokenf("%d pods that were asked to go are still there:\n%s", c.doomed, m.describe())

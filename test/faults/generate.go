@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,7 +22,11 @@ func Generate(seed uint64) Script {
 		s.Lines = append(s.Lines, "go 12s") // begin with pods that run
 	}
 	for range 5 + g.IntN(40) {
-		s.Lines = append(s.Lines, g.line())
+		if g.IntN(12) == 0 {
+			s.Lines = append(s.Lines, g.scene()...)
+		} else {
+			s.Lines = append(s.Lines, g.line())
+		}
 	}
 	return s
 }
@@ -140,11 +145,29 @@ func (g generator) line() string {
 	case n < 73:
 		return g.refusal()
 	case n < 80:
-		return pick(g, "freeze ", "thaw ") + pick(g, append(kinds, kindPod, kindPod)...)
+		return pick(g, "freeze ", "thaw ") + pick(g, append(slices.Clone(kinds), kindPod, kindPod)...)
 	default:
 		return g.person()
 	}
 }
+
+// scene draws a few things that belong together: somebody wants something, and while the controller does it, its caches
+// lag behind and an answer is lost, or it dies.
+func (g generator) scene() []string {
+	wish := pick(g, g.person(), fmt.Sprintf(`patch {"replicas":%d}`, g.IntN(9)), fmt.Sprintf("image main=main:%d", 1+g.IntN(3)))
+	lines := []string{"go 3s", wish}
+	if g.IntN(4) > 0 {
+		lines = append(lines, "freeze "+pick(g, kindPod, kindPod, kindPod, kindClaim, kindRevision))
+	}
+	at := fmt.Sprintf("at %d ", 1+g.IntN(4))
+	lines = append(lines, at+pick(g, g.loss(), g.loss(), g.loss(), "crash", "crash-after", "crash-after"))
+	return append(lines, "go 2s", g.line(), "thaw "+kindPod)
+}
+
+// lost are the errors after which nobody knows what became of a request.
+var lost = []string{"Timeout", "ServerTimeout", "Internal", "Deadline", "EOF", "Reset"}
+
+func (g generator) loss() string { return "lose " + pick(g, lost...) }
 
 func (g generator) hear() string {
 	if g.IntN(3) == 0 {
@@ -164,16 +187,15 @@ func (g generator) somePod() string { return fmt.Sprintf("#%d", g.IntN(8)) }
 
 // atRequest draws what happens to a request, or while a reconcile is under way.
 func (g generator) atRequest() string {
-	errors := []string{"Timeout", "ServerTimeout", "Internal", "Deadline", "EOF", "Reset"}
 	switch g.IntN(10) {
 	case 0, 1:
 		return "crash"
 	case 2, 3:
 		return "crash-after"
 	case 4, 5:
-		return "fail " + pick(g, append(errors, "Unavailable", "TooMany", "Forbidden", "Conflict")...)
+		return "fail " + pick(g, append(slices.Clone(lost), "Unavailable", "TooMany", "Forbidden", "Conflict")...)
 	case 6, 7:
-		return "lose " + pick(g, errors...)
+		return g.loss()
 	case 8:
 		return pick(g, g.hear(), g.time())
 	default:

@@ -44,23 +44,31 @@ type view struct {
 	selected map[types.UID]bool
 }
 
-// look notes what a reconcile sees as it begins.
-func (p *process) look() error {
-	set := cached[*v1beta1.CloneSet](p.mirrors[kindSet])[0]
+// look notes what a reconcile sees as it observes its pods.
+func (p *process) look() {
+	if p.set != nil && p.view == nil {
+		var err error
+		p.view, err = p.viewOf(p.set)
+		p.machine.must(err)
+	}
+}
+
+// viewOf is what a reconcile of a set sees now.
+func (p *process) viewOf(set *v1beta1.CloneSet) (*view, error) {
 	about, err := workload.NewCloneSet(set, workload.Owned{Revisions: cached[*appsv1.ControllerRevision](p.mirrors[kindRevision])}, workload.Options{})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pool, err := about.Pool(nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	v := &view{
-		set: set, pool: pool, newest: revision.ShortHash(about.Update), now: p.machine.now(), at: p.mirrors[kindPod].at,
+		set: set, pool: pool, newest: revision.ShortHash(about.Update), now: p.began, at: p.mirrors[kindPod].at,
 		pods: map[types.UID]*replica.Replica{}, selected: map[types.UID]bool{},
 	}
 	options := replica.Options{
@@ -74,8 +82,7 @@ func (p *process) look() error {
 		v.pods[pod.UID] = &r
 		v.selected[pod.UID] = pod.DeletionTimestamp != nil || selector.Matches(labels.Set(pod.Labels))
 	}
-	p.view = v
-	return nil
+	return v, nil
 }
 
 // counts are the pods as a reconcile must count them: those in its caches, with all that was written since.
@@ -112,8 +119,8 @@ func (m *machine) count(v *view) (c counts) {
 			}
 		}
 	}
-	for uid := range m.ledger.created {
-		if since(m.ledger.created, uid) && !since(m.ledger.deleted, uid) {
+	for _, pod := range m.active() { // one that was lost meanwhile may be replaced
+		if since(m.ledger.created, pod.UID) && !since(m.ledger.deleted, pod.UID) && v.pods[pod.UID] == nil {
 			c.active++
 		}
 	}
@@ -210,6 +217,9 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 	}
 	if ends || restarts || closes {
 		m.ledger.taken[uid] = m.version
+	}
+	if known == nil && m.ledger.created[uid] > v.at {
+		return // a pod of this very plan, which is put into service
 	}
 	if known == nil {
 		m.brokenf("%s: the pod is not in the cache that was decided on", r)

@@ -191,7 +191,8 @@ func (m *machine) runs(pod *corev1.Pod) bool {
 	if pod.Status.Phase == corev1.PodFailed {
 		return true
 	}
-	return !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return m.world.Running(pod, c.Name) != c.Image })
+	unready := slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return !c.Ready })
+	return !unready && !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return m.world.Running(pod, c.Name) != c.Image })
 }
 
 // allSteady says whether kubelet has nothing left to do at all.

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	k8sclock "k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	k8sclock "k8s.io/utils/clock"
+	"kruise.io/kruise/api/apps/v1beta1"
 )
 
 // Failed reconciles are repeated with growing pauses between these, as the controller asks its queue for.
@@ -40,8 +41,10 @@ type process struct {
 	due      time.Time
 	failures int
 
-	// view is what the reconcile under way decides on.
-	view *view
+	// The reconcile under way: when it began, the CloneSet that it read, and what it decides on.
+	began time.Time
+	set   *v1beta1.CloneSet
+	view  *view
 	// statusAt is when the status was last written, and statusSkew how far the clock was ahead then.
 	statusAt   time.Time
 	statusSkew time.Duration
@@ -55,7 +58,11 @@ type process struct {
 func (m *machine) start() error {
 	p := &process{machine: m, mirrors: map[string]*mirror{}, queued: true, arrived: make(chan struct{}, 1)}
 	for _, kind := range kinds {
-		p.mirrors[kind] = newMirror(kind, m.tables[kind], m.mutant.cachesLie)
+		listed := func() {}
+		if kind == kindPod {
+			listed = p.look
+		}
+		p.mirrors[kind] = newMirror(kind, m.tables[kind], m.mutant.cachesLie, listed)
 	}
 	p.client = apiClient{process: p}
 	if m.mutant.client != nil {
@@ -64,6 +71,9 @@ func (m *machine) start() error {
 	var err error
 	if p.reconciler, err = m.setup(m.ctx, host{process: p}, clock{m}); err != nil {
 		return fmt.Errorf("make the reconciler: %w", err)
+	}
+	if m.mutant.reconciler != nil {
+		p.reconciler = m.mutant.reconciler(p.reconciler)
 	}
 	for _, kind := range kinds { // after the reconciler was made, which adds indexes
 		if err := p.mirrors[kind].relist(m.version); err != nil {
@@ -121,7 +131,7 @@ func (m *machine) reconcile() {
 	if !p.due.IsZero() && !m.world.Now.Before(p.due) {
 		p.due = time.Time{}
 	}
-	p.view, m.reconciling = nil, true
+	p.began, p.set, p.view, m.reconciling = m.now(), nil, nil, true
 	done := make(chan outcome, 1)
 	ctx := log.IntoContext(m.ctx, logr.Discard())
 	go func() {

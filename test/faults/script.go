@@ -182,6 +182,7 @@ func (m *machine) doTime(verb, rest string) error {
 		m.skew = d
 	default:
 		m.world.StartTakes = d
+		clear(m.steady) // containers that started a short while ago may not be ready any more
 	}
 	return nil
 }

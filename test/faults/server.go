@@ -242,10 +242,7 @@ func (s *server) patch(kind, name, sub string, patch client.Patch, body []byte) 
 		return nil, apierrors.NewConflict(resourceOf(kind), name, errors.New("the object has been modified"))
 	}
 	if kind == kindPod && patch.Type() == types.StrategicMergePatchType {
-		write := s.world.PatchPod
-		if sub == "status" {
-			write = s.world.PatchStatus
-		}
+		write := map[string]func(string, []byte) error{"": s.world.PatchPod, "status": s.world.PatchStatus, "resize": s.world.PatchResize}[sub]
 		err := write(name, body)
 		s.absorb()
 		return s.pod(name), err

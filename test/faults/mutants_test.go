@@ -1,0 +1,170 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/manager/cloneset"
+)
+
+// enough is the number of seeds within which every mutant must be found.
+const enough = 400
+
+// TestWhatIsWrongOnPurposeIsFound proves that a broken promise is noticed. Each mutant does one thing wrong, and one of
+// the words must be in what is found.
+func TestWhatIsWrongOnPurposeIsFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		mutant Mutant
+		words  []string
+	}{
+		"it takes its caches to show its own writes": {
+			Mutant{cachesLie: true}, []string{"one too many", "must stay", "claim"}},
+		"it takes a lost answer for a refusal": {
+			wrapped(func(c *faulty) { c.answer = refusal }), []string{"one too many", "must stay", "claim"}},
+		"it restarts pods that are in service": {
+			wrapped(func(c *faulty) { c.keepInService = true }), []string{"was not taken out of service"}},
+		"it takes deletions for done": {
+			wrapped(func(c *faulty) { c.keepPods = true }), []string{"lives with it", "no rest", "still there", "in the end"}},
+		"it spends more than the budget": {
+			seeing(func(s *v1beta1.CloneSetSpec, r *v1beta1.RollingUpdateCloneSetStrategy) {
+				everything := intstr.FromString("100%")
+				r.MaxUnavailable = &everything
+			}), []string{"must stay"}},
+		"it makes one pod too many": {
+			seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) { *s.Replicas++ }), []string{"one too many"}},
+		"it does not know the partition": {
+			seeing(func(_ *v1beta1.CloneSetSpec, r *v1beta1.RollingUpdateCloneSetStrategy) { r.Partition = nil }),
+			[]string{"the partition keeps"}},
+		"it does not know pauses": {
+			seeing(func(_ *v1beta1.CloneSetSpec, r *v1beta1.RollingUpdateCloneSetStrategy) { r.Paused = false }),
+			[]string{"paused"}},
+		"it does not look again after a failure": {
+			Mutant{reconciler: func(r reconcile.Reconciler) reconcile.Reconciler { return careless{r} }}, []string{"in the end", "no rest", "the status"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := uint64(1); seed <= enough; seed++ {
+				r := Run(t, Generate(seed), cloneset.Options{}.NewReconciler, c.mutant)
+				if r.Failure == nil {
+					continue
+				}
+				for _, word := range c.words {
+					if strings.Contains(r.Failure.Error(), word) {
+						return
+					}
+				}
+			}
+			t.Errorf("not found within %d seeds", enough)
+		})
+	}
+}
+
+func TestAScriptThatFailsIsMadeShorter(t *testing.T) {
+	mutant := seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) { *s.Replicas++ })
+	script := Generate(1)
+	if Run(t, script, cloneset.Options{}.NewReconciler, mutant).Failure == nil {
+		t.Fatal("nothing is broken")
+	}
+	if short := Shrink(t, script, cloneset.Options{}.NewReconciler, mutant); len(short.Lines) > 0 {
+		t.Errorf("nothing needs to happen for this mutant to fail, and the script is %q", short.Lines)
+	}
+}
+
+// faulty is a client that does things wrong.
+type faulty struct {
+	client.Client
+	see           func(*v1beta1.CloneSet)
+	answer        func(error) error
+	keepInService bool
+	keepPods      bool
+}
+
+func wrapped(change func(*faulty)) Mutant {
+	return Mutant{client: func(c client.Client) client.Client {
+		f := &faulty{Client: c, see: func(*v1beta1.CloneSet) {}, answer: func(err error) error { return err }}
+		change(f)
+		return f
+	}}
+}
+
+// seeing is a mutant that reads another spec than the one that is there.
+func seeing(change func(*v1beta1.CloneSetSpec, *v1beta1.RollingUpdateCloneSetStrategy)) Mutant {
+	return wrapped(func(f *faulty) {
+		f.see = func(set *v1beta1.CloneSet) { change(&set.Spec, set.Spec.UpdateStrategy.RollingUpdate) }
+	})
+}
+
+// refusal turns every error into one that says that nothing was done.
+func refusal(err error) error {
+	if err == nil || errors.Is(err, errCrashed) || apierrors.IsNotFound(err) || apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	return apierrors.NewBadRequest(err.Error())
+}
+
+// Get implements client.Reader.
+func (f *faulty) Get(ctx context.Context, at client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	err := f.Client.Get(ctx, at, obj, opts...)
+	if set, ok := obj.(*v1beta1.CloneSet); ok && err == nil {
+		f.see(set)
+	}
+	return err
+}
+
+// Create implements client.Writer.
+func (f *faulty) Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error {
+	return f.answer(f.Client.Create(ctx, obj, opts...))
+}
+
+// Delete implements client.Writer.
+func (f *faulty) Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error {
+	if _, isPod := obj.(*corev1.Pod); isPod && f.keepPods {
+		return nil
+	}
+	return f.answer(f.Client.Delete(ctx, obj, opts...))
+}
+
+// Patch implements client.Writer.
+func (f *faulty) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	return f.answer(f.Client.Patch(ctx, obj, patch, opts...))
+}
+
+// Status implements client.Client.
+func (f *faulty) Status() client.SubResourceWriter { return faultyStatus{f.Client.Status(), f} }
+
+type faultyStatus struct {
+	client.SubResourceWriter
+	client *faulty
+}
+
+// Patch implements client.SubResourceWriter.
+func (s faultyStatus) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+	body, err := patch.Data(obj)
+	if err != nil {
+		return err
+	}
+	if s.client.keepInService && strings.Contains(string(body), v1beta1.StartInPlaceUpdateReason) {
+		return nil
+	}
+	return s.client.answer(s.SubResourceWriter.Patch(ctx, obj, patch, opts...))
+}
+
+// careless forgets failures.
+type careless struct{ reconcile.Reconciler }
+
+// Reconcile implements reconcile.Reconciler.
+func (c careless) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
+	result, err := c.Reconciler.Reconcile(ctx, r)
+	if err != nil {
+		return result, nil //nolint:nilerr // That is what is wrong with it.
+	}
+	return result, nil
+}
