@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -41,6 +42,8 @@ const (
 	unseenPace = 50 * time.Millisecond
 	// mostHeld is how many events may wait for a status to be written.
 	mostHeld = 100
+	// retold is how long a state must be gone for its event to be sent anew: longer than a wave of a rollout takes.
+	retold = 10 * time.Minute
 )
 
 // Work is one reconcile of one object. The methods are called once each, in this order.
@@ -73,6 +76,9 @@ type Event struct {
 	Reason  string
 	Action  string
 	Note    string
+	// Once names a state of the object. An event with a name is sent when the state is first reported, and again only when
+	// it was not reported for ten minutes. Empty: the event is sent each time.
+	Once string
 }
 
 // Loop reconciles the objects of one kind. It is a reconcile.Reconciler.
@@ -103,6 +109,7 @@ type pace struct {
 	next   time.Time
 	status time.Time
 	held   []Event
+	told   map[string]time.Time // when the state of an event was last reported
 }
 
 // Reconcile does the work on one object.
@@ -159,7 +166,7 @@ func (l *Loop[O]) run(ctx context.Context, work Work[O], now time.Time) error {
 // events wait for it. It returns when a status that is not due yet must be written.
 func (l *Loop[O]) publish(ctx context.Context, before O, report Report[O], now time.Time) (time.Time, error) {
 	key := client.ObjectKeyFromObject(before)
-	pending := l.hold(key, report.Events)
+	pending := l.hold(key, report.Events, now)
 	again, err := l.writeStatus(ctx, key, before, report.Object, now)
 	if err != nil || !again.IsZero() {
 		return again, err
@@ -199,10 +206,21 @@ func (l *Loop[O]) writeStatus(ctx context.Context, key types.NamespacedName, bef
 }
 
 // hold adds events to those that wait already, without repeating one, and returns them all.
-func (l *Loop[O]) hold(key types.NamespacedName, more []Event) []Event {
+func (l *Loop[O]) hold(key types.NamespacedName, more []Event, now time.Time) []Event {
 	var all []Event
 	l.change(key, func(p *pace) {
+		maps.DeleteFunc(p.told, func(_ string, last time.Time) bool { return now.Sub(last) >= retold })
 		for _, e := range more {
+			if e.Once != "" {
+				_, told := p.told[e.Once]
+				if p.told == nil {
+					p.told = map[string]time.Time{}
+				}
+				p.told[e.Once] = now
+				if told {
+					continue
+				}
+			}
 			if !slices.Contains(p.held, e) {
 				p.held = append(p.held, e)
 			}

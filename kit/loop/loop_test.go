@@ -148,6 +148,34 @@ func TestEventsOfAStatusThatDidNotChangeAreSentAtOnce(t *testing.T) {
 	}
 }
 
+func TestTheEventOfAStateIsSentWhenTheStateBegins(t *testing.T) {
+	w := newWorld(t, object())
+	stuck := Event{Reason: "Stuck", Once: "stuck"}
+	say := func(events ...Event) {
+		w.report = func(obj *budget, _ time.Time, _ error) Report[*budget] {
+			return Report[*budget]{Object: obj.DeepCopy(), Events: events}
+		}
+		w.done()
+		w.pass(time.Minute)
+	}
+	for range 20 { // for longer than a state may be gone
+		say(stuck)
+	}
+	say()
+	say(stuck) // back before anybody forgot
+	if len(w.sent) != 1 {
+		t.Fatalf("sent %v, want one event", w.sent)
+	}
+	say(Event{Reason: "Other", Once: "other"})
+	for range 10 {
+		say()
+	}
+	say(stuck)
+	if len(w.sent) != 3 {
+		t.Errorf("sent %v, want three events", w.sent)
+	}
+}
+
 func TestNoMoreEventsWaitThanAllowed(t *testing.T) {
 	w := newWorld(t, object())
 	w.refuse = errBroken

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/podset"
@@ -20,6 +19,12 @@ const (
 	reasonFailedInPlace    = "FailedUpdatePodInPlace"
 	reasonRecreated        = "SuccessfulUpdatePodReCreate"
 	reasonFailedReCreate   = "FailedUpdatePodReCreate"
+	reasonPodsBroken       = "PodsUnavailable"
+	reasonResizePending    = "ResizePending"
+	reasonWaitingForHook   = "WaitingForHook"
+	reasonWaitingForVolume = "WaitingForVolume"
+	reasonPaused           = "UpdatePaused"
+	reasonOnDelete         = "UpdateOnDelete"
 	reasonCreatedJob       = "CreatedImagePullJob"
 	reasonFailedCreateJob  = "FailedCreateImagePullJob"
 	reasonScaleOutLimited  = "ScaleUpLimited"
@@ -78,21 +83,43 @@ func (w *work) events() []loop.Event {
 		}
 	}
 	for _, n := range w.plan.Notes {
-		if n.Wish == podset.WishScaleOut && !w.alreadyTold(n) {
-			out = append(out, loop.Event{Warning: true, Reason: reasonScaleOutLimited, Action: "CreatePod", Note: bounded(n.String(), longestEventNote)})
+		if e, ok := tellingOf(n); ok {
+			out = append(out, e)
 		}
 	}
 	return out
 }
 
-// alreadyTold says whether the set's condition speaks of a note since an earlier reconcile.
-func (w *work) alreadyTold(n podset.Note) bool {
-	for i := range w.set.Status.Conditions {
-		if c := &w.set.Status.Conditions[i]; c.Type == v1beta1.CloneSetConditionTypeProgressing {
-			return strings.Contains(c.Message, n.String())
-		}
+// tellingOf is the event about something that is wanted and waits for somebody. It is told when the wait begins.
+func tellingOf(n podset.Note) (loop.Event, bool) {
+	e := loop.Event{Action: "UpdatePod", Note: bounded(n.String(), longestEventNote), Once: string(n.Wish) + ": " + string(n.Cause) + " " + n.Trouble}
+	switch n.Wish {
+	case podset.WishScaleOut, podset.WishAvailable:
+		e.Action = "CreatePod"
+	case podset.WishScaleIn:
+		e.Action = "DeletePod"
 	}
-	return false
+	switch n.Cause {
+	case podset.CauseScaleLimit:
+		e.Warning, e.Reason = true, reasonScaleOutLimited
+	case podset.CauseNotInPlace:
+		e.Warning, e.Reason = true, reasonFailedInPlace
+	case podset.CauseBroken:
+		e.Warning, e.Reason = true, reasonPodsBroken
+	case podset.CauseResize:
+		e.Warning, e.Reason = true, reasonResizePending
+	case podset.CauseHook:
+		e.Reason = reasonWaitingForHook
+	case podset.CauseVolume:
+		e.Reason = reasonWaitingForVolume
+	case podset.CausePaused:
+		e.Reason = reasonPaused
+	case podset.CauseOnDelete:
+		e.Reason = reasonOnDelete
+	default:
+		return e, false
+	}
+	return e, true
 }
 
 func podNames(results []podops.Result) string {

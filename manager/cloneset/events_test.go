@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/podset"
@@ -25,13 +24,12 @@ func undone(do podset.Do, pod string) podops.Result {
 }
 
 func TestEvents(t *testing.T) {
-	limited := podset.Note{Wish: podset.WishScaleOut, Pods: 2, Because: "scaleStrategy.maxUnavailable is 1"}
+	limited := podset.Note{Wish: podset.WishScaleOut, Pods: 2, Because: "scaleStrategy.maxUnavailable is 1", Cause: podset.CauseScaleLimit}
 	const limitedNote = "2 pods are to be created, but scaleStrategy.maxUnavailable is 1"
 	for name, c := range map[string]struct {
 		results []podops.Result
 		scaling bool
 		notes   []podset.Note
-		told    string // the message of the condition Progressing
 		want    []loop.Event
 	}{
 		"nothing was done": {},
@@ -77,17 +75,29 @@ func TestEvents(t *testing.T) {
 			want: []loop.Event{{Reason: "SuccessfulCreate", Action: "CreatePod", Note: "created 6 pods: a, b, c, d, e …: so it is"}},
 		},
 		"scaling out is limited": {
-			notes: []podset.Note{limited}, told: "2 of 5 pods are updated",
-			want: []loop.Event{{Warning: true, Reason: "ScaleUpLimited", Action: "CreatePod", Note: limitedNote}},
+			notes: []podset.Note{limited},
+			want:  []loop.Event{{Warning: true, Reason: "ScaleUpLimited", Action: "CreatePod", Note: limitedNote, Once: "scale out: ScaleLimit "}},
 		},
-		"a limit is told once":                  {notes: []podset.Note{limited}, told: "2 of 5 pods are updated; " + limitedNote},
-		"other notes are told by the condition": {notes: []podset.Note{{Wish: podset.WishUpdate, Pods: 1, Because: "it is paused"}}},
+		"a change is not possible in place, and must be": {
+			notes: []podset.Note{{Wish: podset.WishUpdate, Pods: 1, Because: "so it is", Cause: podset.CauseNotInPlace}},
+			want: []loop.Event{{
+				Warning: true, Reason: "FailedUpdatePodInPlace", Action: "UpdatePod", Note: "1 pod is to be updated, but so it is", Once: "update: NotInPlace ",
+			}},
+		},
+		"pods are broken": {
+			notes: []podset.Note{{Wish: podset.WishAvailable, Pods: 1, Because: "waiting for web-a", Cause: podset.CauseBroken, Trouble: "ErrImagePull"}},
+			want: []loop.Event{{
+				Warning: true, Reason: "PodsUnavailable", Action: "CreatePod", Note: "1 pod is not available: web-a", Once: "become available: Broken ErrImagePull",
+			}},
+		},
+		"a hook holds a pod that is to be deleted": {
+			notes: []podset.Note{{Wish: podset.WishScaleIn, Pods: 1, Because: "so it is", Cause: podset.CauseHook}},
+			want:  []loop.Event{{Reason: "WaitingForHook", Action: "DeletePod", Note: "1 pod is to be deleted, but so it is", Once: "scale in: Hook "}},
+		},
+		"what passes by itself is told by the condition": {notes: []podset.Note{{Wish: podset.WishUpdate, Pods: 1, Because: "others go first"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := newStory().set
-			if c.told != "" {
-				set.Status.Conditions = []v1beta1.CloneSetCondition{{Type: v1beta1.CloneSetConditionTypeProgressing, Message: c.told}}
-			}
 			w := newWork(nil, set)
 			w.results, w.plan = c.results, podset.Plan{Scaling: c.scaling, Notes: c.notes}
 			if diff := cmp.Diff(c.want, w.events()); diff != "" {

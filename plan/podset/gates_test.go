@@ -137,7 +137,7 @@ func TestASuccessorWaitsForAVolumeWhileThePodEndsInTime(t *testing.T) {
 	ending.Slot, ending.GraceUntil = "a", noon().Add(10*time.Second)
 	pool := reuse(podset.Pool{Replicas: 1})
 	plan := pool.Plan(noon(), []replica.Replica{ending})
-	want := []podset.Note{{Wish: podset.WishScaleOut, Pods: 1, Because: "the volumes are to be used again and are free once a ended"}}
+	want := []podset.Note{{Wish: podset.WishScaleOut, Pods: 1, Because: "the volumes are to be used again and are free once a ended", Cause: podset.CauseVolume}}
 	if diff := cmp.Diff(want, plan.Notes); diff != "" || len(plan.Steps) > 0 {
 		t.Errorf("steps %+v, notes (-want +got):\n%s", plan.Steps, diff)
 	}

@@ -80,6 +80,29 @@ const (
 	WishResize    Wish = "be resized"
 )
 
+// Cause is a sort of reason that does not pass by itself, but by what somebody does.
+type Cause string
+
+// The causes.
+const (
+	// CausePaused: the user paused the update.
+	CausePaused Cause = "Paused"
+	// CauseOnDelete: pods are updated when they are deleted.
+	CauseOnDelete Cause = "OnDelete"
+	// CauseHook: a hook holds pods.
+	CauseHook Cause = "Hook"
+	// CauseNotInPlace: the change cannot be made in place, and pods are not to be recreated.
+	CauseNotInPlace Cause = "NotInPlace"
+	// CauseScaleLimit: scaleStrategy.maxUnavailable is spent.
+	CauseScaleLimit Cause = "ScaleLimit"
+	// CauseVolume: a pod must end before another one can have its volumes.
+	CauseVolume Cause = "Volume"
+	// CauseBroken: pods are broken, as kubelet says.
+	CauseBroken Cause = "Broken"
+	// CauseResize: kubelet puts a resize off, or refuses it.
+	CauseResize Cause = "Resize"
+)
+
 // Note says why something wanted makes no step.
 type Note struct {
 	// Wish is what is wanted.
@@ -88,6 +111,10 @@ type Note struct {
 	Pods int
 	// Because is the reason: a sentence's second half, stable as long as the reason is.
 	Because string
+	// Cause is the sort of reason; empty for one that passes by itself.
+	Cause Cause
+	// Trouble is what kubelet says of the first pod that is broken, for CauseBroken.
+	Trouble string
 	// Told is true when another note of the plan names these pods already.
 	Told bool
 }

@@ -292,11 +292,11 @@ func TestANoteNamesTheReasonAndThePods(t *testing.T) {
 		"nothing is wanted": {podset.Pool{Replicas: 1}, []string{"a v2"}, nil},
 		"the scale limit": {
 			podset.Pool{Replicas: 4, ScaleLimit: new(1)}, []string{"a v2 away"}, []podset.Note{
-				{Wish: podset.WishScaleOut, Pods: 3, Because: "scaleStrategy.maxUnavailable is 1 and 1 pod is unavailable: a"},
+				{Wish: podset.WishScaleOut, Pods: 3, Because: "scaleStrategy.maxUnavailable is 1 and 1 pod is unavailable: a", Cause: podset.CauseScaleLimit},
 				{Wish: podset.WishAvailable, Pods: 1, Because: "waiting for a", Told: true}}},
 		"the scale limit, with pods that are being created": {
 			podset.Pool{Replicas: 4, ScaleLimit: new(3)}, []string{"a v2 away"}, []podset.Note{
-				{Wish: podset.WishScaleOut, Pods: 1, Because: "scaleStrategy.maxUnavailable is 3 and 1 pod is unavailable: a; 2 being created"},
+				{Wish: podset.WishScaleOut, Pods: 1, Because: "scaleStrategy.maxUnavailable is 3 and 1 pod is unavailable: a; 2 being created", Cause: podset.CauseScaleLimit},
 				{Wish: podset.WishAvailable, Pods: 1, Because: "waiting for a", Told: true}}},
 		"the budget, with the pods that spend it": {
 			podset.Pool{Replicas: 7, Rolling: rolling{MaxUnavailable: 4}},
@@ -311,21 +311,21 @@ func TestANoteNamesTheReasonAndThePods(t *testing.T) {
 				{Wish: podset.WishScaleIn, Pods: 1, Because: "maxUnavailable is 0 and no pod may go"}}},
 		"the budget, with pods missing": {
 			podset.Pool{Replicas: 3, ScaleLimit: new(0), Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1", "b v1"}, []podset.Note{
-				{Wish: podset.WishScaleOut, Pods: 1, Because: "scaleStrategy.maxUnavailable is 0"},
+				{Wish: podset.WishScaleOut, Pods: 1, Because: "scaleStrategy.maxUnavailable is 0", Cause: podset.CauseScaleLimit},
 				{Wish: podset.WishUpdate, Pods: 2, Because: "maxUnavailable is 1 and 1 missing"}}},
 		"paused": {
 			podset.Pool{Replicas: 1, Paused: true, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1"}, []podset.Note{
-				{Wish: podset.WishUpdate, Pods: 1, Because: "the update is paused"}}},
+				{Wish: podset.WishUpdate, Pods: 1, Because: "the update is paused", Cause: podset.CausePaused}}},
 		"on delete": {
 			podset.Pool{Replicas: 1, OnDelete: true, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1"}, []podset.Note{
-				{Wish: podset.WishUpdate, Pods: 1, Because: "updateStrategy.type is OnDelete: pods get the new revision when they are deleted"}}},
+				{Wish: podset.WishUpdate, Pods: 1, Because: "updateStrategy.type is OnDelete: pods get the new revision when they are deleted", Cause: podset.CauseOnDelete}}},
 		"refused": {
 			podset.Pool{Replicas: 1, Policy: v1beta1.InPlaceOnlyPodUpdatePolicyType, Change: impossible, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1"}, []podset.Note{
-				{Wish: podset.WishUpdate, Pods: 1, Because: "podUpdatePolicy is InPlaceOnly, and this cannot be changed in place: spec.hostNetwork"}}},
+				{Wish: podset.WishUpdate, Pods: 1, Because: "podUpdatePolicy is InPlaceOnly, and this cannot be changed in place: spec.hostNetwork", Cause: podset.CauseNotInPlace}}},
 		"hooks": {
 			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1 prepared held", "b v2 leaving held doomed"}, []podset.Note{
-				{Wish: podset.WishScaleIn, Pods: 1, Because: "waiting for the preDelete hook of b"},
-				{Wish: podset.WishUpdate, Pods: 1, Because: "waiting for the inPlaceUpdate hook of a"},
+				{Wish: podset.WishScaleIn, Pods: 1, Because: "waiting for the preDelete hook of b", Cause: podset.CauseHook},
+				{Wish: podset.WishUpdate, Pods: 1, Because: "waiting for the inPlaceUpdate hook of a", Cause: podset.CauseHook},
 				{Wish: podset.WishAvailable, Pods: 1, Because: "waiting for a"}}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -109,10 +109,10 @@ func (p *Pool) Plan(now time.Time, pods []replica.Replica) Plan {
 		d.update()
 	}
 	if len(d.resizing) > 0 {
-		d.note(WishResize, len(d.resizing), "waiting for "+names(d.resizing))
+		d.note(WishResize, len(d.resizing), "waiting for "+names(d.resizing), causeOf(CauseResize, d.resizing))
 	}
 	if len(d.away) > 0 {
-		d.note(WishAvailable, len(d.away), "waiting for "+names(d.away))
+		d.note(WishAvailable, len(d.away), "waiting for "+names(d.away), causeOf(CauseBroken, d.away))
 		d.plan.Notes[len(d.plan.Notes)-1].Told = d.told
 	}
 	return d.plan
@@ -332,6 +332,26 @@ func (d *decision) step(s Step) {
 	delete(d.overdue, s.Pod)
 }
 
-func (d *decision) note(wish Wish, pods int, because string) {
-	d.plan.Notes = append(d.plan.Notes, Note{Wish: wish, Pods: pods, Because: because})
+func (d *decision) note(wish Wish, pods int, because string, cause cause) {
+	d.plan.Notes = append(d.plan.Notes, Note{Wish: wish, Pods: pods, Because: because, Cause: cause.Cause, Trouble: cause.trouble})
+}
+
+// cause is a cause, with what kubelet says.
+type cause struct {
+	Cause
+	trouble string
+}
+
+// causeOf is a cause that lasts only if kubelet says that one of the pods is in trouble.
+func causeOf(c Cause, pods []*replica.Replica) cause {
+	var worst *replica.Replica
+	for _, r := range pods {
+		if r.Trouble != "" && (worst == nil || r.Name < worst.Name) {
+			worst = r
+		}
+	}
+	if worst == nil {
+		return cause{}
+	}
+	return cause{c, worst.Trouble}
 }

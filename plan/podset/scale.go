@@ -16,7 +16,7 @@ func (d *decision) scale() bool {
 	missing := d.expectedScaled - d.scalingPods
 	if awaited := first(missing, order.Sorted(d.coming)); len(awaited) > 0 {
 		missing -= len(awaited)
-		d.note(WishScaleOut, len(awaited), fmt.Sprintf("the volumes are to be used again and are free once %s ended", names(awaited)))
+		d.note(WishScaleOut, len(awaited), fmt.Sprintf("the volumes are to be used again and are free once %s ended", names(awaited)), cause{Cause: CauseVolume})
 	}
 	if missing > 0 && d.scaleOut(missing) {
 		return true
@@ -64,7 +64,7 @@ func (d *decision) scaleOut(missing int) bool {
 	}
 	if allowed < missing {
 		d.note(WishScaleOut, missing-allowed, fmt.Sprintf("scaleStrategy.maxUnavailable is %d%s",
-			*d.ScaleLimit, d.whoIsAway(nil, allowed, "being created")))
+			*d.ScaleLimit, d.whoIsAway(nil, allowed, "being created")), cause{Cause: CauseScaleLimit})
 	}
 	if allowed == 0 {
 		return false
@@ -101,7 +101,7 @@ func (d *decision) finishLeaving() bool {
 		d.step(Step{Do: Delete, Pod: r, KeepClaims: keep, Why: "its preDelete hook let go"})
 	}
 	if len(held) > 0 {
-		d.note(WishScaleIn, len(held), "waiting for the preDelete hook of "+names(held))
+		d.note(WishScaleIn, len(held), "waiting for the preDelete hook of "+names(held), cause{Cause: CauseHook})
 	}
 	return len(free) > 0
 }
@@ -164,7 +164,7 @@ func (d *decision) deleteWithin(pods []*replica.Replica, why string, specified b
 		d.remove(r, why, specified, false)
 	}
 	if waiting > 0 {
-		d.note(WishScaleIn, waiting, d.budgetSpent(pods[:len(pods)-waiting]))
+		d.note(WishScaleIn, waiting, d.budgetSpent(pods[:len(pods)-waiting]), causeOf(CauseBroken, d.away))
 	}
 	return waiting < len(pods)
 }

@@ -30,9 +30,9 @@ func (d *decision) update() {
 	switch {
 	case wanted == 0:
 	case d.Paused:
-		d.note(WishUpdate, wanted, "the update is paused")
+		d.note(WishUpdate, wanted, "the update is paused", cause{Cause: CausePaused})
 	case d.OnDelete:
-		d.note(WishUpdate, wanted, "updateStrategy.type is OnDelete: pods get the new revision when they are deleted")
+		d.note(WishUpdate, wanted, "updateStrategy.type is OnDelete: pods get the new revision when they are deleted", cause{Cause: CauseOnDelete})
 	default:
 		s := spender{
 			decision: d, to: to, wanted: wanted, broken: broken, methods: map[string]*method{},
@@ -42,7 +42,8 @@ func (d *decision) update() {
 		}
 		s.spend(d.inOrderOfUpdate(candidates))
 		if missing := wanted - s.begun; missing > 0 {
-			d.note(WishUpdate, missing, s.reason())
+			because, cause := s.reason()
+			d.note(WishUpdate, missing, because, cause)
 		}
 		candidates = s.passed
 	}
@@ -186,18 +187,18 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 }
 
 // reason says why not every old pod is being updated.
-func (s *spender) reason() string {
+func (s *spender) reason() (string, cause) {
 	switch {
 	case len(s.held) > 0:
-		return "waiting for the inPlaceUpdate hook of " + names(s.held)
+		return "waiting for the inPlaceUpdate hook of " + names(s.held), cause{Cause: CauseHook}
 	case s.blocked != "":
-		return fmt.Sprintf("podUpdatePolicy is InPlaceOnly, and this cannot be changed in place: %s", s.blocked)
+		return fmt.Sprintf("podUpdatePolicy is InPlaceOnly, and this cannot be changed in place: %s", s.blocked), cause{Cause: CauseNotInPlace}
 	case s.spent && len(s.resizing)+s.resized > 0:
-		return fmt.Sprintf("maxUnavailable is %d, and no more pods are resized at a time", s.MaxUnavailable)
+		return fmt.Sprintf("maxUnavailable is %d, and no more pods are resized at a time", s.MaxUnavailable), causeOf(CauseResize, s.resizing)
 	case s.spent:
-		return s.budgetSpent(s.taken)
+		return s.budgetSpent(s.taken), causeOf(CauseBroken, s.away)
 	default:
-		return "the other old pods are coming into service"
+		return "the other old pods are coming into service", cause{}
 	}
 }
 
