@@ -2,6 +2,7 @@ package inplace_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -31,9 +32,7 @@ func made(t *corev1.PodTemplateSpec) *corev1.Pod {
 			p.Spec.Containers[i].Env = t.Spec.Containers[i].Env
 			p.Spec.Containers[i].Resources = t.Spec.Containers[i].Resources
 		}
-		for key, value := range t.Annotations {
-			p.Annotations[key] = value
-		}
+		maps.Copy(p.Annotations, t.Annotations)
 		reportResources(p)
 	})
 }
