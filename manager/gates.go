@@ -15,6 +15,8 @@ type Gates struct {
 	ShortHash, PartitionRollback, PreparingUpdateAsUpdate, RecreateForClaims bool
 	// PullAhead is as in cloneset.Options.
 	PullAhead bool
+	// Resources is as in inplace.Options.
+	Resources bool
 }
 
 // NewGateSet makes the set of all gates, each with its default.
@@ -28,6 +30,7 @@ func ReadGates(set *gate.Set) Gates {
 		PartitionRollback:       set.Enabled("CloneSetPartitionRollback"),
 		PreparingUpdateAsUpdate: set.Enabled("PreparingUpdateAsUpdate"),
 		RecreateForClaims:       set.Enabled("RecreatePodWhenChangeVCTInCloneSetGate"),
+		Resources:               set.Enabled("InPlaceWorkloadVerticalScaling"),
 		PullAhead:               set.Enabled("PreDownloadImageForInPlaceUpdate"),
 	}
 }
@@ -37,6 +40,7 @@ func (g Gates) cloneSet(o cloneset.Options) cloneset.Options {
 	o.ShortHash, o.PartitionRollback = g.ShortHash, g.PartitionRollback
 	o.PreparingUpdateAsUpdate, o.RecreateForClaims = g.PreparingUpdateAsUpdate, g.RecreateForClaims
 	o.PullAhead = g.PullAhead
+	o.InPlace.Resources = g.Resources
 	return o
 }
 
@@ -51,6 +55,7 @@ func gateTable() []gate.Gate {
 		{Name: "CloneSetPartitionRollback", Spec: alpha},
 		{Name: "CloneSetShortHash", Spec: alpha},
 		{Name: "EnableExternalCerts", Spec: alpha},
+		{Name: "InPlaceWorkloadVerticalScaling", Spec: alpha},
 		{Name: "PreDownloadImageForInPlaceUpdate", Spec: alpha},
 		{Name: "PreparingUpdateAsUpdate", Spec: alpha},
 		{Name: "RecreatePodWhenChangeVCTInCloneSetGate", Spec: alpha},
@@ -67,7 +72,6 @@ func gateTable() []gate.Gate {
 		{Name: "ImagePullJobGate", Spec: alpha, Inert: true},
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
 		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
-		{Name: "InPlaceWorkloadVerticalScaling", Spec: alpha, Inert: true},
 		{Name: "KruiseDaemon", Spec: betaOn, Inert: true},
 		{Name: "KruisePodReadinessGate", Spec: alpha, Inert: true},
 		{Name: "PodIndexLabel", Spec: betaOn, Inert: true},

@@ -10,8 +10,10 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -56,7 +58,7 @@ func registry(o *Options) []entry {
 	cloneSets := cloneset.Conversion()
 	return []entry{
 		{
-			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneset.SetupWebhook,
+			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: o.CloneSet.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
 				return cloneset.SetupController(ctx, mgr, o.CloneSet)
 			},
@@ -99,6 +101,16 @@ func NewScheme() (*runtime.Scheme, error) {
 
 // setup adds to the manager what stands in the registry and can run.
 func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
+	if o.CloneSet.InPlace.Resources {
+		served, err := servesResize(mgr)
+		if err != nil {
+			return err
+		}
+		if !served {
+			log.FromContext(ctx).Info("WARNING: the API server does not serve pods/resize, which Kubernetes has since 1.33: pods are recreated for other resources, whatever the gate InPlaceWorkloadVerticalScaling says")
+			o.CloneSet.InPlace.Resources = false
+		}
+	}
 	for _, e := range registry(o) {
 		logger := log.FromContext(ctx).WithValues("kind", e.kind.Kind)
 		if !e.on || len(o.Kinds) > 0 && !slices.Contains(o.Kinds, e.kind.Kind) {
@@ -124,4 +136,17 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
 		}
 	}
 	return nil
+}
+
+// servesResize says whether the resources of pods can be changed in place.
+func servesResize(mgr ctrl.Manager) (bool, error) {
+	client, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return false, fmt.Errorf("asking the API server for pods/resize: %w", err)
+	}
+	core, err := client.ServerResourcesForGroupVersion("v1")
+	if err != nil {
+		return false, fmt.Errorf("asking the API server for pods/resize: %w", err)
+	}
+	return slices.ContainsFunc(core.APIResources, func(r metav1.APIResource) bool { return r.Name == "pods/resize" }), nil
 }

@@ -32,7 +32,7 @@ const (
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 
 // SetupWebhook serves the admission of CloneSets on the manager's webhook server.
-func SetupWebhook(mgr ctrl.Manager) error {
+func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 	mgr.GetWebhookServer().Register(mutatePath, &admission.Webhook{
 		Handler: admission.HandlerFunc(setDefaults),
 	})
@@ -40,6 +40,7 @@ func SetupWebhook(mgr ctrl.Manager) error {
 		WithValidator(&validator{
 			pods:      podReader{cache: mgr.GetClient(), live: mgr.GetAPIReader()},
 			templates: templateChecker{client: mgr.GetClient()},
+			inPlace:   o.InPlace,
 		}).
 		WithValidatorCustomPath(validatePath).
 		Complete()
@@ -54,6 +55,7 @@ func SetupWebhook(mgr ctrl.Manager) error {
 type validator struct {
 	pods      podReader
 	templates templateChecker
+	inPlace   inplace.Options
 }
 
 var _ admission.Validator[*v1beta1.CloneSet] = &validator{}
@@ -91,7 +93,7 @@ func (v *validator) validate(ctx context.Context, old, set *v1beta1.CloneSet) er
 			errs = v.templates.check(ctx, set, spec)
 		}
 		if old.Name != "" {
-			errs = append(errs, validateInPlace(old, set, spec.Child("template"))...)
+			errs = append(errs, v.validateInPlace(old, set, spec.Child("template"))...)
 		}
 	}
 	podErrs, err := v.pods.validate(ctx, old, set, spec.Child("scaleStrategy", "podsToDelete"))
@@ -150,13 +152,13 @@ func validateTemplate(template *corev1.PodTemplateSpec, path *field.Path) field.
 }
 
 // validateInPlace checks that a changed template can reach the pods, where they may only be changed in place.
-func validateInPlace(old, set *v1beta1.CloneSet, path *field.Path) field.ErrorList {
+func (v *validator) validateInPlace(old, set *v1beta1.CloneSet, path *field.Path) field.ErrorList {
 	strategy := set.Spec.UpdateStrategy
 	if strategy.Type == v1beta1.OnDeleteCloneSetUpdateStrategyType || strategy.RollingUpdate == nil ||
 		strategy.RollingUpdate.PodUpdatePolicy != v1beta1.InPlaceOnlyPodUpdatePolicyType {
 		return nil
 	}
-	change, err := inplace.Compare(&old.Spec.Template, &set.Spec.Template, inplace.Options{})
+	change, err := inplace.Compare(&old.Spec.Template, &set.Spec.Template, v.inPlace)
 	if err != nil {
 		return field.ErrorList{field.InternalError(path, err)}
 	}
@@ -164,7 +166,7 @@ func validateInPlace(old, set *v1beta1.CloneSet, path *field.Path) field.ErrorLi
 		return nil
 	}
 	return field.ErrorList{field.Forbidden(path, fmt.Sprintf(
-		"the update is InPlaceOnly, and this cannot be changed in place: %s; only images, labels and annotations can", change.Blocked))}
+		"the update is InPlaceOnly, and this cannot be changed in place: %s; only %s can", change.Blocked, v.inPlace))}
 }
 
 // validateClaims checks the claim templates as far as their pods depend on it. They are not tried out on the API server,

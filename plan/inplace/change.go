@@ -40,6 +40,14 @@ type Options struct {
 	EnvFromMetadata bool
 }
 
+// String lists in words what can be changed in place.
+func (o Options) String() string {
+	if o.Resources {
+		return "images, labels, annotations, and values of cpu and memory"
+	}
+	return "images, labels and annotations"
+}
+
 // Change is the difference between two pod templates as far as it can be made in place.
 type Change struct {
 	// Blocked says what cannot be changed in place. Empty: everything can.
