@@ -133,6 +133,12 @@ func TestWhyIsItStuck(t *testing.T) {
 			s.w.Tick(5 * time.Minute)
 			return s
 		},
+		"a manager that stopped after the latest change": func(t *testing.T) *stage {
+			s := newStage(t, five())
+			s.w.Lose("demo-c")
+			s.w.Tick(5 * time.Minute)
+			return s
+		},
 		"a deadline and a quota": func(t *testing.T) *stage {
 			s := newStage(t, five())
 			s.w.Lose("demo-c")

@@ -130,7 +130,7 @@ func TestThePlanIsWhatHappens(t *testing.T) {
 		t.Fatalf("%d waves: %v", len(happened), happened)
 	}
 	for i, wave := range happened {
-		if !strings.Contains(planned, fmt.Sprintf("%d. after", i+1)) || !strings.Contains(planned, wave) {
+		if !strings.Contains(planned, fmt.Sprintf("%d. ", i+1)) || !strings.Contains(planned, wave) {
 			t.Errorf("wave %d was %q, and is not in the plan:\n%s", i+1, wave, planned)
 		}
 	}

@@ -116,6 +116,7 @@ func TestEveryTroubleOfAPodIsToldWithItsRemedy(t *testing.T) {
 	} {
 		s := newStage(t, five().Replicas(2))
 		s.edit("demo-b", func(p *corev1.Pod) { scene.play(s, p) })
+		s.report()
 		told.WriteString(scene.name + "\n" + pick(s.kubectl("explain", "cloneset/demo")))
 	}
 	golden(t, "troubles of a pod", told.String())

@@ -91,7 +91,13 @@ func (s *stage) reconcile() {
 	if _, err := s.w.Reconcile(view, func() string { s.ids++; return name(s.ids) }); err != nil {
 		s.Fatal(err)
 	}
-	view = s.view()
+	s.report()
+}
+
+// report lets the controller write the status.
+func (s *stage) report() {
+	s.Helper()
+	view := s.view()
 	plan, err := view.Plan(s.w.Now, func() string { return "unused" })
 	if err != nil {
 		s.Fatal(err)

@@ -252,8 +252,9 @@ func plural(n int, one, many string) string {
 
 // remedy is what a person can do first. What stands in the way of everything else comes first.
 func (e *Explanation) remedy(pool *podset.Pool, set *v1beta1.CloneSet) string {
+	const manager = "look whether kruise-manager runs and leads: kubectl get pods,leases -n kruise-system (or wherever it is installed)"
 	if set.Status.ObservedGeneration < set.Generation {
-		return "look whether kruise-manager runs and leads: kubectl get pods,leases -n kruise-system (or wherever it is installed)"
+		return manager
 	}
 	for _, c := range e.Conditions {
 		if c.Type != string(v1beta1.CloneSetConditionTypeProgressing) {
@@ -278,6 +279,9 @@ func (e *Explanation) remedy(pool *podset.Pool, set *v1beta1.CloneSet) string {
 		case pool.OnDelete:
 			return "delete the old pods, or list them in spec.scaleStrategy.podsToDelete, to have them replaced"
 		}
+	}
+	if len(e.Controller) > 0 {
+		return "ask again; if the answer stays the same, " + manager
 	}
 	if e.AtRest && e.Counts.Updated < e.Counts.Wanted {
 		return "to update more pods, lower spec.updateStrategy.rollingUpdate.partition"

@@ -164,7 +164,7 @@ func (p patient) unscheduled() (trouble, bool) {
 	if c.Reason == corev1.PodReasonSchedulingGated {
 		t.text, t.remedy = "a scheduling gate holds it", "whoever set the scheduling gate of pod "+p.pod.Name+" has to take it off"
 	} else {
-		t.remedy = fmt.Sprintf("make room for pod %s, or ask for less in the template", p.pod.Name)
+		t.remedy = fmt.Sprintf("make room for pod %s, or change what the template asks of a node", p.pod.Name)
 	}
 	return t, true
 }

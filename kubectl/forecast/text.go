@@ -2,6 +2,7 @@ package forecast
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ func (f *Forecast) Text(now time.Time) string {
 	t.WriteString("\n")
 	for i := 0; i < len(f.Waves); {
 		w := &f.Waves[i]
-		fmt.Fprintf(&t, "%3d. after %s: %s\n", i+1, w.At.Duration(), f.describe(w))
+		fmt.Fprintf(&t, "%3d. %s: %s\n", i+1, when(w.At), f.describe(w))
 		i++
 		if n := f.alike(i - 1); n > 2 {
 			fmt.Fprintf(&t, "     and so on until wave %d: %s\n", i+n, podset.Names(f.podsOf(i, i+n)))
@@ -29,6 +30,13 @@ func (f *Forecast) Text(now time.Time) string {
 	}
 	f.end(&t, now)
 	return t.String()
+}
+
+func when(at Seconds) string {
+	if at == 0 {
+		return "at once"
+	}
+	return "after " + at.Duration().String()
 }
 
 // describe says what is begun in a wave and what it costs.
@@ -78,7 +86,7 @@ func (f *Forecast) podsOf(from, to int) []string {
 	if out == nil {
 		return []string{"new pods"}
 	}
-	return out
+	return slices.Compact(out) // a pod may have two steps in a wave
 }
 
 // end says where it stops and why there.

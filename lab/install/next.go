@@ -16,6 +16,8 @@ type Tour struct {
 const (
 	// manifest is the workload to try, seen from the root of the project.
 	manifest = "docs/tasks/upgrade-in-place/cloneset.yaml"
+	// oldImage is its image there.
+	oldImage = "openkruise-registry.cn-shanghai.cr.aliyuncs.com/openkruise/demo:1.10.2"
 	// newImage is what it is updated to.
 	newImage = "openkruise-registry.cn-shanghai.cr.aliyuncs.com/openkruise/demo:1.10.3"
 )
@@ -42,6 +44,10 @@ kruise-manager is ready. To try it, paste from here:
   kubectl get clone demo-clone
   kubectl describe clone demo-clone
 
+  # What it waits for, if it does; and what another image would do (kubectl kruise, once bin is in the PATH)
+  bin/kubectl-kruise explain clone/demo-clone
+  bin/kubectl-kruise plan clone/demo-clone --set-image guestbook={{.OldImage}}
+
   # More pods, fewer pods, none
   kubectl scale clone demo-clone --replicas=8
   kubectl scale clone demo-clone --replicas=3
@@ -57,7 +63,7 @@ func Next(tour Tour) (string, error) {
 	var text strings.Builder
 	err = page.Execute(&text, struct {
 		Tour
-		Manifest, Image string
-	}{tour, manifest, newImage})
+		Manifest, Image, OldImage string
+	}{tour, manifest, newImage, oldImage})
 	return text.String(), err
 }

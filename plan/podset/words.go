@@ -28,8 +28,10 @@ func (n Note) String() string {
 		return are + " to be created" + but + n.Because
 	case WishScaleIn:
 		return are + " to be deleted" + but + n.Because
-	default:
+	case WishUpdate:
 		return are + " to be updated" + but + n.Because
+	default:
+		return are + " to " + string(n.Wish) + but + n.Because
 	}
 }
 
@@ -53,17 +55,11 @@ type Group struct {
 
 // Grouped puts steps together that differ in nothing but their pods, in the order of the first of each group.
 func Grouped(steps []Step) []Group {
-	type key struct {
-		do        Do
-		to        string
-		state     lifecycle.State
-		specified bool
-		why       string
-	}
 	var out []Group
-	places := map[key]int{}
+	places := map[Step]int{}
 	for _, s := range steps {
-		k := key{s.Do, s.To, s.State, s.Specified, s.Why}
+		k := s
+		k.Pod, k.Slot = nil, ""
 		i, known := places[k]
 		if !known {
 			i, places[k] = len(out), len(out)
@@ -89,7 +85,7 @@ func (g Group) String() string {
 	case Update:
 		return fmt.Sprintf("update %s in place to revision %s", pods, revision.ShortHash(g.To))
 	case Apply:
-		return "change " + pods + " in place"
+		return "go on with the update of " + pods + " in place"
 	case Settle:
 		if lifecycle.Serves(g.State) {
 			return "put " + pods + " into service"

@@ -18,6 +18,7 @@ func TestANoteIsASentence(t *testing.T) {
 		"1 pod is not available: a (ErrImagePull)":                        {Wish: podset.WishAvailable, Pods: 1, Because: "waiting for a (ErrImagePull)"},
 		"1 pod is not resized yet: a (resize: Infeasible)":                {Wish: podset.WishResize, Pods: 1, Because: "waiting for a (resize: Infeasible)"},
 		"2 pods are not available: a, b":                                  {Wish: podset.WishAvailable, Pods: 2, Because: "waiting for a, b"},
+		"1 pod is to be resized, but its node has no room":                {Wish: podset.WishResize, Pods: 1, Because: "its node has no room"},
 	} {
 		if got := note.String(); got != want {
 			t.Errorf("%+v: %q, want %q", note, got, want)
@@ -39,6 +40,7 @@ func TestStepsThatDifferInTheirPodsAloneAreOneGroup(t *testing.T) {
 		{Do: podset.Settle, Pod: pod("a"), State: "Normal"},
 		{Do: podset.Settle, Pod: pod("b"), State: "Updated"},
 		{Do: podset.Delete, Pod: pod("c")},
+		{Do: podset.Delete, Pod: pod("k"), KeepClaims: true},
 		{Do: podset.Settle, Pod: pod("d"), State: "Normal"},
 		{Do: podset.Move, Pod: pod("e"), State: "PreparingUpdate"},
 		{Do: podset.Move, Pod: pod("f"), State: "PreparingDelete"},
@@ -59,10 +61,11 @@ func TestStepsThatDifferInTheirPodsAloneAreOneGroup(t *testing.T) {
 		"put a, d into service",
 		"move b on to Updated",
 		"delete c",
+		"delete k",
 		"prepare the update of e, which its hook holds",
 		"prepare the deletion of f, which its hook holds",
 		"keep g",
-		"change h in place",
+		"go on with the update of h in place",
 		"update 0, 1, 2, 3, 4 and 2 more in place to revision v2",
 		"create 2 pods of revision v2",
 	}

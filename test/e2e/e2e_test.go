@@ -34,6 +34,8 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"extra pods stand in for those that are recreated", surgeStandsIn},
 			{"the number of pods can change in the middle of an update", scalesInTheMiddle},
 			{"pods that are named go first", namedPodsGo},
+			{"the plugin says why an update is stuck and what to do, to somebody who may only look", pluginExplains},
+			{"what the plugin foretells is what happens", pluginForetells},
 			{"claims stay through an update in place and go with their pod", claimsFollow},
 		} {
 			t.Run(story.name, func(t *testing.T) {
