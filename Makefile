@@ -2,6 +2,7 @@
 
 LAB := bin/kruise-lab
 E2E_TIMEOUT ?= 30m
+SOAK ?= 10m
 # Tests of stages that need more than Go live in folders of their own.
 NEED_PARTS := /test/(integration|chart)(/|$$)
 NEED_ROOT := /test/e2e(/|$$)
@@ -27,6 +28,11 @@ test: test-unit test-integration e2e ## Run every test that a person should run 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go and a C compiler
 	go test -race $$(go list ./... | grep -Ev '$(NEED_PARTS)|$(NEED_ROOT)')
+	go test ./test/faults
+
+.PHONY: soak
+soak: ## Run rollouts among faults that nobody tried before, for SOAK=10m; fails with a script to keep
+	go test -v -count=1 -timeout 0 -run TestWhatever ./test/faults -soak $(SOAK)
 
 .PHONY: test-integration
 test-integration: build ## Run the tests against a real API server, and those of the Helm chart

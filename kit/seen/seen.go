@@ -91,8 +91,8 @@ func (w *Writes) Doubted(owner types.NamespacedName, kind string, obj *metav1.Pa
 // looked up stays in doubt, and is an error.
 func (w *Writes) Resolve(ctx context.Context, owner types.NamespacedName, live client.Reader) error {
 	for {
-		d, any := w.nextDoubt(owner)
-		if !any {
+		d, found := w.nextDoubt(owner)
+		if !found {
 			return nil
 		}
 		is := &metav1.PartialObjectMetadata{TypeMeta: d.obj.TypeMeta}

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -18,13 +19,14 @@ import (
 
 var (
 	first = flag.Uint64("first", 1, "the first seed")
-	seeds = flag.Int("seeds", 600, "how many seeds to run")
+	seeds = flag.Int("seeds", usualSeeds, "how many seeds to run")
 	soak  = flag.Duration("soak", 0, "instead, run seeds that nobody ran before for so long")
 	tell  = flag.Bool("tell", false, "tell what happened in each run")
 )
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
+	debug.SetGCPercent(400) // thousands of small worlds: memory for time
 	os.Exit(m.Run())
 }
 

@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -27,7 +28,14 @@ func (m *machine) finish() {
 	m.armed, m.rules = nil, nil
 	clear(m.frozen)
 	clear(m.world.Bad)
+	clear(m.world.Unready)
 	clear(m.steady)
+	m.must(m.do("make-set"))
+	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
+		m.edit(pod, func(meta *metav1.ObjectMeta) {
+			meta.Finalizers = slices.DeleteFunc(meta.Finalizers, func(f string) bool { return f == pin })
+		})
+	}
 	began := m.world.Now
 	for turns := 0; !m.quiet(); turns++ {
 		if m.failure != nil {
@@ -125,14 +133,15 @@ func (m *machine) checkPods(v *view) {
 	}
 }
 
-// checkClaims checks that each pod has its claims, and that none are left that nobody will use.
+// checkClaims checks that each pod has its claims, and that none are left that nobody will use. The claims of a pod that was
+// let go of belong to the set on, and end with it.
 func (m *machine) checkClaims(v *view) {
 	used := map[string]bool{}
 	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
 		for _, name := range claimsOf(pod) {
 			used[name] = true
 			claim := m.tables[kindClaim].objects[name]
-			if pod.DeletionTimestamp == nil && (claim == nil || claim.GetDeletionTimestamp() != nil) {
+			if ours(pod, v.set.UID) && pod.DeletionTimestamp == nil && (claim == nil || claim.GetDeletionTimestamp() != nil) {
 				m.brokenf("pod %s lives, and its claim %s is lost:\n%s", pod.Name, name, m.describe())
 			}
 		}

@@ -18,6 +18,9 @@ import (
 func Generate(seed uint64) Script {
 	g := generator{rand.New(rand.NewPCG(seed, 0))}
 	s := Script{Seed: seed, Set: g.set()}
+	if g.IntN(8) == 0 {
+		s.Lines = append(s.Lines, "old-kubelets")
+	}
 	if g.IntN(4) > 0 {
 		s.Lines = append(s.Lines, "go 12s") // begin with pods that run
 	}
@@ -220,7 +223,7 @@ func (g generator) fault() string {
 	case 7:
 		return fmt.Sprintf("node %d", g.IntN(3))
 	default:
-		return pick(g, "bad ", "good ") + "main:" + pick(g, "2", "3")
+		return pick(g, "bad ", "good ", "sick ", "well ") + "main:" + pick(g, "2", "3")
 	}
 }
 
@@ -238,7 +241,7 @@ func (g generator) refusal() string {
 // person draws what a person does.
 func (g generator) person() string {
 	rolling := func(text string) string { return `patch {"updateStrategy":{"rollingUpdate":{` + text + `}}}` }
-	switch g.IntN(14) {
+	switch g.IntN(15) {
 	case 0, 1, 2:
 		return fmt.Sprintf(`patch {"replicas":%d}`, g.IntN(8))
 	case 3, 4, 5, 6:
@@ -254,7 +257,9 @@ func (g generator) person() string {
 	case 11:
 		return strings.Join([]string{"label", g.somePod(), pick(g, "app=other", "app=web", v1beta1.SpecifiedDeleteKey+"=true")}, " ")
 	case 12:
-		return pick(g, "delete ", "doom ") + g.somePod()
+		return pick(g, "delete ", "doom ", "pin ") + g.somePod()
+	case 13:
+		return pick(g, "drop-set", "make-set", "make-set", "hooks")
 	default:
 		return "hooks"
 	}

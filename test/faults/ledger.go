@@ -120,7 +120,7 @@ func (m *machine) count(v *view) (c counts) {
 		}
 	}
 	for _, pod := range m.active() { // one that was lost meanwhile may be replaced
-		if since(m.ledger.created, pod.UID) && !since(m.ledger.deleted, pod.UID) && v.pods[pod.UID] == nil {
+		if since(m.ledger.created, pod.UID) && !since(m.ledger.deleted, pod.UID) && v.pods[pod.UID] == nil && ours(pod, v.set.UID) {
 			c.active++
 		}
 	}

@@ -39,6 +39,7 @@ type machine struct {
 	mutant      Mutant
 	scheme      *runtime.Scheme
 	rng         *rand.Rand
+	first       *v1beta1.CloneSet // as the run begins with it
 	process     *process
 	reconciling bool
 
@@ -91,10 +92,10 @@ func newMachine(ctx context.Context, seed uint64, setup Setup, mutant Mutant) *m
 
 // play plays a script and what follows every script: the faults end, and the rollout must, too.
 func (m *machine) play(script Script) {
-	set := script.Set.DeepCopy()
-	set.Namespace, set.Name = key.Namespace, key.Name
-	_, err := m.create(set)
-	m.must(err)
+	m.first = script.Set.DeepCopy()
+	m.first.Namespace, m.first.Name = key.Namespace, key.Name
+	m.must(m.do("make-set"))
+	m.faults = 0
 	m.must(m.start())
 	for i, line := range script.Lines {
 		if m.failure != nil {
@@ -160,6 +161,7 @@ func (m *machine) cluster() {
 		}
 		m.kubelet(pod)
 	}
+	m.collect()
 	used := map[string]bool{}
 	for _, pod := range m.world.Pods {
 		for _, name := range claimsOf(pod) {
@@ -169,6 +171,20 @@ func (m *machine) cluster() {
 	for _, claim := range list[*corev1.PersistentVolumeClaim](m.server, kindClaim) {
 		if claim.DeletionTimestamp != nil && !used[claim.Name] {
 			m.drop(kindClaim, claim.Name)
+		}
+	}
+}
+
+// collect deletes what belongs to a CloneSet that is gone, as the garbage collector does.
+func (m *machine) collect() {
+	set := m.set()
+	for _, kind := range []string{kindPod, kindClaim, kindRevision} {
+		for _, obj := range list[client.Object](m.server, kind) {
+			ref := metav1.GetControllerOfNoCopy(obj)
+			if ref == nil || set != nil && set.UID == ref.UID || obj.GetDeletionTimestamp() != nil {
+				continue
+			}
+			m.must(m.remove(kind, obj.GetName(), nil))
 		}
 	}
 }
@@ -236,7 +252,9 @@ func claimsOf(pod *corev1.Pod) []string {
 func (m *machine) describe() string {
 	var b strings.Builder
 	set := m.set()
-	fmt.Fprintf(&b, "status %+v\n", set.Status)
+	if set != nil {
+		fmt.Fprintf(&b, "status %+v\n", set.Status)
+	}
 	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
 		fmt.Fprintf(&b, "%s %s deleted %v labels %v claims %v gates", pod.Name, pod.Status.Phase, pod.DeletionTimestamp != nil, pod.Labels, claimsOf(pod))
 		for _, c := range pod.Status.Conditions {

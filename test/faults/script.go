@@ -33,6 +33,9 @@ const (
 	scriptFile   = "script"
 )
 
+// pin is the finalizer by which a user holds a pod.
+const pin = "example.com/pin"
+
 // Read reads a script from an archive.
 func Read(a *txtar.Archive) (Script, error) {
 	s := Script{Set: &v1beta1.CloneSet{}}
@@ -93,10 +96,14 @@ func (s Script) Format(comment string) string {
 //	at 2 lose Timeout       the request is carried out, and its answer is an error
 //	at 2 crash-after        the request is carried out, and the process dies
 //	takes 5s, bad a:2, good a:2           how long containers take to start, and which images cannot be pulled
+//	sick a:2, well a:2      whether containers of an image get ready
+//	old-kubelets            kubelets do not say which generation of a pod they saw
 //	delete #1, lose #1, evict #1, node 2  pods end: gracefully, at once, as Failed; all those of a node at once
 //	label #1 key=value, label #1 key-     a user changes a pod's labels
+//	pin #1                  a user puts a finalizer on a pod, which holds it until the end of the script
 //	doom #1                 a user puts a pod on podsToDelete
 //	hooks                   whoever is behind the hooks does what the pods' states ask for
+//	drop-set, make-set      a user deletes the CloneSet, and makes it anew, as it was in the beginning
 //	image main=main:2       a user has a container run another image
 //	patch {…}               a user changes the spec of the CloneSet
 //
@@ -117,11 +124,18 @@ func (m *machine) do(line string) error {
 			return m.doPod(verb, rest)
 		}
 		return m.doRequests(verb, rest)
-	case "kubelet", "delete", "evict", "label", "doom":
+	case "kubelet", "delete", "evict", "label", "doom", "pin":
 		return m.doPod(verb, rest)
 	case "bad", "good":
 		m.world.Bad[rest] = verb == "bad"
 		clear(m.steady)
+	case "sick", "well":
+		m.world.Unready[rest] = verb == "sick"
+		clear(m.steady)
+	case "old-kubelets":
+		m.world.OldKubelet = true
+	case "drop-set", "make-set":
+		return m.doSet(verb == "make-set")
 	case "node":
 		return m.loseNode(rest)
 	case "hooks":
@@ -240,6 +254,12 @@ func (m *machine) doPod(verb, rest string) error {
 			name, value, _ := strings.Cut(rest, "=")
 			meta.Labels[name] = value
 		})
+	case "pin":
+		m.edit(pod, func(meta *metav1.ObjectMeta) {
+			if pod.DeletionTimestamp == nil && !slices.Contains(meta.Finalizers, pin) {
+				meta.Finalizers = append(meta.Finalizers, pin)
+			}
+		})
 	case "doom":
 		return m.changeSpec(func(spec *v1beta1.CloneSetSpec) error {
 			if !slices.Contains(spec.ScaleStrategy.PodsToDelete, pod.Name) {
@@ -247,6 +267,19 @@ func (m *machine) doPod(verb, rest string) error {
 			}
 			return nil
 		})
+	}
+	return nil
+}
+
+// doSet deletes the CloneSet, or makes it if there is none.
+func (m *machine) doSet(exists bool) error {
+	m.faults++
+	switch set := m.set(); {
+	case exists && set == nil:
+		_, err := m.create(m.first)
+		return err
+	case !exists && set != nil:
+		m.drop(kindSet, set.Name)
 	}
 	return nil
 }
@@ -313,6 +346,9 @@ func (m *machine) image(text string) error {
 
 func (m *machine) changeSpec(change func(*v1beta1.CloneSetSpec) error) error {
 	before := m.set()
+	if before == nil {
+		return nil
+	}
 	after := before.DeepCopy()
 	if err := change(&after.Spec); err != nil {
 		return err
