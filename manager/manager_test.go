@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,6 +51,25 @@ func TestEveryGateIsKnownAndOnlyThoseThatSwitchSomethingAreShown(t *testing.T) {
 		"CloneSetPartitionRollback", "CloneSetShortHash", "EnableExternalCerts", "InPlaceWorkloadVerticalScaling", "PreDownloadImageForInPlaceUpdate", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
 	}; !slices.Equal(names, want) {
 		t.Errorf("shown are %q, want %q", names, want)
+	}
+}
+
+func TestThePageOfGatesNamesThoseThatSwitchSomething(t *testing.T) {
+	page, err := os.ReadFile("../docs/reference/gates.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed, want []string
+	for _, match := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (on|off) \\|").FindAllStringSubmatch(string(page), -1) {
+		listed = append(listed, match[1]+" "+match[2])
+	}
+	for _, g := range gateTable() {
+		if !g.Inert {
+			want = append(want, g.Name+map[bool]string{true: " on", false: " off"}[g.Spec.Default])
+		}
+	}
+	if slices.Sort(want); !slices.Equal(listed, want) {
+		t.Errorf("the page lists %q, want %q", listed, want)
 	}
 }
 

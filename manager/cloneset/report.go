@@ -39,7 +39,9 @@ func (w *work) Report(now time.Time, failure error) loop.Report[*v1beta1.CloneSe
 	conditions.failure(v1beta1.CloneSetConditionFailedUpdate, updateFailure)
 	if w.decided { // otherwise nothing was counted
 		w.count(status)
-		deadline := conditions.progress(w.progress(w.set.Status))
+		facts := w.progress(w.set.Status)
+		deadline := conditions.progress(facts)
+		conditions.way(facts)
 		if !deadline.IsZero() && (report.Wake.IsZero() || deadline.Before(report.Wake)) {
 			report.Wake = deadline
 		}
@@ -112,6 +114,8 @@ type progressFacts struct {
 	message  string
 	advanced bool
 	deadline time.Duration
+	// settled is true when nothing is going on, as the user wants it.
+	settled bool
 }
 
 // progress finds the reason of the condition Progressing: complete, paused, partition reached, or going on. Whether the
@@ -120,17 +124,19 @@ func (w *work) progress(before v1beta1.CloneSetStatus) progressFacts {
 	t := w.plan.Tally
 	wanted := wantedReplicas(w.set)
 	rolling := w.set.Spec.UpdateStrategy.RollingUpdate
-	f := progressFacts{message: w.message()}
+	f := progressFacts{message: w.message(), settled: true}
+	whole := t.Replicas == wanted && t.Available == wanted
 	switch {
 	case t.Replicas == wanted && t.Updated == wanted && t.UpdatedAvailable == wanted:
 		f.reason, f.message = v1beta1.CloneSetAvailable, fmt.Sprintf("all %d pods are updated and available", wanted)
 	case rolling != nil && rolling.Paused:
-		f.reason = v1beta1.CloneSetPaused
-	case t.Replicas == wanted && t.ExpectedUpdated < wanted && t.Updated >= t.ExpectedUpdated && t.Available == wanted:
+		f.reason, f.settled = v1beta1.CloneSetPaused, whole
+	case whole && t.ExpectedUpdated < wanted && t.Updated >= t.ExpectedUpdated:
 		f.reason = v1beta1.CloneSetProgressPartitionAvailable
 		f.message = fmt.Sprintf("%d of %d pods are updated and available, as the partition wants", t.Updated, wanted)
 	default:
 		f.reason = v1beta1.CloneSetUpdated
+		f.settled = whole && w.set.Spec.UpdateStrategy.Type == v1beta1.OnDeleteCloneSetUpdateStrategyType
 		if d := w.set.Spec.ProgressDeadlineSeconds; d != nil && *d != noDeadline {
 			f.deadline = time.Duration(*d) * time.Second
 		}
@@ -181,11 +187,24 @@ func (c *conditionList) find(kind v1beta1.CloneSetConditionType) *v1beta1.CloneS
 
 // failure sets a condition that is True while there is a failure, and removes it otherwise.
 func (c *conditionList) failure(kind v1beta1.CloneSetConditionType, text string) {
-	if text == "" {
+	c.present(kind, text != "", "Error", text)
+}
+
+// way sets the conditions by which tools that know nothing of CloneSets tell whether one is on its way, has failed, or is
+// there (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus).
+func (c *conditionList) way(f progressFacts) {
+	stalled := c.find(v1beta1.CloneSetConditionTypeProgressing).Status == corev1.ConditionFalse
+	c.present(v1beta1.CloneSetConditionStalled, stalled, v1beta1.CloneSetProgressDeadlineExceeded, f.message)
+	c.present(v1beta1.CloneSetConditionReconciling, !stalled && !f.settled, f.reason, f.message)
+}
+
+// present sets a condition that is True while it is there, or removes it.
+func (c *conditionList) present(kind v1beta1.CloneSetConditionType, is bool, reason, message string) {
+	if !is {
 		c.list = slices.DeleteFunc(c.list, func(x v1beta1.CloneSetCondition) bool { return x.Type == kind })
 		return
 	}
-	c.set(kind, corev1.ConditionTrue, "Error", text, false)
+	c.set(kind, corev1.ConditionTrue, reason, message, false)
 }
 
 // progress sets the condition Progressing. Its lastUpdateTime is when the rollout last advanced; from there the deadline

@@ -7,10 +7,13 @@ import (
 	"testing"
 	"time"
 
+	kstatus "github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 
@@ -116,6 +119,54 @@ func TestTheReasonOfProgressing(t *testing.T) {
 			s.report(podset.Plan{Tally: c.tally}, nil, nil)
 			if got := s.progressing(); got != c.want {
 				t.Errorf("Progressing is %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// What a tool sees that follows kstatus and knows nothing of CloneSets.
+func TestToolsThatFollowConventionsSeeHowASetIs(t *testing.T) {
+	const deadline = 600
+	onDelete := func(s *v1beta1.CloneSetSpec) {
+		s.UpdateStrategy.Type = v1beta1.OnDeleteCloneSetUpdateStrategyType
+	}
+	paused := func(s *v1beta1.CloneSetSpec) { s.UpdateStrategy.RollingUpdate.Paused = true }
+	for name, c := range map[string]struct {
+		tally  podset.Tally
+		change func(*v1beta1.CloneSetSpec)
+		idle   time.Duration
+		behind bool // the status speaks of an older generation
+		want   kstatus.Status
+	}{
+		"complete":                           {tally: tally(5, 5, 5), want: kstatus.CurrentStatus},
+		"on its way":                         {tally: tally(2, 1, 5), want: kstatus.InProgressStatus},
+		"updated, but not available":         {tally: tally(5, 4, 5), want: kstatus.InProgressStatus},
+		"up to the partition":                {tally: tally(2, 2, 2), want: kstatus.CurrentStatus},
+		"paused, and every pod is available": {tally: tally(2, 2, 5), change: paused, want: kstatus.CurrentStatus},
+		"paused while a pod is away":         {tally: tally(2, 1, 5), change: paused, want: kstatus.InProgressStatus},
+		"updated when pods are deleted":      {tally: tally(2, 2, 5), change: onDelete, want: kstatus.CurrentStatus},
+		"not there within the deadline":      {tally: tally(2, 1, 5), idle: deadline * time.Second, want: kstatus.FailedStatus},
+		"changed, and not looked at since":   {tally: tally(5, 5, 5), behind: true, want: kstatus.InProgressStatus},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory()
+			s.set.Spec.ProgressDeadlineSeconds = ptr.To(int32(deadline))
+			if c.change != nil {
+				c.change(&s.set.Spec)
+			}
+			s.report(podset.Plan{Tally: c.tally}, nil, nil)
+			s.now = s.now.Add(c.idle)
+			s.report(podset.Plan{Tally: c.tally}, nil, nil)
+			if c.behind {
+				s.set.Generation++
+			}
+			fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(s.set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := kstatus.Compute(&unstructured.Unstructured{Object: fields})
+			if err != nil || got.Status != c.want {
+				t.Errorf("%v, %v; want %s", got, err, c.want)
 			}
 		})
 	}
@@ -266,9 +317,9 @@ func TestFailedScaleAndFailedUpdateAppearAndGo(t *testing.T) {
 				}
 			}
 			s.report(plan, nil, nil)
-			for _, c := range s.set.Status.Conditions {
-				if c.Type != v1beta1.CloneSetConditionTypeProgressing {
-					t.Errorf("%s stays after a success", c.Type)
+			for _, kind := range []v1beta1.CloneSetConditionType{v1beta1.CloneSetConditionFailedScale, v1beta1.CloneSetConditionFailedUpdate} {
+				if s.condition(kind) != nil {
+					t.Errorf("%s stays after a success", kind)
 				}
 			}
 		})

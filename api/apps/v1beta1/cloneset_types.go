@@ -209,6 +209,12 @@ const (
 	CloneSetConditionFailedUpdate CloneSetConditionType = "FailedUpdate"
 	// CloneSetConditionTypeProgressing says how far the rollout is and, where it stands still, why.
 	CloneSetConditionTypeProgressing CloneSetConditionType = "Progressing"
+	// CloneSetConditionReconciling is there, and True, while the set is on its way to what is wanted. Tools that follow
+	// kstatus wait for it to go.
+	CloneSetConditionReconciling CloneSetConditionType = "Reconciling"
+	// CloneSetConditionStalled is there, and True, when the set did not get there within progressDeadlineSeconds. Tools
+	// that follow kstatus take it for a failure.
+	CloneSetConditionStalled CloneSetConditionType = "Stalled"
 )
 
 // The reasons of the condition Progressing.
