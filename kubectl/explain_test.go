@@ -62,85 +62,67 @@ func notReady(pod *corev1.Pod, since metav1.Time) {
 
 // Each scene is played, and what the plugin says of it compared with a file in testdata.
 func TestWhyIsItStuck(t *testing.T) {
-	for name, play := range map[string]func(*testing.T) *stage{
-		"at rest":           func(t *testing.T) *stage { return newStage(t, five()) },
-		"nothing is wanted": func(t *testing.T) *stage { return newStage(t, five().Replicas(0)) },
-		"coming up": func(t *testing.T) *stage {
-			s := newStage(t, five().Replicas(1))
+	for name, scene := range map[string]struct {
+		begin *builder.CloneSetBuilder
+		play  func(*stage)
+	}{
+		"at rest":           {five(), nil},
+		"nothing is wanted": {five().Replicas(0), nil},
+		"coming up": {five().Replicas(1), func(s *stage) {
 			s.change(func(spec *v1beta1.CloneSetSpec) { spec.Replicas = new(int32(12)) })
 			s.run(2 * time.Second)
-			return s
-		},
-		"an update in place under way": func(t *testing.T) *stage {
-			s := newStage(t, five())
+		}},
+		"an update in place under way": {five(), func(s *stage) {
 			s.image("a:2")
 			s.run(2 * time.Second)
-			return s
-		},
-		"an image that cannot be pulled": func(t *testing.T) *stage {
-			s := newStage(t, five())
+		}},
+		"an image that cannot be pulled": {five(), func(s *stage) {
 			s.w.Bad["a:2"] = true
 			s.image("a:2")
 			s.run(20 * time.Second)
 			s.edit("demo-a", func(p *corev1.Pod) {
 				p.Status.ContainerStatuses[0].State.Waiting.Message = "Back-off pulling image \"a:2\":\nnot found"
 			})
-			return s
-		},
-		"an update that has to recreate": func(t *testing.T) *stage {
-			s := newStage(t, five())
+		}},
+		"an update that has to recreate": {five(), func(s *stage) {
 			s.change(func(spec *v1beta1.CloneSetSpec) {
 				spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "A", Value: "1"}}
 				spec.Template.Labels["tier"] = "front"
 			})
 			s.run(time.Second)
-			return s
-		},
-		"an update in place that is impossible": func(t *testing.T) *stage {
-			s := newStage(t, five())
+		}},
+		"an update in place that is impossible": {five(), func(s *stage) {
 			s.change(func(spec *v1beta1.CloneSetSpec) {
 				spec.UpdateStrategy.RollingUpdate.PodUpdatePolicy = v1beta1.InPlaceOnlyPodUpdatePolicyType
 				spec.Template.Spec.HostNetwork = true
 			})
 			s.run(5 * time.Second)
-			return s
-		},
-		"paused": func(t *testing.T) *stage {
-			s := newStage(t, five().Paused())
+		}},
+		"paused": {five().Paused(), func(s *stage) {
 			s.image("a:2")
 			s.run(5 * time.Second)
-			return s
-		},
-		"a partition that is reached": func(t *testing.T) *stage {
-			s := newStage(t, five().Partition("3"))
+		}},
+		"a partition that is reached": {five().Partition("3"), func(s *stage) {
 			s.image("a:2")
 			s.run(30 * time.Second)
-			return s
-		},
-		"on delete": func(t *testing.T) *stage {
-			s := newStage(t, five())
+		}},
+		"on delete": {five(), func(s *stage) {
 			s.change(func(spec *v1beta1.CloneSetSpec) {
 				spec.UpdateStrategy = v1beta1.CloneSetUpdateStrategy{Type: v1beta1.OnDeleteCloneSetUpdateStrategyType}
 			})
 			s.image("a:2")
 			s.run(5 * time.Second)
-			return s
-		},
-		"a manager that does not run": func(t *testing.T) *stage {
-			s := newStage(t, five())
+		}},
+		"a manager that does not run": {five(), func(s *stage) {
 			s.image("a:2")
 			s.w.Lose("demo-c")
 			s.w.Tick(5 * time.Minute)
-			return s
-		},
-		"a manager that stopped after the latest change": func(t *testing.T) *stage {
-			s := newStage(t, five())
+		}},
+		"a manager that stopped after the latest change": {five(), func(s *stage) {
 			s.w.Lose("demo-c")
 			s.w.Tick(5 * time.Minute)
-			return s
-		},
-		"a deadline and a quota": func(t *testing.T) *stage {
-			s := newStage(t, five())
+		}},
+		"a deadline and a quota": {five(), func(s *stage) {
 			s.w.Lose("demo-c")
 			at := s.ago(3 * time.Minute)
 			s.set.Status.Replicas, s.set.Status.ReadyReplicas, s.set.Status.AvailableReplicas, s.set.Status.UpdatedReplicas = 4, 4, 4, 4
@@ -150,11 +132,13 @@ func TestWhyIsItStuck(t *testing.T) {
 				{Type: v1beta1.CloneSetConditionTypeProgressing, Status: corev1.ConditionFalse, LastTransitionTime: at,
 					Reason: v1beta1.CloneSetProgressDeadlineExceeded, Message: "5 of 5 pods are updated, 4 of them available"},
 			}
-			return s
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := play(t)
+			s := newStage(t, scene.begin)
+			if scene.play != nil {
+				scene.play(s)
+			}
 			golden(t, name, s.kubectl("explain", "cloneset/demo"))
 			if s.requests > 4 {
 				t.Errorf("%d requests, want one for each kind", s.requests)

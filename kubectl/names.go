@@ -53,10 +53,11 @@ func (p *plugin) complete(cmd *cobra.Command, args []string, typed string) ([]st
 	case len(args) > 0 || slash && !isCloneSet(kind):
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	case !slash:
-		if !strings.HasPrefix("cloneset", kind) {
+		const word = "cloneset"
+		if !strings.HasPrefix(word, kind) {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		name, prefix = "", "cloneset/"
+		name, prefix = "", word+"/"
 	}
 	cluster, namespace, err := p.cluster()
 	if err != nil {

@@ -12,79 +12,74 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/test/builder"
 )
 
 // Each scene is played, and the plan of the plugin compared with a file in testdata. A plan reads and changes nothing.
 func TestThePlanToTheEnd(t *testing.T) {
 	for name, scene := range map[string]struct {
-		play func(*testing.T) *stage
-		args []string
+		begin *builder.CloneSetBuilder
+		play  func(*stage)
+		args  []string
 	}{
-		"plan without a change": {func(t *testing.T) *stage { return newStage(t, five()) }, nil},
+		"plan without a change": {five(), nil, nil},
 		"plan a new image": {
-			func(t *testing.T) *stage { return newStage(t, five().Replicas(10)) }, []string{"--set-image", "main=a:2"}},
+			five().Replicas(10), nil, []string{"--set-image", "main=a:2"}},
 		"plan a new image with a partition": {
-			func(t *testing.T) *stage { return newStage(t, five()) }, []string{"--set-image", "main=a:2", "--partition", "60%"}},
+			five(), nil, []string{"--set-image", "main=a:2", "--partition", "60%"}},
 		"plan to recreate with a surge": {
-			func(t *testing.T) *stage { return newStage(t, five().Claim("data")) },
+			five().Claim("data"), nil,
 			[]string{"--set-image", "main=a:2", "--policy", "ReCreate", "--max-surge", "2", "--max-unavailable", "1"}},
-		"plan to scale": {func(t *testing.T) *stage { return newStage(t, five()) }, []string{"--replicas", "7"}},
+		"plan to scale": {five(), nil, []string{"--replicas", "7"}},
 		"plan with a limit of scaling": {
-			func(t *testing.T) *stage { return newStage(t, five().ScaleMaxUnavailable("1")) }, []string{"--replicas", "7", "--start-takes", "30s"}},
-		"plan to scale to nothing": {func(t *testing.T) *stage { return newStage(t, five()) }, []string{"--replicas", "0"}},
+			five().ScaleMaxUnavailable("1"), nil, []string{"--replicas", "7", "--start-takes", "30s"}},
+		"plan to scale to nothing": {five(), nil, []string{"--replicas", "0"}},
 		"plan while paused": {
-			func(t *testing.T) *stage { return newStage(t, five().Paused()) }, []string{"--set-image", "main=a:2"}},
+			five().Paused(), nil, []string{"--set-image", "main=a:2"}},
 		"plan to resume": {
-			func(t *testing.T) *stage {
-				s := newStage(t, five().Paused())
+			five().Paused(), func(s *stage) {
 				s.image("a:2")
 				s.run(time.Second)
-				return s
 			}, []string{"--paused=false", "--max-unavailable", "2"}},
-		"plan on with a bad image":   {badImage, nil},
-		"plan back from a bad image": {badImage, []string{"--set-image", "main=a:1"}},
+		"plan on with a bad image":   {five(), badImage, nil},
+		"plan back from a bad image": {five(), badImage, []string{"--set-image", "main=a:1"}},
 		"plan with a crash that is not the image's": {
-			func(t *testing.T) *stage {
-				s := newStage(t, five())
+			five(), func(s *stage) {
 				s.edit("demo-c", func(p *corev1.Pod) {
 					notReady(p, s.ago(5*time.Minute))
 					p.Status.ContainerStatuses[0].State = waiting("CrashLoopBackOff", "")
 				})
-				return s
 			}, []string{"--set-image", "main=a:2"}},
 		"plan with a pod that no node takes": {
-			func(t *testing.T) *stage {
-				s := newStage(t, five())
+			five(), func(s *stage) {
 				s.edit("demo-c", func(p *corev1.Pod) {
 					p.Spec.NodeName, p.Status = "", corev1.PodStatus{Phase: corev1.PodPending}
 					condition(p, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable})
 				})
-				return s
 			}, []string{"--set-image", "main=a:2"}},
 		"plan an update in place that is impossible": {
-			func(t *testing.T) *stage {
-				s := newStage(t, five())
+			five(), func(s *stage) {
 				s.change(func(spec *v1beta1.CloneSetSpec) { spec.Template.Spec.HostNetwork = true })
-				return s
 			}, []string{"--policy", "InPlaceOnly"}},
-		"plan with hooks that hold":   {hooked, []string{"--set-image", "main=a:2"}},
-		"plan with hooks that let go": {hooked, []string{"--set-image", "main=a:2", "--hooks", "lift"}},
+		"plan with hooks that hold":   {traffic(), hooked, []string{"--set-image", "main=a:2"}},
+		"plan with hooks that let go": {traffic(), hooked, []string{"--set-image", "main=a:2", "--hooks", "lift"}},
 		"plan with a grace period and minReadySeconds": {
-			func(t *testing.T) *stage {
-				s := newStage(t, five().Replicas(2))
+			five().Replicas(2), func(s *stage) {
 				s.change(func(spec *v1beta1.CloneSetSpec) {
 					spec.MinReadySeconds = 3600
 					spec.UpdateStrategy.RollingUpdate.InPlaceUpdateStrategy = &v1beta1.InPlaceUpdateStrategy{GracePeriodSeconds: 60}
 				})
 				s.w.Tick(2 * time.Hour)
 				s.reconcile()
-				return s
 			}, []string{"--set-image", "main=a:2"}},
 		"plan for programs": {
-			func(t *testing.T) *stage { return newStage(t, five().Replicas(2)) }, []string{"--set-image", "main=a:2", "-o", "yaml"}},
+			five().Replicas(2), nil, []string{"--set-image", "main=a:2", "-o", "yaml"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := scene.play(t)
+			s := newStage(t, scene.begin)
+			if scene.play != nil {
+				scene.play(s)
+			}
 			before := fmt.Sprint(s.set, s.w.Pods, s.w.Claims, s.revisions)
 			golden(t, name, s.kubectl(append([]string{"plan", "cloneset/demo"}, scene.args...)...))
 			if after := fmt.Sprint(s.set, s.w.Pods, s.w.Claims, s.revisions); after != before {
@@ -94,13 +89,11 @@ func TestThePlanToTheEnd(t *testing.T) {
 	}
 }
 
-// badImage is a stage on which an update stopped at an image that cannot be pulled.
-func badImage(t *testing.T) *stage {
-	s := newStage(t, five())
+// badImage lets an update stop at an image that cannot be pulled.
+func badImage(s *stage) {
 	s.w.Bad["a:2"] = true
 	s.image("a:2")
 	s.run(20 * time.Second)
-	return s
 }
 
 // What the plan says is begun first is what the controller begins, and all pods go the same way.

@@ -9,18 +9,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/test/builder"
 )
 
-// hooked is a stage of two pods that hooks hold before their update and their deletion.
-func hooked(t *testing.T) *stage {
+// traffic is a CloneSet of two pods with a label by which hooks may hold them.
+func traffic() *builder.CloneSetBuilder { return five().Replicas(2).TemplateLabel("traffic", "on") }
+
+// hooked gives such pods hooks that hold them before their update and their deletion.
+func hooked(s *stage) {
 	hook := &v1beta1.LifecycleHook{LabelsHandler: map[string]string{"traffic": "on"}, FinalizersHandler: []string{"example.com/drain"}}
-	b := five().Replicas(2).TemplateLabel("traffic", "on")
-	s := newStage(t, b)
 	s.change(func(spec *v1beta1.CloneSetSpec) {
 		spec.Lifecycle = &v1beta1.Lifecycle{PreDelete: hook, InPlaceUpdate: hook}
 	})
 	s.edit("demo-a", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/drain"} })
-	return s
 }
 
 // crashed is a container that ended.
@@ -144,7 +145,8 @@ func pick(text string) string {
 }
 
 func TestAHookIsToldWithWhatHoldsAndSinceWhen(t *testing.T) {
-	s := hooked(t)
+	s := newStage(t, traffic())
+	hooked(s)
 	s.image("a:2")
 	s.run(90 * time.Second)
 	before := s.kubectl("explain", "cloneset/demo")

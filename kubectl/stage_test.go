@@ -40,6 +40,7 @@ type stage struct {
 
 // newStage brings the pods of a CloneSet up.
 func newStage(t *testing.T, b *builder.CloneSetBuilder) *stage {
+	t.Helper()
 	s := &stage{T: t, w: world.New(), set: b.Namespace("default").Object()}
 	s.set.UID, s.set.Generation = "the-set", 1
 	s.run(10 * time.Second)
