@@ -55,7 +55,7 @@ func (p *process) look() {
 
 // viewOf is what a reconcile of a set sees now.
 func (p *process) viewOf(set *v1beta1.CloneSet) (*view, error) {
-	about, err := workload.NewCloneSet(set, workload.Owned{Revisions: cached[*appsv1.ControllerRevision](p.mirrors[kindRevision])}, workload.Options{})
+	about, err := workload.NewCloneSet(set, workload.Owned{Revisions: cached[*appsv1.ControllerRevision](p.mirrors[kindRevision])}, p.machine.options)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/workload"
 )
 
 // Mutant is what is wrong with a process on purpose, to prove that it is found. The zero value is the product as it is.
@@ -35,7 +36,7 @@ type Mutant struct {
 type machine struct {
 	*server
 	ctx         context.Context
-	setup       Setup
+	options     workload.Options
 	mutant      Mutant
 	scheme      *runtime.Scheme
 	rng         *rand.Rand
@@ -68,24 +69,24 @@ type Result struct {
 }
 
 // Run runs a script on a world of its own.
-func Run(t *testing.T, script Script, setup Setup, mutant Mutant) Result {
+func Run(t *testing.T, script Script, mutant Mutant) Result {
 	t.Helper()
 	var result Result
 	synctest.Test(t, func(t *testing.T) {
 		t.Helper()
-		m := newMachine(t.Context(), script.Seed, setup, mutant)
+		m := newMachine(t.Context(), script, mutant)
 		m.play(script)
 		result = Result{Failure: m.failure, Trace: m.trace, Requests: m.requests, Reconciles: m.reconciles, Faults: m.faults}
 	})
 	return result
 }
 
-func newMachine(ctx context.Context, seed uint64, setup Setup, mutant Mutant) *machine {
+func newMachine(ctx context.Context, script Script, mutant Mutant) *machine {
 	m := &machine{
-		server: newServer(), ctx: ctx, setup: setup, mutant: mutant, scheme: runtime.NewScheme(),
-		rng: rand.New(rand.NewPCG(seed, 1)), steady: map[types.UID]*corev1.Pod{}, frozen: map[string]bool{}, ledger: newLedger(),
+		server: newServer(), ctx: ctx, options: script.options(), mutant: mutant, scheme: runtime.NewScheme(),
+		rng: rand.New(rand.NewPCG(script.Seed, 1)), steady: map[types.UID]*corev1.Pod{}, frozen: map[string]bool{}, ledger: newLedger(),
 	}
-	utilrand.Seed(int64(seed)) // instance ids are drawn from it
+	utilrand.Seed(int64(script.Seed)) // instance ids are drawn from it
 	m.must(v1beta1.AddToScheme(m.scheme))
 	return m
 }
