@@ -55,8 +55,13 @@ type machine struct {
 	trace   []string
 	failure error
 
+	told map[string]int // how often each event was sent
+
 	requests, reconciles, events, faults int
 }
+
+// mostEvents is how often the same event may be told in a run of a few minutes.
+const mostEvents = 40
 
 // Result is what became of a run.
 type Result struct {
@@ -84,7 +89,7 @@ func Run(t *testing.T, script Script, mutant Mutant) Result {
 func newMachine(ctx context.Context, script Script, mutant Mutant) *machine {
 	m := &machine{
 		server: newServer(), ctx: ctx, options: script.options(), mutant: mutant, scheme: runtime.NewScheme(),
-		rng: rand.New(rand.NewPCG(script.Seed, 1)), steady: map[types.UID]*corev1.Pod{}, frozen: map[string]bool{}, ledger: newLedger(),
+		rng: rand.New(rand.NewPCG(script.Seed, 1)), steady: map[types.UID]*corev1.Pod{}, frozen: map[string]bool{}, told: map[string]int{}, ledger: newLedger(),
 	}
 	utilrand.Seed(int64(script.Seed)) // instance ids are drawn from it
 	m.must(v1beta1.AddToScheme(m.scheme))
@@ -140,6 +145,10 @@ func (m *machine) brokenf(format string, args ...any) {
 func (m *machine) event(kind, reason, note string) {
 	m.events++
 	m.tracef("event %s %s: %s", kind, reason, note)
+	m.told[reason+note]++
+	if n := m.told[reason+note]; n > mostEvents {
+		m.brokenf("an event is told for the %dth time: %s: %s", n, reason, note)
+	}
 }
 
 // set is the CloneSet as it is stored.
