@@ -180,6 +180,9 @@ func (m *machine) podCreated(v *view, pod *corev1.Pod) {
 			m.brokenf("pods %s and %s have the same instance id", pod.Name, other.Name)
 		}
 	}
+	if set := m.set(); set == nil || set.UID != v.set.UID {
+		return // all that belongs to the set is being collected
+	}
 	for _, name := range claimsOf(pod) {
 		if m.tables[kindClaim].objects[name] == nil {
 			m.brokenf("pod %s is created, and its claim %s does not exist", pod.Name, name)
