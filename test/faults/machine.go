@@ -60,8 +60,9 @@ type machine struct {
 	requests, reconciles, events, faults int
 }
 
-// mostEvents is how often the same event may be told in a run of a few minutes.
-const mostEvents = 40
+// mostEvents is how often the same event may be told in a run of a few minutes. Whatever happens to a set, it is tried again
+// soon; what is tried less and less is a set to which nothing happens.
+const mostEvents = 150
 
 // Result is what became of a run.
 type Result struct {
