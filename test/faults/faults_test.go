@@ -13,8 +13,6 @@ import (
 	"github.com/go-logr/logr"
 	"golang.org/x/tools/txtar"
 	ctrl "sigs.k8s.io/controller-runtime"
-
-	"kruise.io/kruise/manager/cloneset"
 )
 
 var (
@@ -44,7 +42,7 @@ func TestWhateverHappensThePromisesHoldAndTheRolloutComesToItsEnd(t *testing.T) 
 	runs := 0
 	for ; (*soak > 0 && time.Now().Before(until) || *soak == 0 && next < last) && failed < mostFailures; next++ {
 		script := Generate(next)
-		r := Run(t, script, cloneset.Options{}.NewReconciler, Mutant{})
+		r := Run(t, script, Mutant{})
 		runs, sum = runs+1, Result{Requests: sum.Requests + r.Requests, Reconciles: sum.Reconciles + r.Reconciles, Faults: sum.Faults + r.Faults}
 		if *tell {
 			t.Logf("seed %d:\n%s", next, strings.Join(r.Trace, "\n"))
@@ -64,8 +62,8 @@ func TestWhateverHappensThePromisesHoldAndTheRolloutComesToItsEnd(t *testing.T) 
 // explain makes a script that failed short, and tells what happens in it.
 func explain(t *testing.T, script Script, failure error) {
 	t.Helper()
-	short := Shrink(t, script, cloneset.Options{}.NewReconciler, Mutant{})
-	r := Run(t, short, cloneset.Options{}.NewReconciler, Mutant{})
+	short := Shrink(t, script, Mutant{})
+	r := Run(t, short, Mutant{})
 	t.Errorf("seed %d: %v\n\nAgain: go test ./test/faults -run TestWhatever -first %d -seeds 1\n\n"+
 		"A shorter script that fails alike, for testdata:\n%s\nWhat happens in it:\n%s",
 		script.Seed, failure, script.Seed, short.Format("Says what must hold."), strings.Join(r.Trace, "\n"))
@@ -78,7 +76,7 @@ func TestScriptsThatOnceFailed(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			if r := Run(t, read(t, file), cloneset.Options{}.NewReconciler, Mutant{}); r.Failure != nil {
+			if r := Run(t, read(t, file), Mutant{}); r.Failure != nil {
 				t.Errorf("%v\n%s", r.Failure, strings.Join(r.Trace, "\n"))
 			}
 		})
@@ -100,7 +98,7 @@ func read(t *testing.T, file string) Script {
 
 func TestTheSameSeedIsTheSameRun(t *testing.T) {
 	for seed := range uint64(20) {
-		once, again := Run(t, Generate(seed), cloneset.Options{}.NewReconciler, Mutant{}), Run(t, Generate(seed), cloneset.Options{}.NewReconciler, Mutant{})
+		once, again := Run(t, Generate(seed), Mutant{}), Run(t, Generate(seed), Mutant{})
 		if !slices.Equal(once.Trace, again.Trace) {
 			t.Errorf("seed %d gives two runs:\n%s\nand\n%s", seed, strings.Join(once.Trace, "\n"), strings.Join(again.Trace, "\n"))
 		}
@@ -123,7 +121,7 @@ func TestAScriptThatIsWrittenDownIsTheSameScript(t *testing.T) {
 // A quota that stays is tried less and less often, and told without an end by neither the status nor the events.
 func TestARefusalThatStaysIsTriedLessAndLess(t *testing.T) {
 	script := Script{Seed: 1, Set: Generate(1).Set, Lines: []string{"refuse create Pod Forbidden", "go 2m", "go 10m"}}
-	r := Run(t, script, cloneset.Options{}.NewReconciler, Mutant{})
+	r := Run(t, script, Mutant{})
 	if r.Failure != nil {
 		t.Fatal(r.Failure)
 	}

@@ -13,6 +13,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
+	"kruise.io/kruise/plan/revision"
 )
 
 const (
@@ -206,10 +207,10 @@ func (m *machine) checkHistory(v *view) {
 	}
 	names := map[string]types.UID{}
 	for _, r := range revisions {
-		names[r.Name] = r.UID
+		names[revision.ShortHash(r.Name)] = r.UID
 	}
 	for _, r := range v.pods {
-		if names[r.Revision] == "" && r.Active() {
+		if names[revision.ShortHash(r.Revision)] == "" && r.Active() {
 			m.brokenf("pod %s has revision %s, which is not kept", r.Name, r.Revision)
 		}
 	}

@@ -18,6 +18,11 @@ import (
 func Generate(seed uint64) Script {
 	g := generator{rand.New(rand.NewPCG(seed, 0))}
 	s := Script{Seed: seed, Set: g.set()}
+	for _, option := range []string{shortHash, partitionRollback, excludeLeaving, prepareIsUpdate} {
+		if g.IntN(6) == 0 {
+			s.Options = append(s.Options, option)
+		}
+	}
 	if g.IntN(8) == 0 {
 		s.Lines = append(s.Lines, "old-kubelets")
 	}

@@ -55,7 +55,7 @@ func (p *process) look() {
 
 // viewOf is what a reconcile of a set sees now.
 func (p *process) viewOf(set *v1beta1.CloneSet) (*view, error) {
-	about, err := workload.NewCloneSet(set, workload.Owned{Revisions: cached[*appsv1.ControllerRevision](p.mirrors[kindRevision])}, workload.Options{})
+	about, err := workload.NewCloneSet(set, workload.Owned{Revisions: cached[*appsv1.ControllerRevision](p.mirrors[kindRevision])}, p.machine.options)
 	if err != nil {
 		return nil, err
 	}
@@ -179,6 +179,9 @@ func (m *machine) podCreated(v *view, pod *corev1.Pod) {
 		if other.UID != pod.UID && other.Labels[v1beta1.CloneSetInstanceID] == slot {
 			m.brokenf("pods %s and %s have the same instance id", pod.Name, other.Name)
 		}
+	}
+	if set := m.set(); set == nil || set.UID != v.set.UID {
+		return // all that belongs to the set is being collected
 	}
 	for _, name := range claimsOf(pod) {
 		if m.tables[kindClaim].objects[name] == nil {

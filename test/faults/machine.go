@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/workload"
 )
 
 // Mutant is what is wrong with a process on purpose, to prove that it is found. The zero value is the product as it is.
@@ -35,7 +36,7 @@ type Mutant struct {
 type machine struct {
 	*server
 	ctx         context.Context
-	setup       Setup
+	options     workload.Options
 	mutant      Mutant
 	scheme      *runtime.Scheme
 	rng         *rand.Rand
@@ -54,8 +55,14 @@ type machine struct {
 	trace   []string
 	failure error
 
+	told map[string]int // how often each event was sent
+
 	requests, reconciles, events, faults int
 }
+
+// mostEvents is how often the same event may be told in a run of a few minutes. Whatever happens to a set, it is tried again
+// soon; what is tried less and less is a set to which nothing happens.
+const mostEvents = 150
 
 // Result is what became of a run.
 type Result struct {
@@ -68,24 +75,24 @@ type Result struct {
 }
 
 // Run runs a script on a world of its own.
-func Run(t *testing.T, script Script, setup Setup, mutant Mutant) Result {
+func Run(t *testing.T, script Script, mutant Mutant) Result {
 	t.Helper()
 	var result Result
 	synctest.Test(t, func(t *testing.T) {
 		t.Helper()
-		m := newMachine(t.Context(), script.Seed, setup, mutant)
+		m := newMachine(t.Context(), script, mutant)
 		m.play(script)
 		result = Result{Failure: m.failure, Trace: m.trace, Requests: m.requests, Reconciles: m.reconciles, Faults: m.faults}
 	})
 	return result
 }
 
-func newMachine(ctx context.Context, seed uint64, setup Setup, mutant Mutant) *machine {
+func newMachine(ctx context.Context, script Script, mutant Mutant) *machine {
 	m := &machine{
-		server: newServer(), ctx: ctx, setup: setup, mutant: mutant, scheme: runtime.NewScheme(),
-		rng: rand.New(rand.NewPCG(seed, 1)), steady: map[types.UID]*corev1.Pod{}, frozen: map[string]bool{}, ledger: newLedger(),
+		server: newServer(), ctx: ctx, options: script.options(), mutant: mutant, scheme: runtime.NewScheme(),
+		rng: rand.New(rand.NewPCG(script.Seed, 1)), steady: map[types.UID]*corev1.Pod{}, frozen: map[string]bool{}, told: map[string]int{}, ledger: newLedger(),
 	}
-	utilrand.Seed(int64(seed)) // instance ids are drawn from it
+	utilrand.Seed(int64(script.Seed)) // instance ids are drawn from it
 	m.must(v1beta1.AddToScheme(m.scheme))
 	return m
 }
@@ -139,6 +146,10 @@ func (m *machine) brokenf(format string, args ...any) {
 func (m *machine) event(kind, reason, note string) {
 	m.events++
 	m.tracef("event %s %s: %s", kind, reason, note)
+	m.told[reason+note]++
+	if n := m.told[reason+note]; n > mostEvents {
+		m.brokenf("an event is told for the %dth time: %s: %s", n, reason, note)
+	}
 }
 
 // set is the CloneSet as it is stored.

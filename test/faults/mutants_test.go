@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
-	"kruise.io/kruise/manager/cloneset"
 )
 
 // enough is the number of seeds within which every mutant must be found.
@@ -52,7 +51,7 @@ func TestWhatIsWrongOnPurposeIsFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := uint64(1); seed <= enough; seed++ {
-				r := Run(t, Generate(seed), cloneset.Options{}.NewReconciler, c.mutant)
+				r := Run(t, Generate(seed), c.mutant)
 				if r.Failure == nil {
 					continue
 				}
@@ -70,10 +69,10 @@ func TestWhatIsWrongOnPurposeIsFound(t *testing.T) {
 func TestAScriptThatFailsIsMadeShorter(t *testing.T) {
 	mutant := seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) { *s.Replicas++ })
 	script := Generate(1)
-	if Run(t, script, cloneset.Options{}.NewReconciler, mutant).Failure == nil {
+	if Run(t, script, mutant).Failure == nil {
 		t.Fatal("nothing is broken")
 	}
-	if short := Shrink(t, script, cloneset.Options{}.NewReconciler, mutant); len(short.Lines) > 0 {
+	if short := Shrink(t, script, mutant); len(short.Lines) > 0 {
 		t.Errorf("nothing needs to happen for this mutant to fail, and the script is %q", short.Lines)
 	}
 }

@@ -10,13 +10,12 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	k8sclock "k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/manager/cloneset"
 )
 
 // Failed reconciles are repeated with growing pauses between these, as the controller asks its queue for.
@@ -24,9 +23,6 @@ const (
 	shortestBackoff = 50 * time.Millisecond
 	longestBackoff  = 30 * time.Second
 )
-
-// Setup makes the reconciler under test.
-type Setup func(ctx context.Context, mgr ctrl.Manager, now k8sclock.PassiveClock) (reconcile.Reconciler, error)
 
 // process is one life of the process under test: its caches, its queue and its memory.
 type process struct {
@@ -69,7 +65,7 @@ func (m *machine) start() error {
 		p.client = m.mutant.client(p.client)
 	}
 	var err error
-	if p.reconciler, err = m.setup(m.ctx, host{process: p}, clock{m}); err != nil {
+	if p.reconciler, err = (cloneset.Options{Options: m.options}).NewReconciler(m.ctx, host{process: p}, clock{m}); err != nil {
 		return fmt.Errorf("make the reconciler: %w", err)
 	}
 	if m.mutant.reconciler != nil {

@@ -15,6 +15,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/workload"
 )
 
 // Script is all that happens in a run.
@@ -23,6 +24,8 @@ type Script struct {
 	Seed uint64
 	// Set is the CloneSet that the run begins with. It is named web.
 	Set *v1beta1.CloneSet
+	// Options name what is switched on in the manager.
+	Options []string
 	// Lines are what happens, one after the other.
 	Lines []string
 }
@@ -49,7 +52,10 @@ func Read(a *txtar.Archive) (Script, error) {
 			for line := range strings.Lines(string(f.Data)) {
 				line = strings.TrimSpace(line)
 				seed, isSeed := strings.CutPrefix(line, "seed ")
+				option, isOption := strings.CutPrefix(line, "option ")
 				switch {
+				case isOption:
+					s.Options = append(s.Options, option)
 				case line == "" || line[0] == '#':
 				case isSeed:
 					n, err := strconv.ParseUint(seed, 10, 64)
@@ -72,11 +78,31 @@ func (s Script) Format(comment string) string {
 	if err != nil {
 		return err.Error()
 	}
-	lines := append([]string{fmt.Sprintf("seed %d", s.Seed)}, s.Lines...)
+	lines := []string{fmt.Sprintf("seed %d", s.Seed)}
+	for _, option := range s.Options {
+		lines = append(lines, "option "+option)
+	}
+	lines = append(lines, s.Lines...)
 	return string(txtar.Format(&txtar.Archive{Comment: []byte(comment + "\n"), Files: []txtar.File{
 		{Name: manifestFile, Data: manifest},
 		{Name: scriptFile, Data: []byte(strings.Join(lines, "\n") + "\n")},
 	}}))
+}
+
+// The options of a script.
+const (
+	shortHash         = "ShortHash"
+	partitionRollback = "PartitionRollback"
+	excludeLeaving    = "ExcludePreparingDelete"
+	prepareIsUpdate   = "PreparingUpdateAsUpdate"
+)
+
+func (s Script) options() workload.Options {
+	on := func(name string) bool { return slices.Contains(s.Options, name) }
+	return workload.Options{
+		ShortHash: on(shortHash), PartitionRollback: on(partitionRollback), ExcludePreparingDelete: on(excludeLeaving),
+		PreparingUpdateAsUpdate: on(prepareIsUpdate),
+	}
 }
 
 // do does what a line says. The verbs are:

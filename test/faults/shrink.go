@@ -11,12 +11,12 @@ import (
 
 // Shrink makes a script that breaks a promise shorter, as long as the same promise is broken: it leaves out lines, and
 // then parts of the CloneSet.
-func Shrink(t *testing.T, script Script, setup Setup, mutant Mutant) Script {
+func Shrink(t *testing.T, script Script, mutant Mutant) Script {
 	t.Helper()
-	broken := promise(Run(t, script, setup, mutant).Failure)
+	broken := promise(Run(t, script, mutant).Failure)
 	fails := func(s Script) bool {
 		t.Helper()
-		return promise(Run(t, s, setup, mutant).Failure) == broken
+		return promise(Run(t, s, mutant).Failure) == broken
 	}
 	for before := -1; before != len(script.Lines); {
 		before = len(script.Lines)
@@ -31,6 +31,10 @@ func Shrink(t *testing.T, script Script, setup Setup, mutant Mutant) Script {
 				}
 			}
 		}
+	}
+	plain := script
+	if plain.Options = nil; fails(plain) {
+		script = plain
 	}
 	for _, simplify := range simpler {
 		plain := script
