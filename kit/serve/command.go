@@ -36,6 +36,10 @@ type IgnoredFlag struct {
 	Why string
 }
 
+// gcPercent makes the garbage collector run twice as often as by default, unless GOGC says otherwise: measured on rollouts, it
+// takes an eighth of the memory away and costs no processor time that could be told from noise.
+const gcPercent = 50
+
 // Command makes the command of a program. Options that come from the environment are read through getenv.
 func Command(p Program, getenv func(string) string) (*cobra.Command, error) {
 	options, err := NewOptions(p.Name, getenv)
@@ -62,6 +66,9 @@ func Command(p Program, getenv func(string) string) (*cobra.Command, error) {
 			defer logs.FlushLogs()
 			logger := klog.Background()
 			ctrl.SetLogger(logger)
+			if getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
+			}
 			warnOfIgnored(logger, cmd.Flags(), p.Ignored)
 
 			ctx := log.IntoContext(cmd.Context(), logger)
