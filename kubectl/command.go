@@ -98,6 +98,7 @@ func (p *plugin) options() (workload.Options, error) {
 	gates := map[string]*bool{
 		"CloneSetShortHash": &o.ShortHash, "CloneSetPartitionRollback": &o.PartitionRollback,
 		"PreparingUpdateAsUpdate": &o.PreparingUpdateAsUpdate, "RecreatePodWhenChangeVCTInCloneSetGate": &o.RecreateForClaims,
+		"InPlaceWorkloadVerticalScaling": &o.InPlace.Resources,
 	}
 	for entry := range strings.SplitSeq(p.gates, ",") {
 		if entry = strings.TrimSpace(entry); entry == "" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -72,6 +73,14 @@ func TestThePlanToTheEnd(t *testing.T) {
 				s.w.Tick(2 * time.Hour)
 				s.reconcile()
 			}, []string{"--set-image", "main=a:2"}},
+		"plan to resize": {five(), func(s *stage) {
+			for _, cpu := range []string{"100m", "250m"} {
+				s.run(time.Minute)
+				s.change(func(spec *v1beta1.CloneSetSpec) {
+					spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}
+				})
+			}
+		}, []string{"--feature-gates", "InPlaceWorkloadVerticalScaling=true,ImagePullJobGate=true"}},
 		"plan for programs": {
 			five().Replicas(2), nil, []string{"--set-image", "main=a:2", "-o", "yaml"}},
 	} {

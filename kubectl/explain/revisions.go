@@ -102,9 +102,8 @@ func containers(kind string, old, next []corev1.Container) []string {
 		case was.Image != c.Image:
 			out = append(out, fmt.Sprintf("%s %s: image %s -> %s", kind, c.Name, was.Image, c.Image))
 		}
-		if !equality.Semantic.DeepEqual(was.Resources, c.Resources) {
-			out = append(out, fmt.Sprintf("%s %s: resources", kind, c.Name))
-		}
+		out = append(out, quantities(fmt.Sprintf("%s %s: request of", kind, c.Name), was.Resources.Requests, c.Resources.Requests)...)
+		out = append(out, quantities(fmt.Sprintf("%s %s: limit of", kind, c.Name), was.Resources.Limits, c.Resources.Limits)...)
 		if !equality.Semantic.DeepEqual(was.Env, c.Env) {
 			out = append(out, fmt.Sprintf("%s %s: env", kind, c.Name))
 		}
@@ -113,6 +112,17 @@ func containers(kind string, old, next []corev1.Container) []string {
 		out = append(out, fmt.Sprintf("%s %s is gone", kind, name))
 	}
 	return out
+}
+
+func quantities(of string, old, next corev1.ResourceList) []string {
+	texts := func(list corev1.ResourceList) map[string]string {
+		out := map[string]string{}
+		for name, quantity := range list {
+			out[string(name)] = quantity.String()
+		}
+		return out
+	}
+	return keys(of, texts(old), texts(next))
 }
 
 func keys(kind string, old, next map[string]string) []string {
