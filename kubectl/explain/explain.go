@@ -206,11 +206,10 @@ func (e *Explanation) status(set *v1beta1.CloneSet, plan podset.Plan) {
 	}
 	for i := range s.Conditions {
 		c := &s.Conditions[i]
-		failed := c.Status == corev1.ConditionTrue
-		if c.Type == v1beta1.CloneSetConditionTypeProgressing {
-			failed = c.Status == corev1.ConditionFalse
-		}
-		if failed {
+		failed := c.Status == corev1.ConditionTrue &&
+			(c.Type == v1beta1.CloneSetConditionFailedScale || c.Type == v1beta1.CloneSetConditionFailedUpdate)
+		late := c.Status == corev1.ConditionFalse && c.Type == v1beta1.CloneSetConditionTypeProgressing
+		if failed || late {
 			e.Conditions = append(e.Conditions, Condition{
 				Type: string(c.Type), Status: string(c.Status), Reason: c.Reason, Message: c.Message, Since: c.LastTransitionTime.Time,
 			})

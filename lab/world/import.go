@@ -21,7 +21,7 @@ const idsOfOthers = 1_000_000
 // Import takes over pods and claims of a real cluster, as they are at the world's time. Names, UIDs and conditions stay.
 //
 // What is broken stays broken: a container until its image changes, and a pod without a node, with an init container that
-// fails, or on a node that is lost, until it is deleted. An image that is broken in one of the pods and runs in none is
+// fails, with resources that its node does not give, or on a node that is lost, until it is deleted. An image that is broken in one of the pods and runs in none is
 // bad for all. Containers that are just starting start.
 func (w *World) Import(pods []*corev1.Pod, claims []*corev1.PersistentVolumeClaim) {
 	w.Pods = append(w.Pods, pods...)
@@ -57,7 +57,12 @@ func (w *World) imported(pod *corev1.Pod, spec *corev1.Container, status *corev1
 	c := &container{
 		image: runningImage(pod, spec, status), since: w.Now,
 		id: status.ContainerID, ran: status.Image, imageID: status.ImageID, restarts: status.RestartCount,
+		resources: *spec.Resources.DeepCopy(),
 	}
+	if status.Resources != nil {
+		c.resources = *status.Resources.DeepCopy()
+	}
+	c.env, _ = inplace.EnvHash(spec, &pod.ObjectMeta)
 	switch running := status.State.Running; {
 	case running != nil && status.Ready:
 		c.running, c.since = true, running.StartedAt.Add(-w.StartTakes)
@@ -98,6 +103,9 @@ func brokenReason(status *corev1.ContainerStatus) string {
 // makesHeadway says whether scheduler and kubelet get on with a pod.
 func makesHeadway(pod *corev1.Pod, now time.Time) bool {
 	if c := conditionOf(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse {
+		return false
+	}
+	if c := conditionOf(pod, corev1.PodResizePending); c != nil && c.Status == corev1.ConditionTrue {
 		return false
 	}
 	for i := range pod.Status.InitContainerStatuses {

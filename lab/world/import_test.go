@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/lab/world"
@@ -59,6 +60,9 @@ func isReady(w *world.World, name string) bool {
 
 func TestAPodThatRunsIsTakenOverAsItIs(t *testing.T) {
 	w, pod := world.New(), live("a", "web:1")
+	c := &pod.Spec.Containers[0]
+	c.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
+	c.ResizePolicy = []corev1.ContainerResizePolicy{{ResourceName: corev1.ResourceCPU, RestartPolicy: corev1.RestartContainer}}
 	w.Import([]*corev1.Pod{pod}, nil)
 	after(w, time.Minute)
 	got := w.Pod("a")
@@ -142,6 +146,10 @@ func TestAPodThatMakesNoHeadwayMakesNone(t *testing.T) {
 			p.Status.Conditions[0].Status, p.Status.Conditions[1].Status = corev1.ConditionFalse, corev1.ConditionFalse
 			p.Status.ContainerStatuses[0] = corev1.ContainerStatus{Name: "main", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}}}
 			p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "init", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}}}
+		},
+		"its node does not give what it asks for": func(p *corev1.Pod) {
+			p.Status.Conditions[1].Status = corev1.ConditionFalse
+			p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodResizePending, Status: corev1.ConditionTrue})
 		},
 		"its node is lost": func(p *corev1.Pod) { p.Status.Conditions[1].Status = corev1.ConditionFalse },
 	} {

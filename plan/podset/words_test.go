@@ -18,7 +18,7 @@ func TestANoteIsASentence(t *testing.T) {
 		"1 pod is not available: a (ErrImagePull)":                        {Wish: podset.WishAvailable, Pods: 1, Because: "waiting for a (ErrImagePull)"},
 		"1 pod is not resized yet: a (resize: Infeasible)":                {Wish: podset.WishResize, Pods: 1, Because: "waiting for a (resize: Infeasible)"},
 		"2 pods are not available: a, b":                                  {Wish: podset.WishAvailable, Pods: 2, Because: "waiting for a, b"},
-		"1 pod is to be resized, but its node has no room":                {Wish: podset.WishResize, Pods: 1, Because: "its node has no room"},
+		"1 pod is not resized yet: its node has no room":                  {Wish: podset.WishResize, Pods: 1, Because: "its node has no room"},
 	} {
 		if got := note.String(); got != want {
 			t.Errorf("%+v: %q, want %q", note, got, want)
