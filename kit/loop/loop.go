@@ -40,6 +40,10 @@ const (
 	// unseenPace is when to look again for a write that the cache does not show. It is short, since no event may come: a
 	// controller is not woken by its own status writes. Looking costs no more than a comparison.
 	unseenPace = 50 * time.Millisecond
+	// firstRetry is how long work that failed is left alone. The pause doubles with each failure, up to lastRetry; a change
+	// of the object's spec ends it. The queue's own pauses do not hold while events bring the object back.
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 30 * time.Second
 	// mostHeld is how many events may wait for a status to be written.
 	mostHeld = 100
 	// retold is how long a state must be gone for its event to be sent anew: longer than a wave of a rollout takes.
@@ -110,12 +114,17 @@ type pace struct {
 	status time.Time
 	held   []Event
 	told   map[string]time.Time // when the state of an event was last reported
+	// failures is how often the work failed since it last succeeded, generation that of the object when it last did.
+	failures   int
+	generation int64
 }
 
 // Reconcile does the work on one object.
 func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	now := l.Clock.Now()
-	if wait := l.paceOf(req.NamespacedName).next.Sub(now); wait > 0 {
+	kept := l.paceOf(req.NamespacedName)
+	wait := kept.next.Sub(now)
+	if wait > 0 && kept.failures == 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	obj := l.New()
@@ -128,6 +137,9 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 	}
 	if obj.GetDeletionTimestamp() != nil {
 		return reconcile.Result{}, nil // the garbage collector deletes what it owns
+	}
+	if wait > 0 && obj.GetGeneration() == kept.generation { // what failed will not work better at every event
+		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	if err := l.Writes.Resolve(ctx, req.NamespacedName, l.Live); err != nil {
 		return reconcile.Result{}, err
@@ -146,8 +158,9 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 		failure = err
 	}
 	if failure != nil {
-		return l.outcome(ctx, failure)
+		return l.outcome(ctx, obj, failure, now)
 	}
+	l.change(req.NamespacedName, func(p *pace) { p.failures = 0 })
 	return reconcile.Result{RequeueAfter: earliest(now, report.Wake, again)}, nil
 }
 
@@ -265,11 +278,17 @@ func statusPatch(before, after client.Object) ([]byte, error) {
 
 // outcome tells errors that pass by themselves from those to report: a conflict means that the cache lags behind
 // somebody's write, and the event of that write brings the object back.
-func (l *Loop[O]) outcome(ctx context.Context, err error) (reconcile.Result, error) {
+func (l *Loop[O]) outcome(ctx context.Context, obj O, err error, now time.Time) (reconcile.Result, error) {
 	if apierrors.IsConflict(err) {
 		log.FromContext(ctx).V(1).Info("Trying again after a conflict", "cause", err.Error())
 		return reconcile.Result{RequeueAfter: unseenPace}, nil
 	}
+	l.change(client.ObjectKeyFromObject(obj), func(p *pace) {
+		p.failures, p.generation = min(p.failures+1, 30), obj.GetGeneration()
+		if next := now.Add(min(firstRetry<<(p.failures-1), lastRetry)); next.After(p.next) {
+			p.next = next
+		}
+	})
 	return reconcile.Result{}, err
 }
 

@@ -184,12 +184,47 @@ func TestNoMoreEventsWaitThanAllowed(t *testing.T) {
 		if _, err := w.reconcile(); !errors.Is(err, errBroken) {
 			t.Fatal(err)
 		}
+		w.pass(lastRetry)
 	}
 	w.refuse = nil
 	w.healthy(1)
 	w.done()
 	if len(w.sent) != mostHeld || w.sent[0].Reason != fmt.Sprint(mostHeld) {
 		t.Errorf("%d events, the first is %s; want the last %d", len(w.sent), w.sent[0].Reason, mostHeld)
+	}
+}
+
+// Events bring an object back at any time; the pauses of the queue then do not hold.
+func TestWhatFailsIsTriedLessAndLessWhateverHappens(t *testing.T) {
+	w := newWorld(t, object())
+	w.healthy(1)
+	w.act = errBroken
+	tries := func(d time.Duration) (n int) {
+		for end := w.clock.Now().Add(d); w.clock.Now().Before(end); w.pass(10 * time.Millisecond) {
+			if _, err := w.reconcile(); errors.Is(err, errBroken) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := tries(time.Minute); n < 10 || n > 12 { // after 0, 50, 150, 350 ms, and so on
+		t.Errorf("%d tries in a minute", n)
+	}
+	obj := w.stored()
+	obj.Generation++
+	if err := w.api.Update(w.Context(), obj); err != nil {
+		t.Fatal(err)
+	}
+	if n := tries(10 * time.Millisecond); n != 1 {
+		t.Errorf("%d tries at once after a change of the spec, want 1", n)
+	}
+	w.act = nil
+	w.pass(lastRetry)
+	w.done()
+	w.act = errBroken
+	w.pass(time.Second)
+	if n := tries(100 * time.Millisecond); n != 2 {
+		t.Errorf("%d tries in 100 ms after a success, want 2", n)
 	}
 }
 

@@ -60,9 +60,9 @@ type machine struct {
 	requests, reconciles, events, faults int
 }
 
-// mostEvents is how often the same event may be told in a run of a few minutes. Whatever happens to a set, it is tried again
-// soon; what is tried less and less is a set to which nothing happens.
-const mostEvents = 150
+// mostEvents is how often the same event may be told in a run of a few minutes: what fails is tried less and less, but each
+// change of the set begins anew.
+const mostEvents = 40
 
 // Result is what became of a run.
 type Result struct {

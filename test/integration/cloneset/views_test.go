@@ -244,7 +244,11 @@ func TestTheShortNameIsClone(t *testing.T) {
 		for _, r := range resources.APIResources {
 			names[r.Name] = r.ShortNames
 		}
-		if diff := cmp.Diff(map[string][]string{"clonesets": {"clone"}, "clonesets/status": nil, "clonesets/scale": nil}, names); diff != "" {
+		want := map[string][]string{
+			"clonesets": {"clone"}, "clonesets/status": nil, "clonesets/scale": nil,
+			"imagepulljobs": nil, "imagepulljobs/status": nil,
+		}
+		if diff := cmp.Diff(want, names); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", version, diff)
 		}
 	}
