@@ -8,6 +8,7 @@
 //	wait <duration>            let them act for so long
 //	crash <n>                  let the manager end after n writes of its next turn, and begin anew from what the cluster says
 //	status                     write down the counts of the status
+//	images <pod>               write down which images the containers of a pod truly run
 //
 // What users do:
 //

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/lab/world"
@@ -37,6 +38,16 @@ func (l *log) status(pool *podset.Pool, t podset.Tally) {
 	fmt.Fprintf(l, "%6s  %d of %d pods, %d ready, %d available; %d of %d updated, %d available; current %s, update %s\n",
 		l.w.Now.Sub(l.began), t.Replicas, pool.Replicas, t.Ready, t.Available, t.Updated, t.ExpectedUpdated, t.UpdatedAvailable,
 		l.short(pool.CurrentRevision), l.short(pool.UpdateRevision))
+}
+
+// images writes down what the containers of a pod run.
+func (l *log) images(pod *corev1.Pod) {
+	var words []string
+	for i := range pod.Spec.Containers {
+		name := pod.Spec.Containers[i].Name
+		words = append(words, name+" "+cmp.Or(l.w.Running(pod, name), "nothing"))
+	}
+	fmt.Fprintf(l, "%6s  %s runs: %s\n", l.w.Now.Sub(l.began), l.short(pod.Name), strings.Join(words, ", "))
 }
 
 // second writes what is new, and says whether the pods, their claims or the notes are.
@@ -140,6 +151,8 @@ func condition(r replica.Replica) string {
 		words = append(words, string(r.State))
 	case r.Ready:
 		words = append(words, "ready")
+	case r.Phase == replica.Running:
+		words = append(words, "not ready")
 	default:
 		words = append(words, "starting")
 	}

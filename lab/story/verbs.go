@@ -23,6 +23,7 @@ func (p *player) verbs() map[string]func(rest string) error {
 		"wait":   p.wait,
 		"crash":  p.crash,
 		"status": func(string) error { return p.status() },
+		"images": p.images,
 
 		"patch": p.patch,
 		"image": p.image,
@@ -118,6 +119,15 @@ func (p *player) status() error {
 		return err
 	}
 	p.log.status(pool, pool.Plan(p.w.Now, pods).Tally)
+	return nil
+}
+
+func (p *player) images(name string) error {
+	pod := p.w.Pod(name)
+	if pod == nil {
+		return fmt.Errorf("there is no pod %q", name)
+	}
+	p.log.images(pod)
 	return nil
 }
 
