@@ -21,7 +21,7 @@ const (
 )
 
 // longest is how long a world may take to come to rest.
-const longest = time.Hour
+const longest = 10 * time.Minute
 
 // Play plays a story and returns its log. An error names the line of the script.
 func Play(archive *txtar.Archive) (string, error) {

@@ -327,7 +327,7 @@ func settleReason(r *replica.Replica, to lifecycle.State) string {
 	case r.State == to:
 		return "a readiness condition is open"
 	default:
-		return "it is scheduled, and its preNormal hook lets it"
+		return "it is scheduled, and no preNormal hook is in the way"
 	}
 }
 
