@@ -1,13 +1,13 @@
 package story
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
@@ -31,39 +31,82 @@ type CloneSet struct {
 	slots int
 }
 
-// Decide observes the world and makes a plan. It registers the template as a revision, if it is new.
-func (c *CloneSet) Decide(w *world.World) (podset.Plan, error) {
-	view, err := c.View(w)
-	if err != nil {
-		return podset.Plan{}, err
-	}
-	return view.Plan(w.Now, c.newID)
+// NoLimit is a number of writes that no round comes to.
+const NoLimit = 1_000_000
+
+// errCrash ends a round.
+var errCrash = errors.New("the manager ends here")
+
+// Round is one turn of the controller: what it sees, and what it decides.
+type Round struct {
+	Pool *podset.Pool
+	Pods []replica.Replica
+	Plan podset.Plan
+
+	set  *CloneSet
+	view *workload.CloneSet
 }
 
-// Reconcile makes one plan and carries it out.
-func (c *CloneSet) Reconcile(w *world.World) (podset.Plan, error) {
+// Decide lets the controller decide what to do now, and checks the promises that the plan shows.
+func (c *CloneSet) Decide(w *world.World) (*Round, error) {
 	view, err := c.View(w)
 	if err != nil {
-		return podset.Plan{}, err
+		return nil, err
 	}
-	plan, err := w.Reconcile(view, c.newID)
-	if err != nil {
-		return plan, err
+	r := &Round{set: c, view: view, Pods: view.Replicas(w.Now)}
+	if r.Pool, err = view.Pool(c.newID); err != nil {
+		return nil, err
 	}
-	return plan, c.Report(w, plan.Tally)
+	r.Plan = r.Pool.Plan(w.Now, r.Pods)
+	return r, errors.Join(CheckPlan(r.Pool, r.Pods, r.Plan), CheckService(w, r.Pods))
+}
+
+// Act carries the decision out, and checks the promises of the world before and after each write. After so many writes
+// the manager ends, as in a crash; the next round begins with what the cluster says.
+func (r *Round) Act(w *world.World, writes int) error {
+	floor := CensusOf(r.Pool, r.Pods).Floor(r.Pool)
+	kept := func() error {
+		pods, err := r.set.Observe(w)
+		if err != nil {
+			return err
+		}
+		if n := CensusOf(r.Pool, pods).Available; n < floor {
+			return fmt.Errorf("%d pods are available after a write, at least %d must stay", n, floor)
+		}
+		return nil
+	}
+	err := w.Act(r.view, r.Plan, func() error {
+		if writes--; writes < 0 {
+			return errCrash
+		}
+		return kept()
+	})
+	if errors.Is(err, errCrash) {
+		return kept()
+	}
+	if err = errors.Join(err, kept()); err != nil {
+		return err
+	}
+	r.set.Spec.ScaleStrategy.PodsToDelete = r.view.RemainingPodsToDelete()
+	return errors.Join(CheckOwnership(w), r.set.Report(w, r.Plan.Tally))
 }
 
 // Report keeps of a tally what later decisions need: the revision of a complete rollout becomes the current one.
 func (c *CloneSet) Report(w *world.World, t podset.Tally) error {
-	view, err := c.View(w)
-	if err != nil {
-		return err
-	}
-	pool, err := view.Pool(c.newID)
+	pool, err := c.Pool(w)
 	if err == nil && t.Updated == t.Replicas && t.Replicas == pool.Replicas {
 		c.CurrentRevision = pool.UpdateRevision
 	}
 	return err
+}
+
+// Pool is what the set wants of its pods.
+func (c *CloneSet) Pool(w *world.World) (*podset.Pool, error) {
+	view, err := c.View(w)
+	if err != nil {
+		return nil, err
+	}
+	return view.Pool(c.newID)
 }
 
 // Observe reads the facts about every pod.
@@ -77,9 +120,25 @@ func (c *CloneSet) Observe(w *world.World) ([]replica.Replica, error) {
 
 // View is the CloneSet with what belongs to it. It registers the template as a revision, if it is new.
 func (c *CloneSet) View(w *world.World) (*workload.CloneSet, error) {
-	if err := c.register(); err != nil {
+	view, err := c.read(w)
+	if err != nil {
 		return nil, err
 	}
+	if view.Newest != nil { // an older one that equals the template becomes the newest again
+		view.Newest.Revision = max(view.Newest.Revision, revision.Next(c.Revisions)-1)
+		return view, nil
+	}
+	made := view.NewRevision()
+	hash := fmt.Sprintf("v%d", len(c.Revisions)+1)
+	made.Name, made.Labels[revision.HashLabel] = revision.Name(c.Name, hash), hash
+	c.Revisions = append(c.Revisions, made)
+	if c.CurrentRevision == "" {
+		c.CurrentRevision = made.Name
+	}
+	return c.read(w)
+}
+
+func (c *CloneSet) read(w *world.World) (*workload.CloneSet, error) {
 	set := &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Name: c.Name, UID: "the-set"}, Spec: c.Spec}
 	set.Status.CurrentRevision = c.CurrentRevision
 	if set.Spec.Selector == nil { // a story need not say
@@ -90,26 +149,6 @@ func (c *CloneSet) View(w *world.World) (*workload.CloneSet, error) {
 	}
 	owned.Pods = slices.DeleteFunc(slices.Clone(w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, set) })
 	return workload.NewCloneSet(set, owned, c.Options)
-}
-
-// register makes a revision of the template, or brings an older one that equals it to the front.
-func (c *CloneSet) register() error {
-	data, err := revision.Data(&c.Spec.Template)
-	if err != nil {
-		return err
-	}
-	if found := revision.Find(c.Revisions, &c.Spec.Template, data); found != nil {
-		found.Revision = max(found.Revision, revision.Next(c.Revisions)-1)
-		return nil
-	}
-	c.Revisions = append(c.Revisions, &appsv1.ControllerRevision{
-		ObjectMeta: metav1.ObjectMeta{Name: revision.Name(c.Name, fmt.Sprintf("v%d", len(c.Revisions)+1))},
-		Data:       runtime.RawExtension{Raw: data}, Revision: revision.Next(c.Revisions),
-	})
-	if c.CurrentRevision == "" {
-		c.CurrentRevision = c.Revisions[0].Name
-	}
-	return nil
 }
 
 // newID makes up an instance id that reads well: a, b, c, and so on.

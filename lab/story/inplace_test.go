@@ -44,11 +44,14 @@ func run(t *testing.T, w *world.World, set *story.CloneSet, seconds int) (least 
 	t.Helper()
 	least = 5
 	for range seconds {
-		plan, err := set.Reconcile(w)
+		round, err := set.Decide(w)
 		if err != nil {
 			t.Fatal(err)
 		}
-		least, waiting = min(least, plan.Tally.Available), plan.Waiting()
+		if err := round.Act(w, story.NoLimit); err != nil {
+			t.Fatal(err)
+		}
+		least, waiting = min(least, round.Plan.Tally.Available), round.Plan.Waiting()
 		w.Tick(time.Second)
 	}
 	return least, waiting

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"kruise.io/kruise/lab/world"
 	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
@@ -21,8 +24,8 @@ type log struct {
 	w     *world.World
 	name  string
 	began time.Time
-	// pods and notes are what was said last: only news is written.
-	pods, notes string
+	// pods, claims and notes are what was said last: only news is written.
+	pods, claims, notes string
 }
 
 func newLog(w *world.World, name string) *log { return &log{w: w, name: name, began: w.Now} }
@@ -31,19 +34,38 @@ func (l *log) command(line string) { fmt.Fprintf(l, "> %s\n", line) }
 
 func (l *log) atRest(since time.Time) { fmt.Fprintf(l, "%6s  at rest\n", since.Sub(l.began)) }
 
-// second writes what is new, and says whether the pods or the notes are.
+func (l *log) status(pool *podset.Pool, t podset.Tally) {
+	fmt.Fprintf(l, "%6s  %d of %d pods, %d ready, %d available; %d of %d updated, %d available; current %s, update %s\n",
+		l.w.Now.Sub(l.began), t.Replicas, pool.Replicas, t.Ready, t.Available, t.Updated, t.ExpectedUpdated, t.UpdatedAvailable,
+		l.short(pool.CurrentRevision), l.short(pool.UpdateRevision))
+}
+
+// images writes down what the containers of a pod run.
+func (l *log) images(pod *corev1.Pod) {
+	var words []string
+	for i := range pod.Spec.Containers {
+		name := pod.Spec.Containers[i].Name
+		words = append(words, name+" "+cmp.Or(l.w.Running(pod, name), "nothing"))
+	}
+	fmt.Fprintf(l, "%6s  %s runs: %s\n", l.w.Now.Sub(l.began), l.short(pod.Name), strings.Join(words, ", "))
+}
+
+// second writes what is new, and says whether the pods, their claims or the notes are.
 func (l *log) second(seen []replica.Replica, plan podset.Plan) bool {
 	var lines []string
-	pods, notes := l.describePods(seen), l.describeNotes(plan.Notes)
-	news := pods != l.pods || notes != l.notes
+	pods, claims, notes := l.describePods(seen), l.describeClaims(), l.describeNotes(plan.Notes)
+	news := pods != l.pods || claims != l.claims || notes != l.notes
 	if pods != l.pods {
 		lines = append(lines, pods)
+	}
+	if claims != l.claims {
+		lines = append(lines, claims)
 	}
 	lines = append(lines, l.describeSteps(plan.Steps)...)
 	if notes != l.notes && notes != "" {
 		lines = append(lines, strings.Split(notes, "\n")...)
 	}
-	l.pods, l.notes = pods, notes
+	l.pods, l.claims, l.notes = pods, claims, notes
 	at := l.w.Now.Sub(l.began).String()
 	for _, line := range lines {
 		fmt.Fprintf(l, "%6s  %s\n", at, line)
@@ -69,7 +91,50 @@ func (l *log) describePods(pods []replica.Replica) string {
 	for i, head := range heads {
 		heads[i] = head + ": " + strings.Join(members[head], " ")
 	}
+	if free := l.released(); len(free) > 0 {
+		heads = append(heads, "let go: "+strings.Join(free, " "))
+	}
 	return cmp.Or(strings.Join(heads, " | "), "no pods")
+}
+
+// released are the pods that the set does not own any more.
+func (l *log) released() []string {
+	var out []string
+	for _, pod := range l.w.Pods {
+		if metav1.GetControllerOf(pod) == nil {
+			out = append(out, l.short(pod.Name))
+		}
+	}
+	return out
+}
+
+// describeClaims says which claims have a pod, which are kept without one, and which end.
+func (l *log) describeClaims() string {
+	var used, kept, ending []string
+	for _, claim := range l.w.Claims {
+		name := l.short(claim.Name)
+		switch {
+		case claim.DeletionTimestamp != nil:
+			ending = append(ending, name)
+		case l.w.Mounted(claim.Name):
+			used = append(used, name)
+		default:
+			kept = append(kept, name)
+		}
+	}
+	var words []string
+	for _, part := range []struct {
+		head  string
+		names []string
+	}{{"claims: ", used}, {"claims without a pod: ", kept}, {"ending claims: ", ending}} {
+		if len(part.names) > 0 {
+			words = append(words, part.head+strings.Join(part.names, " "))
+		}
+	}
+	if len(words) == 0 && l.claims != "" {
+		return "no claims"
+	}
+	return strings.Join(words, " | ")
 }
 
 // condition is what a person would say of a pod.
@@ -78,12 +143,16 @@ func condition(r replica.Replica) string {
 	switch {
 	case r.Terminating:
 		words = append(words, "terminating")
+	case r.Phase == replica.Ended:
+		words = append(words, "ended")
 	case r.Available:
 		words = append(words, "available")
 	case !lifecycle.Serves(r.State):
 		words = append(words, string(r.State))
 	case r.Ready:
 		words = append(words, "ready")
+	case r.Phase == replica.Running:
+		words = append(words, "not ready")
 	default:
 		words = append(words, "starting")
 	}

@@ -57,6 +57,10 @@ func TestAStoryThatCannotBePlayedNamesTheLine(t *testing.T) {
 		"patch spec: {replicsa: 3}":  `replicsa`,
 		"label nobody a=b":           `"nobody" not found`,
 		"wait long":                  `invalid duration`,
+		"crash soon":                 `invalid syntax`,
+		"gate Keeper":                `there is no gate "Keeper"`,
+		"resize maybe":               `never says "maybe"`,
+		"images demo-z":              `there is no pod "demo-z"`,
 		"bad web:1\nrest\nlose demo": "",
 	} {
 		archive := &txtar.Archive{Files: []txtar.File{

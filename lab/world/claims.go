@@ -58,8 +58,13 @@ func (w *World) DeleteClaim(name string, uid types.UID) error {
 // releaseClaims ends claims that are deleted and that no pod mounts.
 func (w *World) releaseClaims() {
 	w.Claims = slices.DeleteFunc(slices.Clone(w.Claims), func(claim *corev1.PersistentVolumeClaim) bool {
-		return claim.DeletionTimestamp != nil && !slices.ContainsFunc(w.Pods, func(pod *corev1.Pod) bool { return mounts(pod, claim.Name) })
+		return claim.DeletionTimestamp != nil && !w.Mounted(claim.Name)
 	})
+}
+
+// Mounted says whether a pod has the volume of a claim.
+func (w *World) Mounted(claim string) bool {
+	return slices.ContainsFunc(w.Pods, func(pod *corev1.Pod) bool { return mounts(pod, claim) })
 }
 
 func mounts(pod *corev1.Pod, claim string) bool {

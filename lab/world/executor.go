@@ -1,32 +1,9 @@
 package world
 
-import (
-	"fmt"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
-	"kruise.io/kruise/plan/podset"
-)
+import "kruise.io/kruise/plan/podset"
 
 // Write is one request to the API.
 type Write func() error
-
-// Do carries out a step. That a pod is gone by now is no error: the next decision sees it.
-func (w *World) Do(workload podset.Workload, s podset.Step) error {
-	writes, err := w.Writes(workload, s)
-	if err != nil {
-		return err
-	}
-	for _, write := range writes {
-		if err := write(); err != nil {
-			if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-				return nil
-			}
-			return fmt.Errorf("%s: %w", s.Do, err)
-		}
-	}
-	return nil
-}
 
 // Writes are the requests that carry out a step, made from the pod as it is now.
 func (w *World) Writes(workload podset.Workload, s podset.Step) ([]Write, error) {

@@ -45,6 +45,12 @@ func (w *World) Sync(name string) {
 	pod := w.Pod(name)
 	switch {
 	case pod == nil:
+	case w.Lost[pod.Spec.NodeName]:
+		if isTrue(pod, corev1.PodReady) { // as the controller of nodes writes for a kubelet that is silent
+			pod = pod.DeepCopy()
+			w.condition(pod, corev1.PodReady, false, "NodeNotReady")
+			w.replace(pod)
+		}
 	case pod.DeletionTimestamp != nil:
 		if len(pod.Finalizers) == 0 {
 			w.remove(pod)
@@ -83,14 +89,34 @@ func (w *World) Current(pod *corev1.Pod, name string) bool {
 }
 
 func (w *World) schedule(pod *corev1.Pod) {
-	if w.Nodes == 0 {
+	var nodes []string
+	for i := range w.Nodes {
+		if name := fmt.Sprintf("node-%d", i); !w.Lost[name] {
+			nodes = append(nodes, name)
+		}
+	}
+	if len(nodes) == 0 {
 		w.condition(pod, corev1.PodScheduled, false, corev1.PodReasonUnschedulable)
 	} else {
 		w.serial++
-		pod.Spec.NodeName = fmt.Sprintf("node-%d", w.serial%w.Nodes)
+		pod.Spec.NodeName = nodes[w.serial%len(nodes)]
 		w.condition(pod, corev1.PodScheduled, true, "")
 	}
 	w.replace(pod)
+}
+
+// Evict ends the containers of a pod and leaves the pod in the phase Failed, as kubelet does on a node that runs out of
+// memory or disk.
+func (w *World) Evict(name string) error {
+	return w.change(name, "", func(pod *corev1.Pod) {
+		w.containers[pod.UID] = map[string]*container{}
+		pod.Status.Phase, pod.Status.Reason = corev1.PodFailed, "Evicted"
+		for i := range pod.Status.ContainerStatuses {
+			pod.Status.ContainerStatuses[i].Ready = false
+		}
+		w.condition(pod, corev1.ContainersReady, false, "PodFailed")
+		w.condition(pod, corev1.PodReady, false, "PodFailed")
+	})
 }
 
 func (w *World) report(pod *corev1.Pod) {

@@ -25,6 +25,8 @@ type World struct {
 	Claims []*corev1.PersistentVolumeClaim
 	// Nodes is the number of nodes; with none, no pod is scheduled.
 	Nodes int
+	// Lost are nodes whose kubelet is silent: their pods are not ready, do not change and do not end.
+	Lost map[string]bool
 	// StartTakes is how long a container takes to start, and ReadyTakes how long it then takes to be ready.
 	StartTakes, ReadyTakes time.Duration
 	// Unready are images whose containers run and never get ready.
@@ -55,6 +57,7 @@ func New() *World {
 		StartTakes: 2 * time.Second,
 		Bad:        map[string]bool{},
 		Unready:    map[string]bool{},
+		Lost:       map[string]bool{},
 		Digests:    map[string]string{},
 		containers: map[types.UID]map[string]*container{},
 	}

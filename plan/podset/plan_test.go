@@ -57,6 +57,10 @@ func podOf(words string) replica.Replica {
 			r.Holds = lifecycle.Holds{Delete: true, Update: true, UpdateComplete: true, NormalComplete: true}
 		case "released": // by a hook that it should get back after its update
 			r.Holds = lifecycle.Holds{NormalComplete: true}
+		case "unregistered": // its preNormal hook is not complete
+			r.State, r.Available, r.Holds.NormalComplete = lifecycle.PreparingNormal, false, false
+		case "updated": // and without the entries that its inPlaceUpdate hook wants back
+			r.State, r.Available, r.Holds.UpdateComplete = lifecycle.Updated, false, false
 		case "prepared":
 			r.State, r.Available = lifecycle.PreparingUpdate, false
 		case "ended":
@@ -327,6 +331,13 @@ func TestANoteNamesTheReasonAndThePods(t *testing.T) {
 				{Wish: podset.WishScaleIn, Pods: 1, Because: "waiting for the preDelete hook of b", Cause: podset.CauseHook},
 				{Wish: podset.WishUpdate, Pods: 1, Because: "waiting for the inPlaceUpdate hook of a", Cause: podset.CauseHook},
 				{Wish: podset.WishAvailable, Pods: 1, Because: "waiting for a"}}},
+		"hooks that are to be completed": {
+			podset.Pool{Replicas: 3, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v2", "b v2 unregistered", "c v2 updated"}, []podset.Note{
+				{Wish: podset.WishAvailable, Pods: 2,
+					Because: "waiting for b (its preNormal hook is not complete), c (its inPlaceUpdate hook is not complete)"}}},
+		"the budget, with a ready pod that is asked to go": {
+			podset.Pool{Replicas: 3, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v2", "b v2 ready doomed", "c v2 ready doomed"}, []podset.Note{
+				{Wish: podset.WishScaleIn, Pods: 1, Because: "maxUnavailable is 1 and 1 pod is unavailable: b"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, plan := decide(test.pool, test.pods...)

@@ -183,7 +183,7 @@ func (d *decision) observe(pods []replica.Replica) {
 	for _, next := range slices.Sorted(maps.Keys(settling)) {
 		d.plan.Steps = slices.Grow(d.plan.Steps, len(settling[next]))
 		for _, r := range order.Sorted(settling[next]) {
-			d.step(Step{Do: Settle, Pod: r, State: next, Why: settleReason(r.State, next)})
+			d.step(Step{Do: Settle, Pod: r, State: next, Why: settleReason(r, next)})
 		}
 	}
 	for _, r := range order.Sorted(applying) {
@@ -314,16 +314,20 @@ func one(yes bool) int {
 	return 0
 }
 
-func settleReason(from, to lifecycle.State) string {
+func settleReason(r *replica.Replica, to lifecycle.State) string {
 	switch {
-	case from == lifecycle.Updated:
+	case r.State == lifecycle.Updated:
 		return "its inPlaceUpdate hook is complete"
-	case from == lifecycle.Updating || from == lifecycle.PreparingUpdate:
+	case r.State == lifecycle.Updating:
 		return "its update in place is done"
-	case from == to:
+	case r.State == lifecycle.PreparingUpdate:
+		return "it has the wanted revision"
+	case r.State == to && r.Ready:
+		return "its resize is done"
+	case r.State == to:
 		return "a readiness condition is open"
 	default:
-		return "it is scheduled"
+		return "it is scheduled, and no preNormal hook is in the way"
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kruise.io/kruise/api/apps/v1beta1"
-	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/lab/story"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/revision"
@@ -50,8 +50,8 @@ func TestABadImageStopsWithinTheBudgetAndAFixOrARollbackRecovers(t *testing.T) {
 			r.hooks()
 			r.tick()
 		}
-		_, pool := r.view()
-		if available, least := countAvailable(r.observe()), pool.Replicas-pool.MaxUnavailable; available < least {
+		pool := r.pool()
+		if available, least := story.CensusOf(pool, r.observe()).Available, pool.Replicas-pool.MaxUnavailable; available < least {
 			r.fatal(fmt.Sprintf("%d pods are available with a bad image, at least %d must be", available, least))
 		}
 		r.c.Spec.Template.Spec.Containers[0].Image = rapid.SampledFrom([]string{"web:1", "web:2"}).Draw(t, "fix")
@@ -99,16 +99,16 @@ func (r *rollout) settle() {
 
 // checkEnd checks that what is wanted is so.
 func (r *rollout) checkEnd(plan podset.Plan) {
-	_, pool := r.view()
-	c := censusOf(pool, r.observe())
-	if stuck := pool.Paused && pool.MaxUnavailable == 0; c.doomed > 0 && !stuck {
-		r.fatal(fmt.Sprintf("%d pods that were asked to go are still there", c.doomed))
+	pool := r.pool()
+	c := story.CensusOf(pool, r.observe())
+	if stuck := pool.Paused && pool.MaxUnavailable == 0; c.Doomed > 0 && !stuck {
+		r.fatal(fmt.Sprintf("%d pods that were asked to go are still there", c.Doomed))
 	}
-	if c.doomed == 0 && c.staying != pool.Replicas {
-		r.fatal(fmt.Sprintf("%d pods in the end, %d are wanted", c.staying, pool.Replicas))
+	if c.Doomed == 0 && c.Staying != pool.Replicas {
+		r.fatal(fmt.Sprintf("%d pods in the end, %d are wanted", c.Staying, pool.Replicas))
 	}
-	if c.away > 0 {
-		r.fatal(fmt.Sprintf("%d pods are not available in the end", c.away))
+	if c.Away > 0 {
+		r.fatal(fmt.Sprintf("%d pods are not available in the end", c.Away))
 	}
 	for _, pod := range r.w.Pods {
 		for _, container := range pod.Spec.Containers {
@@ -119,137 +119,11 @@ func (r *rollout) checkEnd(plan podset.Plan) {
 	}
 	blocked := slices.ContainsFunc(plan.Notes, func(n podset.Note) bool { return strings.Contains(n.Because, "InPlaceOnly") })
 	canGoBack := pool.Rollback && revision.ShortHash(pool.CurrentRevision) != revision.ShortHash(pool.UpdateRevision)
-	if left := min(pool.Partition, c.staying) - c.old; canGoBack && left > 0 && c.doomed == 0 && !pool.Paused && !pool.OnDelete && !blocked {
+	if left := min(pool.Partition, c.Staying) - c.Old; canGoBack && left > 0 && c.Doomed == 0 && !pool.Paused && !pool.OnDelete && !blocked {
 		r.fatal(fmt.Sprintf("%d pods are to go back to the current revision in the end", left))
 	}
-	if left := c.updatable(pool); left > 0 && c.doomed == 0 && !pool.Paused && !pool.OnDelete && !blocked {
+	if left := c.Updatable(pool); left > 0 && c.Doomed == 0 && !pool.Paused && !pool.OnDelete && !blocked {
 		r.fatal(fmt.Sprintf("%d pods are on old revisions in the end", left))
-	}
-}
-
-// census counts pods as the promises speak of them.
-type census struct {
-	active, leaving, doomed, staying, old, away int
-}
-
-func censusOf(pool *podset.Pool, pods []replica.Replica) (c census) {
-	for i := range pods {
-		switch r := &pods[i]; {
-		case !r.Active():
-		case r.State == lifecycle.PreparingDelete:
-			c.active++
-			c.leaving++
-		case isDoomed(pool, r):
-			c.active++
-			c.doomed++
-		default:
-			c.active++
-			c.staying++
-			if !isNew(pool, r) {
-				c.old++
-			}
-			if !r.Available {
-				c.away++
-			}
-		}
-	}
-	return c
-}
-
-func isNew(pool *podset.Pool, r *replica.Replica) bool {
-	return revision.ShortHash(r.Revision) == revision.ShortHash(pool.UpdateRevision)
-}
-
-func isDoomed(pool *podset.Pool, r *replica.Replica) bool {
-	return r.SpecifiedDelete || pool.Doomed[r.Name]
-}
-
-// updatable is how many staying pods the partition lets be updated.
-func (c census) updatable(pool *podset.Pool) int { return max(c.old-pool.Partition, 0) }
-
-// checkPlan checks the promises that a single plan shows.
-func (r *rollout) checkPlan(pool *podset.Pool, pods []replica.Replica, plan podset.Plan) {
-	c := censusOf(pool, pods)
-	created, takenBack, oldTaken, touched := 0, 0, 0, map[string]bool{}
-	for _, s := range plan.Steps {
-		if s.Do == podset.Create {
-			created++
-			continue
-		}
-		if touched[s.Pod.Name] {
-			r.fatal("two steps for pod " + s.Pod.Name)
-		}
-		touched[s.Pod.Name] = true
-		if s.Do == podset.Move && s.State == lifecycle.PreparingNormal {
-			takenBack++
-		}
-		takes := s.Do == podset.Update || s.Do == podset.Delete || s.Do == podset.Move && s.State == lifecycle.PreparingDelete
-		if takes && s.Pod.State != lifecycle.PreparingDelete && !isDoomed(pool, s.Pod) && !isNew(pool, s.Pod) {
-			oldTaken++
-		}
-		updates := s.Do == podset.Update || s.Do == podset.Move && s.State == lifecycle.PreparingUpdate
-		if updates && (pool.Paused || pool.OnDelete) {
-			r.fatal("an update although it is paused or on delete")
-		}
-		if s.Do == podset.Update && revision.ShortHash(s.To) == revision.ShortHash(s.Pod.Revision) {
-			r.fatal(fmt.Sprintf("pod %s is updated to the revision that it has", s.Pod.Name))
-		}
-	}
-	surplus := c.staying + c.doomed - pool.Replicas
-	if pool.OnDelete || pool.Paused {
-		if oldTaken > max(surplus, 0) {
-			r.fatal("old pods go although the update is paused or on delete, and there are none too many")
-		}
-	} else if oldTaken > c.updatable(pool) {
-		r.fatal(fmt.Sprintf("%d old pods go, the partition lets %d", oldTaken, c.updatable(pool)))
-	}
-	inUse := c.active
-	if pool.ExcludePreparingDelete {
-		inUse += takenBack - c.leaving
-	}
-	if created > 0 && inUse+created > pool.Replicas+pool.MaxSurge {
-		r.fatal(fmt.Sprintf("%d pods with those created, %d and %d above are allowed", inUse+created, pool.Replicas, pool.MaxSurge))
-	}
-	if len(plan.Steps) == 0 {
-		r.checkNotes(pool, c, plan)
-	}
-}
-
-// checkNotes checks that a plan without steps says why every wish waits.
-func (r *rollout) checkNotes(pool *podset.Pool, c census, plan podset.Plan) {
-	has := func(wishes ...podset.Wish) bool {
-		return slices.ContainsFunc(plan.Notes, func(n podset.Note) bool { return n.Because != "" && slices.Contains(wishes, n.Wish) })
-	}
-	if c.staying+c.doomed != pool.Replicas && !has(podset.WishScaleIn, podset.WishScaleOut, podset.WishUpdate) {
-		r.fatal("the number of pods is wrong, and no note says why")
-	}
-	if c.doomed > 0 && !has(podset.WishScaleIn) {
-		r.fatal("pods were asked to go, and no note says why they stay")
-	}
-	if c.leaving > 0 && !has(podset.WishScaleIn) {
-		r.fatal("pods wait for their hook, and no note says so")
-	}
-	if min(c.updatable(pool), pool.Replicas-pool.Partition-(c.staying-c.old)) > 0 && !has(podset.WishUpdate) {
-		r.fatal("pods are old, and no note says why")
-	}
-	if c.away > 0 && !has(podset.WishAvailable) {
-		r.fatal("pods are unavailable, and no note says so")
-	}
-}
-
-// checkService checks that a pod counts as available only when it runs what its spec says. Kubelets that do not report the
-// generation that they saw leave a gap, in which a change and its rollback look like nothing.
-func (r *rollout) checkService(pods []replica.Replica) {
-	for i := range pods {
-		pod := r.w.Pod(pods[i].Name)
-		if !pods[i].Available || r.w.OldKubelet {
-			continue
-		}
-		for _, container := range pod.Spec.Containers {
-			if running := r.w.Running(pod, container.Name); running != container.Image {
-				r.fatal(fmt.Sprintf("pod %s is available with %q in %s, its spec says %q", pod.Name, running, container.Name, container.Image))
-			}
-		}
 	}
 }
 

@@ -25,16 +25,13 @@ const badImage = "web:bad"
 // rollout is a random CloneSet in a random world. Its methods are what may happen next.
 type rollout struct {
 	*rapid.T
-	w *world.World
-	c *story.CloneSet
-	// updated are the revisions that each pod was updated to in place, in order, by UID.
-	updated map[string][]string
+	w       *world.World
+	c       *story.CloneSet
 	history []string
-	ids     int
 }
 
 func newRollout(t *rapid.T) *rollout {
-	r := &rollout{T: t, w: world.New(), c: &story.CloneSet{Name: "demo"}, updated: map[string][]string{}}
+	r := &rollout{T: t, w: world.New(), c: &story.CloneSet{Name: "demo"}}
 	r.w.Bad[badImage] = true
 	r.w.OldKubelet = rapid.Bool().Draw(t, "old kubelet")
 	if rapid.Bool().Draw(t, "same digests") {
@@ -232,67 +229,27 @@ func (r *rollout) fatal(what any) {
 
 // reconcile makes a plan, checks it, and carries out at most so many writes, checking the world after each.
 func (r *rollout) reconcile(most int) podset.Plan {
-	view, pool := r.view()
-	pods := view.Replicas(r.w.Now)
-	plan := pool.Plan(r.w.Now, pods)
-	r.remember(pool, pods, plan)
-	r.checkPlan(pool, pods, plan)
-	r.checkPermutation(pool, pods)
-	r.checkService(pods)
-
-	floor := min(countAvailable(pods), pool.Replicas-pool.MaxUnavailable)
-	for _, step := range plan.Steps {
-		writes, err := r.w.Writes(view, step)
-		r.must(err)
-		for _, write := range writes {
-			if most--; most < 0 {
-				return plan
-			}
-			r.must(write())
-			if now := countAvailable(r.observe()); now < floor {
-				r.fatal(fmt.Sprintf("%s %s leaves %d pods available, at least %d must stay", step.Do, step.Pod.Name, now, floor))
-			}
-		}
-		if step.Do == podset.Update {
-			r.updated[string(step.Pod.UID)] = append(r.updated[string(step.Pod.UID)], step.To)
-		}
+	round, err := r.c.Decide(r.w)
+	if round != nil {
+		r.remember(round.Pool, round.Pods, round.Plan)
 	}
-	r.must(r.c.Report(r.w, plan.Tally))
-	return plan
+	r.must(err)
+	r.checkPermutation(round.Pool, round.Pods)
+	r.must(round.Act(r.w, most))
+	return round.Plan
 }
 
-// view is the set as it is, and what it wants.
-func (r *rollout) view() (*workload.CloneSet, *podset.Pool) {
-	view, err := r.c.View(r.w)
+// pool is what the set wants.
+func (r *rollout) pool() *podset.Pool {
+	pool, err := r.c.Pool(r.w)
 	r.must(err)
-	pool, err := view.Pool(r.newID())
-	r.must(err)
-	return view, pool
-}
-
-// newID makes up instance ids that no pod has, the same ones each time.
-func (r *rollout) newID() func() string {
-	r.ids++
-	n := 0
-	return func() string {
-		n++
-		return fmt.Sprintf("%d%c", r.ids, 'a'+n)
-	}
+	return pool
 }
 
 func (r *rollout) observe() []replica.Replica {
 	pods, err := r.c.Observe(r.w)
 	r.must(err)
 	return pods
-}
-
-func countAvailable(pods []replica.Replica) (n int) {
-	for i := range pods {
-		if pods[i].Active() && pods[i].Available {
-			n++
-		}
-	}
-	return n
 }
 
 // remember writes down what a person needs to follow a failure.

@@ -214,7 +214,7 @@ func (d *decision) whoIsAway(taken []*replica.Replica, nameless int, are string)
 	away := slices.Concat(d.away, d.idle.leaving)
 	d.told = d.told || len(d.away) > 0
 	for _, r := range taken {
-		if r.Available { // the others are among them already
+		if r.Available || d.isDoomed(r) { // the others are among them already
 			away = append(away, r)
 		}
 	}
@@ -249,8 +249,8 @@ func names(pods []*replica.Replica) string {
 	var words []string
 	for _, r := range named {
 		word := r.Name
-		if r.Trouble != "" {
-			word += " (" + r.Trouble + ")"
+		if why := trouble(r); why != "" {
+			word += " (" + why + ")"
 		}
 		words = append(words, word)
 	}
@@ -263,5 +263,18 @@ func names(pods []*replica.Replica) string {
 
 // tellsMore puts pods with a known trouble before those that are merely starting.
 func tellsMore(a, b *replica.Replica) int {
-	return cmp.Or(one(b.Trouble != "")-one(a.Trouble != ""), strings.Compare(a.Name, b.Name))
+	return cmp.Or(one(trouble(b) != "")-one(trouble(a) != ""), strings.Compare(a.Name, b.Name))
+}
+
+// trouble says what keeps a pod from being available, if it is known: what kubelet says, or a hook that is to be completed.
+func trouble(r *replica.Replica) string {
+	switch {
+	case r.Trouble != "":
+		return r.Trouble
+	case r.State == lifecycle.PreparingNormal && r.Ready && !r.Holds.NormalComplete:
+		return "its preNormal hook is not complete"
+	case r.State == lifecycle.Updated && !r.Holds.UpdateComplete:
+		return "its inPlaceUpdate hook is not complete"
+	}
+	return ""
 }

@@ -1,0 +1,174 @@
+package story
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/replica"
+	"kruise.io/kruise/plan/revision"
+)
+
+// Census counts pods as the promises of package podset speak of them.
+type Census struct {
+	// Active are all pods that have not ended and are not ending; Leaving those of them in PreparingDelete, Doomed those
+	// that somebody asked to go, and Staying the rest.
+	Active, Leaving, Doomed, Staying int
+	// Old and Away are those of the staying pods that are not of the newest revision, and not available.
+	Old, Away int
+	// Available are the active pods that are available.
+	Available int
+}
+
+// CensusOf counts the pods.
+func CensusOf(pool *podset.Pool, pods []replica.Replica) (c Census) {
+	for i := range pods {
+		r := &pods[i]
+		if !r.Active() {
+			continue
+		}
+		c.Active++
+		if r.Available {
+			c.Available++
+		}
+		switch {
+		case r.State == lifecycle.PreparingDelete:
+			c.Leaving++
+		case isDoomed(pool, r):
+			c.Doomed++
+		default:
+			c.Staying++
+			if !pool.IsNew(r.Revision) {
+				c.Old++
+			}
+			if !r.Available {
+				c.Away++
+			}
+		}
+	}
+	return c
+}
+
+func isDoomed(pool *podset.Pool, r *replica.Replica) bool {
+	return r.SpecifiedDelete || pool.Doomed[r.Name]
+}
+
+// Updatable is how many staying pods the partition lets be updated.
+func (c Census) Updatable(pool *podset.Pool) int { return max(c.Old-pool.Partition, 0) }
+
+// Floor is the number of available pods below which no step may bring them.
+func (c Census) Floor(pool *podset.Pool) int {
+	return min(c.Available, pool.Replicas-pool.MaxUnavailable)
+}
+
+// CheckPlan says which promise a plan for these pods breaks: one step for a pod, the partition, the pause, the number of
+// pods, and a note for all that is wanted and makes no step.
+func CheckPlan(pool *podset.Pool, pods []replica.Replica, plan podset.Plan) error {
+	c := CensusOf(pool, pods)
+	created, takenBack, oldTaken, touched := 0, 0, 0, map[string]bool{}
+	for _, s := range plan.Steps {
+		if s.Do == podset.Create {
+			created++
+			continue
+		}
+		if touched[s.Pod.Name] {
+			return fmt.Errorf("two steps for pod %s", s.Pod.Name)
+		}
+		touched[s.Pod.Name] = true
+		if s.Do == podset.Move && s.State == lifecycle.PreparingNormal {
+			takenBack++
+		}
+		takes := s.Do == podset.Update || s.Do == podset.Delete || s.Do == podset.Move && s.State == lifecycle.PreparingDelete
+		if takes && s.Pod.State != lifecycle.PreparingDelete && !isDoomed(pool, s.Pod) && !pool.IsNew(s.Pod.Revision) {
+			oldTaken++
+		}
+		updates := s.Do == podset.Update || s.Do == podset.Move && s.State == lifecycle.PreparingUpdate
+		if updates && (pool.Paused || pool.OnDelete) {
+			return errors.New("an update although it is paused or on delete")
+		}
+		if s.Do == podset.Update && revision.ShortHash(s.To) == revision.ShortHash(s.Pod.Revision) {
+			return fmt.Errorf("pod %s is updated to the revision that it has", s.Pod.Name)
+		}
+	}
+	surplus := c.Staying + c.Doomed - pool.Replicas
+	if pool.OnDelete || pool.Paused {
+		if oldTaken > max(surplus, 0) {
+			return errors.New("old pods go although the update is paused or on delete, and there are none too many")
+		}
+	} else if oldTaken > c.Updatable(pool) {
+		return fmt.Errorf("%d old pods go, the partition lets %d", oldTaken, c.Updatable(pool))
+	}
+	inUse := c.Active
+	if pool.ExcludePreparingDelete {
+		inUse += takenBack - c.Leaving
+	}
+	if created > 0 && inUse+created > pool.Replicas+pool.MaxSurge {
+		return fmt.Errorf("%d pods with those created, %d and %d above are allowed", inUse+created, pool.Replicas, pool.MaxSurge)
+	}
+	if len(plan.Steps) == 0 {
+		return checkNotes(pool, c, plan)
+	}
+	return nil
+}
+
+// checkNotes checks that a plan without steps says why every wish waits.
+func checkNotes(pool *podset.Pool, c Census, plan podset.Plan) error {
+	has := func(wishes ...podset.Wish) bool {
+		return slices.ContainsFunc(plan.Notes, func(n podset.Note) bool { return n.Because != "" && slices.Contains(wishes, n.Wish) })
+	}
+	switch {
+	case c.Staying+c.Doomed != pool.Replicas && !has(podset.WishScaleIn, podset.WishScaleOut, podset.WishUpdate):
+		return errors.New("the number of pods is wrong, and no note says why")
+	case c.Doomed > 0 && !has(podset.WishScaleIn):
+		return errors.New("pods were asked to go, and no note says why they stay")
+	case c.Leaving > 0 && !has(podset.WishScaleIn):
+		return errors.New("pods wait for their hook, and no note says so")
+	case min(c.Updatable(pool), pool.Replicas-pool.Partition-(c.Staying-c.Old)) > 0 && !has(podset.WishUpdate):
+		return errors.New("pods are old, and no note says why")
+	case c.Away > 0 && !has(podset.WishAvailable):
+		return errors.New("pods are unavailable, and no note says so")
+	}
+	return nil
+}
+
+// CheckService checks that a pod counts as available only when it runs what its spec says. Kubelets that do not report the
+// generation that they saw leave a gap, in which a change and its rollback look like nothing.
+func CheckService(w *world.World, pods []replica.Replica) error {
+	for i := range pods {
+		pod := w.Pod(pods[i].Name)
+		if !pods[i].Available || w.OldKubelet {
+			continue
+		}
+		for _, container := range pod.Spec.Containers {
+			if running := w.Running(pod, container.Name); running != container.Image {
+				return fmt.Errorf("pod %s is available with %q in %s, its spec says %q", pod.Name, running, container.Name, container.Image)
+			}
+		}
+	}
+	return nil
+}
+
+// CheckOwnership checks that no two pods have the same instance id, and that no pod that stays misses its claims.
+func CheckOwnership(w *world.World) error {
+	ids := map[string]string{}
+	for _, pod := range w.Pods {
+		id := pod.Labels[v1beta1.CloneSetInstanceID]
+		if other, taken := ids[id]; taken && id != "" {
+			return fmt.Errorf("pods %s and %s have the same instance id %s", other, pod.Name, id)
+		}
+		ids[id] = pod.Name
+		for _, v := range pod.Spec.Volumes {
+			if v.PersistentVolumeClaim == nil || pod.DeletionTimestamp != nil {
+				continue
+			}
+			if claim := w.Claim(v.PersistentVolumeClaim.ClaimName); claim == nil || claim.DeletionTimestamp != nil {
+				return fmt.Errorf("pod %s stays, and its claim %s does not", pod.Name, v.PersistentVolumeClaim.ClaimName)
+			}
+		}
+	}
+	return nil
+}

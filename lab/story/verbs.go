@@ -1,0 +1,239 @@
+package story
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"sigs.k8s.io/yaml"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/workload"
+)
+
+// verbs does each line of a script. What they mean is in the package's documentation.
+func (p *player) verbs() map[string]func(rest string) error {
+	return map[string]func(string) error{
+		"rest":   func(string) error { return p.rest() },
+		"wait":   p.wait,
+		"crash":  p.crash,
+		"status": func(string) error { return p.status() },
+		"images": p.images,
+
+		"patch": p.patch,
+		"image": p.image,
+		"gate":  p.gate,
+
+		"label":     p.label,
+		"annotate":  p.annotate,
+		"finalizer": p.finalizer,
+		"delete":    func(pod string) error { return p.w.Delete(pod, "") },
+		"evict":     p.w.Evict,
+		"lose":      func(pod string) error { p.w.Lose(pod); return nil },
+
+		"nodes":       p.nodes,
+		"lose-node":   func(node string) error { p.w.Lost[node] = true; return nil },
+		"find-node":   func(node string) error { p.w.Lost[node] = false; return nil },
+		"bad":         func(image string) error { p.w.Bad[image] = true; return nil },
+		"good":        func(image string) error { p.w.Bad[image], p.w.Unready[image] = false, false; return nil },
+		"unready":     func(image string) error { p.w.Unready[image] = true; return nil },
+		"digest":      p.digest,
+		"resize":      p.resize,
+		"agent":       func(string) error { p.w.Agent = true; return nil },
+		"old-kubelet": func(string) error { p.w.OldKubelet = true; return nil },
+	}
+}
+
+func (p *player) do(verb, rest string) error {
+	do, ok := p.verbs()[verb]
+	if !ok {
+		return fmt.Errorf("there is no verb %q", verb)
+	}
+	return do(rest)
+}
+
+// rest lets controller and cluster act in turns, a second at a time, until no more happens.
+func (p *player) rest() error {
+	const enough = 5 * time.Second // more than a container takes to start
+	began, quietSince := p.w.Now, p.w.Now
+	for p.w.Now.Before(began.Add(longest)) {
+		acted, err := p.second(NoLimit)
+		if err != nil {
+			return err
+		}
+		if acted {
+			quietSince = p.w.Now
+		}
+		if p.w.Now.Sub(quietSince) > enough {
+			p.log.atRest(quietSince)
+			return nil
+		}
+	}
+	return fmt.Errorf("no rest within %s:\n%s", longest, p.log)
+}
+
+func (p *player) wait(text string) error {
+	d, err := time.ParseDuration(text)
+	for end := p.w.Now.Add(d); err == nil && p.w.Now.Before(end); {
+		_, err = p.second(NoLimit)
+	}
+	return err
+}
+
+// crash lets the manager end after so many writes.
+func (p *player) crash(text string) error {
+	writes, err := strconv.Atoi(text)
+	if err == nil {
+		_, err = p.second(writes)
+	}
+	return err
+}
+
+// second lets the controller act once, for at most so many writes, and the cluster for a second, and says whether
+// anything happened.
+func (p *player) second(writes int) (bool, error) {
+	round, err := p.c.Decide(p.w)
+	if err != nil {
+		return false, err
+	}
+	changed := p.log.second(round.Pods, round.Plan)
+	if err := round.Act(p.w, writes); err != nil {
+		return false, err
+	}
+	p.w.Tick(time.Second)
+	return changed || len(round.Plan.Steps) > 0 || !round.Plan.Wake.IsZero(), nil
+}
+
+func (p *player) status() error {
+	pods, err := p.c.Observe(p.w)
+	if err != nil {
+		return err
+	}
+	pool, err := p.c.Pool(p.w)
+	if err != nil {
+		return err
+	}
+	p.log.status(pool, pool.Plan(p.w.Now, pods).Tally)
+	return nil
+}
+
+func (p *player) images(name string) error {
+	pod := p.w.Pod(name)
+	if pod == nil {
+		return fmt.Errorf("there is no pod %q", name)
+	}
+	p.log.images(pod)
+	return nil
+}
+
+func (p *player) patch(text string) error {
+	before, err := json.Marshal(&v1beta1.CloneSet{Spec: p.c.Spec})
+	if err != nil {
+		return err
+	}
+	patch, err := yaml.YAMLToJSON([]byte(text))
+	if err != nil {
+		return err
+	}
+	merged, err := strategicpatch.StrategicMergePatch(before, patch, v1beta1.CloneSet{})
+	if err != nil {
+		return err
+	}
+	var object v1beta1.CloneSet
+	if err := yaml.UnmarshalStrict(merged, &object); err != nil {
+		return err
+	}
+	p.c.Spec = object.Spec
+	return nil
+}
+
+func (p *player) gate(name string) error {
+	gates := map[string]func(*workload.Options){
+		"CloneSetShortHash":                      func(o *workload.Options) { o.ShortHash = true },
+		"CloneSetPartitionRollback":              func(o *workload.Options) { o.PartitionRollback = true },
+		"PreparingUpdateAsUpdate":                func(o *workload.Options) { o.PreparingUpdateAsUpdate = true },
+		"RecreatePodWhenChangeVCTInCloneSetGate": func(o *workload.Options) { o.RecreateForClaims = true },
+		"InPlaceWorkloadVerticalScaling":         func(o *workload.Options) { o.InPlace.Resources = true },
+		"InPlaceUpdateEnvFromMetadata":           func(o *workload.Options) { o.InPlace.EnvFromMetadata = true },
+	}
+	open, ok := gates[name]
+	if !ok {
+		return fmt.Errorf("there is no gate %q", name)
+	}
+	open(&p.c.Options)
+	return nil
+}
+
+func (p *player) image(text string) error {
+	name, image, _ := strings.Cut(text, "=")
+	for i := range p.c.Spec.Template.Spec.Containers {
+		if c := &p.c.Spec.Template.Spec.Containers[i]; c.Name == name {
+			c.Image = image
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no container %q", name)
+}
+
+func (p *player) label(text string) error {
+	return p.edit(text, func(m *metav1.ObjectMeta) map[string]string { return m.Labels })
+}
+
+func (p *player) annotate(text string) error {
+	return p.edit(text, func(m *metav1.ObjectMeta) map[string]string {
+		if m.Annotations == nil {
+			m.Annotations = map[string]string{}
+		}
+		return m.Annotations
+	})
+}
+
+// edit sets a key in a map of a pod, or takes it away.
+func (p *player) edit(text string, of func(*metav1.ObjectMeta) map[string]string) error {
+	pod, entry, _ := strings.Cut(text, " ")
+	return p.w.Edit(pod, func(m *metav1.ObjectMeta) {
+		if key, gone := strings.CutSuffix(entry, "-"); gone {
+			delete(of(m), key)
+			return
+		}
+		key, value, _ := strings.Cut(entry, "=")
+		of(m)[key] = value
+	})
+}
+
+func (p *player) finalizer(text string) error {
+	pod, name, _ := strings.Cut(text, " ")
+	return p.w.Edit(pod, func(m *metav1.ObjectMeta) {
+		if name, gone := strings.CutSuffix(name, "-"); gone {
+			m.Finalizers = slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return f == name })
+			return
+		}
+		m.Finalizers = append(slices.Clone(m.Finalizers), name)
+	})
+}
+
+func (p *player) nodes(text string) (err error) {
+	p.w.Nodes, err = strconv.Atoi(text)
+	return err
+}
+
+func (p *player) digest(text string) error {
+	image, digest, _ := strings.Cut(text, "=")
+	p.w.Digests[image] = digest
+	return nil
+}
+
+func (p *player) resize(text string) error {
+	answers := map[string]string{"at-once": "", "deferred": "Deferred", "infeasible": "Infeasible"}
+	answer, ok := answers[text]
+	if !ok {
+		return fmt.Errorf("kubelet never says %q to a resize", text)
+	}
+	p.w.Resize = answer
+	return nil
+}
