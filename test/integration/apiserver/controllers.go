@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,7 +24,7 @@ func (s *Server) RunControllers(t *testing.T, controllers ...string) {
 		t.Fatalf("writing a kubeconfig: %v", err)
 	}
 	var said bytes.Buffer
-	command := exec.Command(program, "--kubeconfig="+kubeconfig, "--controllers="+strings.Join(controllers, ","),
+	command := exec.CommandContext(context.WithoutCancel(t.Context()), program, "--kubeconfig="+kubeconfig, "--controllers="+strings.Join(controllers, ","),
 		"--secure-port=0", "--leader-elect=false", "--use-service-account-credentials=false",
 		"--kube-api-qps=1000", "--kube-api-burst=1000")
 	command.Stdout, command.Stderr = &said, &said
