@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -21,6 +22,9 @@ const defaultHistoryLimit = 10
 
 // Act makes sure that the newest revision exists, carries out the plan, and tidies up.
 func (w *work) Act(ctx context.Context) error {
+	if err := w.adoptRevisions(ctx); err != nil {
+		return err
+	}
 	if err := w.ensureRevision(ctx); err != nil {
 		return err
 	}
@@ -38,6 +42,23 @@ func (w *work) Act(ctx context.Context) error {
 		return err
 	}
 	return w.tidy(ctx)
+}
+
+// adoptRevisions makes the set the controller of the revisions that it uses and nobody owns.
+func (w *work) adoptRevisions(ctx context.Context) error {
+	for _, orphan := range w.view.Orphans {
+		owners := map[string]any{"uid": orphan.UID, "ownerReferences": []metav1.OwnerReference{w.view.Owner()}}
+		body, err := json.Marshal(map[string]any{"metadata": owners})
+		if err != nil {
+			return fmt.Errorf("adopt controller revision %s: %w", orphan.Name, err)
+		}
+		r := orphan.DeepCopy() // a strategic merge patch adds an owner, and one that somebody else added first is refused
+		if err := w.Client.Patch(ctx, r, client.RawPatch(types.StrategicMergePatchType, body)); err != nil {
+			return fmt.Errorf("adopt controller revision %s: %w", orphan.Name, err)
+		}
+		w.Writes.Wrote(w.key, kindRevision, r)
+	}
+	return nil
 }
 
 // ensureRevision creates the newest revision, or brings an older one that equals it to the front of the history, and up to

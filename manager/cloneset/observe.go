@@ -3,6 +3,7 @@ package cloneset
 import (
 	"context"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,7 +39,7 @@ func newWork(c *Controller, set *v1beta1.CloneSet) *work {
 
 // Observe gathers the set's pods, claims and revisions from the caches.
 func (w *work) Observe(ctx context.Context) error {
-	owned := workload.Owned{PodExists: w.podExists}
+	owned := workload.Owned{PodExists: w.podExists, Revision: w.revision}
 	var err error
 	if len(w.set.Spec.Template.Spec.TopologySpreadConstraints) > 0 { // few sets need to know about nodes
 		nodes, err := w.nodes.Store(ctx)
@@ -68,6 +69,11 @@ func (w *work) Observe(ctx context.Context) error {
 func (w *work) podExists(name string) bool {
 	_, exists := w.pods.Get(types.NamespacedName{Namespace: w.set.Namespace, Name: name})
 	return exists
+}
+
+func (w *work) revision(name string) *appsv1.ControllerRevision {
+	r, _ := w.revisions.Get(types.NamespacedName{Namespace: w.set.Namespace, Name: name})
+	return r
 }
 
 // podsByUID are the set's pods by their UID.

@@ -28,6 +28,8 @@ type Owned struct {
 	Pods      []*corev1.Pod
 	Claims    []*corev1.PersistentVolumeClaim
 	Revisions []*appsv1.ControllerRevision
+	// Revision finds a revision by its name, whoever owns it. Nil: there are no others.
+	Revision func(name string) *appsv1.ControllerRevision
 	// Node tells the labels of a node; nil for one that is not known. Nil: no node is known.
 	Node func(name string) map[string]string
 	// PodExists tells whether a pod of a name exists, whoever owns it. Nil: there are no others.
@@ -58,6 +60,8 @@ type CloneSet struct {
 	Set *v1beta1.CloneSet
 	// Pods are the pods that it owns and selects, Strays those that it owns and no longer selects.
 	Pods, Strays []*corev1.Pod
+	// Orphans are revisions that it uses and nobody owns, as after they were restored from a backup. It has to own them.
+	Orphans []*appsv1.ControllerRevision
 	// Claims are its claims by instance id.
 	Claims map[string][]*corev1.PersistentVolumeClaim
 
@@ -89,6 +93,7 @@ func NewCloneSet(set *v1beta1.CloneSet, owned Owned, options Options) (*CloneSet
 			c.Claims[id] = append(c.Claims[id], claim)
 		}
 	}
+	c.Orphans = c.orphans(owned, selector)
 	of := Definition{Workload: set.Name, Template: &set.Spec.Template, Current: set.Status.CurrentRevision, InPlace: options.InPlace}
 	if set.Status.CollisionCount != nil {
 		of.Collisions = *set.Status.CollisionCount
@@ -98,8 +103,38 @@ func NewCloneSet(set *v1beta1.CloneSet, owned Owned, options Options) (*CloneSet
 			return nil, err
 		}
 	}
-	c.Revisions, err = ReadRevisions(owned.Revisions, of)
+	c.Revisions, err = ReadRevisions(slices.Concat(owned.Revisions, c.Orphans), of)
 	return c, err
+}
+
+// orphans looks for the revisions that status and pods name and that are not among those owned. Without them every pod
+// would be of an unknown revision, and be recreated.
+func (c *CloneSet) orphans(owned Owned, selector labels.Selector) []*appsv1.ControllerRevision {
+	if owned.Revision == nil {
+		return nil
+	}
+	known := map[string]bool{"": true}
+	for _, r := range owned.Revisions {
+		known[revision.ShortHash(r.Name)] = true
+	}
+	var out []*appsv1.ControllerRevision
+	look := func(label string) {
+		hash := revision.ShortHash(label)
+		if known[hash] {
+			return
+		}
+		known[hash] = true
+		r := owned.Revision(revision.Name(c.Set.Name, hash))
+		if r != nil && r.DeletionTimestamp == nil && metav1.GetControllerOfNoCopy(r) == nil && selector.Matches(labels.Set(r.Labels)) {
+			out = append(out, r)
+		}
+	}
+	look(c.Set.Status.UpdateRevision)
+	look(c.Set.Status.CurrentRevision)
+	for _, pod := range c.Pods {
+		look(pod.Labels[appsv1.ControllerRevisionHashLabelKey])
+	}
+	return out
 }
 
 // inPlaceOnly says whether pods are never recreated for an update.

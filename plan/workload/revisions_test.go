@@ -7,6 +7,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/revision"
 )
 
 func TestARevisionExpiresWithTheRolloutThatReplacesIt(t *testing.T) {
@@ -24,5 +27,60 @@ func TestARevisionExpiresWithTheRolloutThatReplacesIt(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("with %s as the current revision (-want +got):\n%s", current, diff)
 		}
+	}
+}
+
+// TestARevisionThatNobodyOwnsIsUsedWhereItIsNamed is about revisions that lost their owner, as in a backup.
+func TestARevisionThatNobodyOwnsIsUsedWhereItIsNamed(t *testing.T) {
+	selected := map[string]string{"app": "web"}
+	cases := map[string]struct {
+		change func(*appsv1.ControllerRevision)
+		status string
+		label  string
+		want   bool
+	}{
+		"by the status":                 {status: "web-1", want: true},
+		"by a pod":                      {label: "web-1", want: true},
+		"by a pod with a short label":   {label: "1", want: true},
+		"but not where nobody names it": {label: "web-2"},
+		"but not another's": {label: "web-1", change: func(r *appsv1.ControllerRevision) {
+			r.OwnerReferences = []metav1.OwnerReference{{UID: "other", Controller: new(true)}}
+		}},
+		"but not one that the selector does not match": {label: "web-1", change: func(r *appsv1.ControllerRevision) { r.Labels = nil }},
+		"but not one that is being deleted": {label: "web-1", change: func(r *appsv1.ControllerRevision) {
+			r.DeletionTimestamp = new(metav1.Now())
+		}},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			set := &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Status: v1beta1.CloneSetStatus{UpdateRevision: test.status}}
+			set.Spec.Selector, set.Spec.Template.Labels = &metav1.LabelSelector{MatchLabels: selected}, selected
+			data, err := revision.Data(&set.Spec.Template)
+			if err != nil {
+				t.Fatal(err)
+			}
+			orphan := &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Name: "web-1", Labels: selected}}
+			orphan.Data.Raw = data
+			if test.change != nil {
+				test.change(orphan)
+			}
+			owned := Owned{Revision: func(name string) *appsv1.ControllerRevision {
+				if name != orphan.Name {
+					return nil
+				}
+				return orphan
+			}}
+			if test.label != "" {
+				labels := map[string]string{"app": "web", appsv1.ControllerRevisionHashLabelKey: test.label}
+				owned.Pods = []*corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Labels: labels}}}
+			}
+			c, err := NewCloneSet(set, owned, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if used, adopts := c.Newest == orphan, len(c.Orphans) == 1; used != test.want || adopts != test.want {
+				t.Errorf("used: %v, adopted: %v; want %v", used, adopts, test.want)
+			}
+		})
 	}
 }

@@ -3,9 +3,7 @@
 package cloneset
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"testing"
 
@@ -13,37 +11,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
-	"kruise.io/kruise/kit/serve"
-	"kruise.io/kruise/manager"
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	ctx := context.Background()
-	code, err := run(ctx, m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(code)
-}
-
-func run(ctx context.Context, m *testing.M) (code int, err error) {
-	if server, err = apiserver.Start(ctx); err != nil {
-		return 0, err
-	}
-	// Only webhooks run: without the controller nothing but the test changes objects.
-	webhooks, err := server.RunWebhooks(ctx, func(*manager.Options, *serve.Options) {})
-	if err == nil {
-		code = m.Run()
-		err = webhooks.Stop()
-	}
-	if stopped := server.Stop(); err == nil {
-		err = stopped
-	}
-	return code, err
+	os.Exit(apiserver.Main(m, func(s *apiserver.Server) { server = s }))
 }
 
 const v1alpha1, v1beta1 = "v1alpha1", "v1beta1"

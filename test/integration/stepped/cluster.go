@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,13 +28,23 @@ func (w *World) Cluster() (moved bool) {
 	return moved
 }
 
-// Play lets scheduler and kubelet do what there is to do for one pod.
+// Play lets scheduler and kubelet do what there is to do for one pod. Other controllers may run at the same time: a pod
+// that they delete meanwhile is nobody's any more.
 func (w *World) Play(name string) (moved bool) {
 	w.Helper()
-	pod := w.Pod(name)
+	pod := &corev1.Pod{}
+	err := w.API.Get(w.Context(), client.ObjectKey{Namespace: w.Namespace, Name: name}, pod)
+	switch {
+	case apierrors.IsNotFound(err):
+		return false
+	case err != nil:
+		w.Fatal(err)
+	}
 	switch {
 	case pod.DeletionTimestamp != nil:
 		return w.end(pod)
+	case pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded:
+		return false
 	case pod.Spec.NodeName == "":
 		w.bind(pod)
 		return true
@@ -72,7 +83,7 @@ func (w *World) Get(name string, into client.Object) {
 func (w *World) bind(pod *corev1.Pod) {
 	w.Helper()
 	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: "node"}}
-	if err := w.API.SubResource("binding").Create(w.Context(), pod, binding); err != nil {
+	if err := w.API.SubResource("binding").Create(w.Context(), pod, binding); err != nil && !overtaken(err) {
 		w.Fatalf("bind pod %s: %v", pod.Name, err)
 	}
 }
@@ -84,11 +95,14 @@ func (w *World) end(pod *corev1.Pod) bool {
 		return false
 	}
 	err := w.API.Delete(w.Context(), pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})
-	if client.IgnoreNotFound(err) != nil {
+	if err != nil && !overtaken(err) {
 		w.Fatalf("end pod %s: %v", pod.Name, err)
 	}
 	return true
 }
+
+// overtaken says whether a pod was deleted while it was looked at.
+func overtaken(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
 
 // run starts the containers whose image is not the one of the spec, and reports.
 func (w *World) run(pod *corev1.Pod) bool {
@@ -112,7 +126,7 @@ func (w *World) run(pod *corev1.Pod) bool {
 	if equality.Semantic.DeepEqual(pod.Status, after.Status) {
 		return false
 	}
-	if err := w.API.Status().Patch(w.Context(), after, client.StrategicMergeFrom(pod)); err != nil {
+	if err := w.API.Status().Patch(w.Context(), after, client.StrategicMergeFrom(pod)); err != nil && !overtaken(err) {
 		w.Fatalf("report pod %s: %v", pod.Name, err)
 	}
 	return true

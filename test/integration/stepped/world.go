@@ -70,11 +70,17 @@ type World struct {
 	stop       func()
 }
 
-// New makes a world whose reconciler reads the kinds of the lists from its caches, and starts it.
+// New makes a world in a new namespace whose reconciler reads the kinds of the lists from its caches, and starts it.
 func New(t *testing.T, server *apiserver.Server, setup Setup, kinds ...client.ObjectList) *World {
 	t.Helper()
+	return In(t, server, server.Namespace(t), setup, kinds...)
+}
+
+// In is New in a namespace that exists.
+func In(t *testing.T, server *apiserver.Server, namespace string, setup Setup, kinds ...client.ObjectList) *World {
+	t.Helper()
 	w := &World{
-		T: t, Namespace: server.Namespace(t), API: server.Client, Clock: clocktesting.NewFakePassiveClock(time.Now()),
+		T: t, Namespace: namespace, API: server.Client, Clock: clocktesting.NewFakePassiveClock(time.Now()),
 		BrokenImages: map[string]bool{}, server: server, scheme: server.Client.Scheme(), setup: setup, kinds: kinds,
 	}
 	w.Restart()

@@ -3,24 +3,19 @@ package controller
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
-	"kruise.io/kruise/kit/serve"
-	"kruise.io/kruise/manager"
 	"kruise.io/kruise/manager/cloneset"
 	"kruise.io/kruise/test/builder"
 	"kruise.io/kruise/test/integration/apiserver"
@@ -30,30 +25,7 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	ctrl.SetLogger(logr.Discard())
-	ctx := context.Background()
-	code, err := run(ctx, m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(code)
-}
-
-func run(ctx context.Context, m *testing.M) (code int, err error) {
-	if server, err = apiserver.Start(ctx); err != nil {
-		return 0, err
-	}
-	// Webhooks run by themselves; the controller runs when a test says so.
-	webhooks, err := server.RunWebhooks(ctx, func(*manager.Options, *serve.Options) {})
-	if err == nil {
-		code = m.Run()
-		err = webhooks.Stop()
-	}
-	if stopped := server.Stop(); err == nil {
-		err = stopped
-	}
-	return code, err
+	os.Exit(apiserver.Main(m, func(s *apiserver.Server) { server = s }))
 }
 
 // world is a stepped world with one CloneSet, web.
@@ -68,13 +40,26 @@ const web = "web"
 func newWorld(t *testing.T, set *builder.CloneSetBuilder) *world {
 	t.Helper()
 	t.Parallel()
-	w := &world{World: stepped.New(t, server, cloneset.Options{}.NewReconciler,
-		&v1beta1.CloneSetList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &appsv1.ControllerRevisionList{})}
-	w.key = types.NamespacedName{Namespace: w.Namespace, Name: web}
+	w := worldIn(t, server.Namespace(t), cloneset.Options{})
 	if set != nil {
 		w.create(set.Namespace(w.Namespace).Object())
 	}
 	return w
+}
+
+// worldIn makes a world in a namespace that exists.
+func worldIn(t *testing.T, namespace string, options cloneset.Options) *world {
+	t.Helper()
+	kinds := []client.ObjectList{&v1beta1.CloneSetList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &appsv1.ControllerRevisionList{}}
+	if options.PullAhead {
+		jobs := &metav1.PartialObjectMetadataList{}
+		jobs.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("ImagePullJobList"))
+		kinds = append(kinds, jobs)
+	}
+	return &world{
+		World: stepped.In(t, server, namespace, options.NewReconciler, kinds...),
+		key:   types.NamespacedName{Namespace: namespace, Name: web},
+	}
 }
 
 // running makes a world whose CloneSet is complete.

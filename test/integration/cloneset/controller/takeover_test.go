@@ -1,152 +1,396 @@
 package controller
 
 import (
-	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
-	appsv1 "k8s.io/api/apps/v1"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
-	"kruise.io/kruise/test/builder"
+	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/plan/workload"
 )
 
-// What an older manager left behind: null times in template and revision, a hash that is not ours, and owners in the older
-// version.
-const (
-	oldHash     = "6d5f4c8b9d"
-	oldTemplate = `{"metadata":{"creationTimestamp":null,"labels":{"app":"web"}},
-		"spec":{"containers":[{"name":"main","image":"a:1","resources":{}}]}}`
-)
-
-func oldOwner(set *unstructured.Unstructured) []metav1.OwnerReference {
-	return []metav1.OwnerReference{{
-		APIVersion: "apps.kruise.io/v1alpha1", Kind: "CloneSet", Name: web, UID: set.GetUID(),
-		Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true),
-	}}
+// situation is what an older manager left, and what becomes of it.
+type situation struct {
+	// from is the file in testdata/takeover.
+	from    string
+	options cloneset.Options
+	// still: nothing is written but the status of the CloneSet, and of that nothing that was there is changed.
+	still bool
+	// restarts counts the restarts of containers by pod. All other containers run on.
+	restarts map[string]int
+	// gone are the pods that are deleted. All others keep their UID.
+	gone []string
+	// made is how many pods are created.
+	made int
+	// images are what the pods run in the end.
+	images string
+	// then goes on from there.
+	then func(*world)
 }
 
-// takeOver makes a set, its revision and its pods as an older manager left them, two pods that serve.
-func takeOver(t *testing.T, revisionLabel string) *world {
-	t.Helper()
-	w := newWorld(t, nil)
-	set := &unstructured.Unstructured{}
-	text := `{"apiVersion":"apps.kruise.io/v1beta1","kind":"CloneSet","metadata":{"name":"web"},
-		"spec":{"replicas":2,"selector":{"matchLabels":{"app":"web"}},"template":` + oldTemplate + `,
-		"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"podUpdatePolicy":"InPlaceIfPossible"}}}}`
-	if err := json.Unmarshal([]byte(text), &set.Object); err != nil {
-		t.Fatal(err)
+// TestWhatAnOlderManagerLeftIsTakenOver goes through what is found when this manager is installed in the place of an older
+// one, at every point of a rollout. It does not run beside other tests while objects are stored in the older version.
+func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
+	namespaces := leave(t)
+	all := map[string]situation{}
+	maps.Copy(all, atRest())
+	maps.Copy(all, heldUp())
+	maps.Copy(all, halfWay())
+	used := map[string]bool{}
+	for name, s := range all {
+		used[s.from+".yaml"] = true
+		if namespaces[s.from+".yaml"] == "" {
+			t.Fatalf("%s: there is no %s.yaml, or another test uses it, too", name, s.from)
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s.takenOver(worldIn(t, namespaces[s.from+".yaml"], s.options))
+		})
 	}
-	set.SetNamespace(w.Namespace)
-	w.create(set)
-	after := w.set()
-	after.Status = v1beta1.CloneSetStatus{CurrentRevision: "web-" + oldHash, UpdateRevision: "web-" + oldHash, Replicas: 2, UpdatedReplicas: 2}
-	if err := w.API.Status().Update(t.Context(), after); err != nil {
-		t.Fatal(err)
-	}
-	revision := &appsv1.ControllerRevision{Revision: 7, Data: runtime.RawExtension{
-		Raw: []byte(`{"spec":{"template":{"$patch":"replace",` + strings.TrimPrefix(oldTemplate, "{") + `}}`),
-	}}
-	revision.Namespace, revision.Name = w.Namespace, "web-"+oldHash
-	revision.Labels = map[string]string{"app": "web", "controller.kubernetes.io/hash": oldHash}
-	revision.OwnerReferences = oldOwner(set)
-	w.create(revision)
-	for _, id := range []string{"aaaaa", "bbbbb"} {
-		w.oldPod(set, id, revisionLabel)
-	}
-	return w
-}
-
-// oldPod makes a pod that an older manager made, and that serves.
-func (w *world) oldPod(set *unstructured.Unstructured, id, revisionLabel string) {
-	w.Helper()
-	pod := builder.Pod("web-"+id).Namespace(w.Namespace).
-		Label("app", "web").Label("apps.kruise.io/cloneset-instance-id", id).Label("controller-revision-hash", revisionLabel).
-		Label("lifecycle.apps.kruise.io/state", "Normal").
-		Gate(v1beta1.InPlaceUpdateReady).Gate(v1beta1.KruisePodReadyConditionType).Object()
-	pod.OwnerReferences = oldOwner(set)
-	w.create(pod)
-	w.Play(pod.Name)
-	w.gates(pod.Name, corev1.ConditionTrue)
-	w.Play(pod.Name)
-}
-
-// gates sets the condition of both gates.
-func (w *world) gates(name string, status corev1.ConditionStatus) {
-	w.Helper()
-	pod := w.Pod(name)
-	var conditions []corev1.PodCondition
-	for _, c := range pod.Status.Conditions {
-		if c.Type != v1beta1.InPlaceUpdateReady && c.Type != v1beta1.KruisePodReadyConditionType {
-			conditions = append(conditions, c)
+	for file := range namespaces {
+		if !used[file] {
+			t.Errorf("no test takes over %s", file)
 		}
 	}
-	conditions = append(conditions,
-		corev1.PodCondition{Type: v1beta1.InPlaceUpdateReady, Status: status, LastTransitionTime: metav1.NewTime(w.Clock.Now())},
-		corev1.PodCondition{Type: v1beta1.KruisePodReadyConditionType, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(w.Clock.Now())})
-	pod.Status.Conditions = conditions
-	if err := w.API.Status().Update(w.Context(), pod); err != nil {
+}
+
+// atRest are rollouts that were complete. An update that follows goes in place, as it would have before.
+func atRest() map[string]situation {
+	still := func(from string) situation {
+		return situation{from: from, still: true, images: "a:2 ×3", then: func(w *world) { w.wantUpdateInPlace("a:3 ×3") }}
+	}
+	with := func(s situation, options cloneset.Options) situation {
+		s.options = options
+		return s
+	}
+	noFollowUp := func(s situation) situation {
+		s.then = nil
+		return s
+	}
+	return map[string]situation{
+		"pods that were never updated":                        still("at-rest"),
+		"pods that were updated in place":                     still("at-rest-updated-in-place"),
+		"a template without defaults":                         still("at-rest-without-defaults"),
+		"a free claim that a later pod may have":              still("at-rest-with-claims"),
+		"the claim of an evicted pod":                         {from: "at-rest-with-claims-of-an-evicted-pod", still: true, images: "a:2 ×4"},
+		"short revision labels, among them a long one":        with(still("at-rest-with-short-labels"), cloneset.Options{Options: workload.Options{ShortHash: true}}),
+		"pods of older releases":                              noFollowUp(still("at-rest-with-pods-of-older-releases")),
+		"a revision that was named after collisions":          still("at-rest-after-a-collision"),
+		"a pod that a ContainerRecreateRequest keeps waiting": noFollowUp(still("at-rest-held-by-a-container-recreate-request")),
+		"a revision without an owner that pods have is ours again": {
+			from: "at-rest-with-orphaned-revisions", images: "a:2 ×3", then: func(w *world) {
+				w.wantRevisions("web-5f7c9d6b48", "web-6d5f4c8b9d")
+				if owners := w.revisions()[1].OwnerReferences; len(owners) != 1 || owners[0].UID != w.set().UID {
+					w.Errorf("the revision that the pods have is owned by %v", owners)
+				}
+				w.wantUpdateInPlace("a:3 ×3")
+			},
+		},
+		"the job of a rollout that is complete is deleted": {
+			from: "at-rest-with-jobs", options: cloneset.Options{PullAhead: true}, images: "a:2 ×5",
+			then: func(w *world) { w.wantJobs() },
+		},
+	}
+}
+
+// heldUp are rollouts that wait for somebody, and go on when they are let.
+func heldUp() map[string]situation {
+	goOn := func(w *world) {
+		w.change(func(s *v1beta1.CloneSetSpec) {
+			s.UpdateStrategy.RollingUpdate.Paused, s.UpdateStrategy.RollingUpdate.Partition = false, ptr.To(intstr.FromInt32(0))
+		})
+		w.rest()
+		w.wantImages("when the rollout may go on", "a:2 ×5")
+		w.wantRestarts("when the rollout may go on", map[string]int{"web-ccccc": 1, "web-ddddd": 1, "web-eeeee": 1}, "web-aaaaa", "web-bbbbb")
+	}
+	unhold := func(pod, label string, want map[string]int) func(*world) {
+		return func(w *world) {
+			w.relabel(pod, label, nil)
+			w.rest()
+			w.wantRestarts("without the hook", want)
+			w.wantImages("without the hook", "a:2 ×3")
+			w.relabel(pod, label, ptr.To("true"))
+			w.rest()
+			w.wantAvailable("in the end", 3)
+		}
+	}
+	return map[string]situation{
+		"a rollout that is paused half-way": {from: "paused", still: true, images: "a:1 ×3, a:2 ×2", then: goOn},
+		"a partition that is reached":       {from: "partition-reached", still: true, images: "a:1 ×3, a:2 ×2", then: goOn},
+		"a paused rollout with images pulled ahead": {
+			from: "paused-with-jobs", options: cloneset.Options{PullAhead: true}, still: true, images: "a:1 ×3, a:2 ×2",
+			then: func(w *world) {
+				w.wantJobs("web-6d5f4c8b9d-main")
+				goOn(w)
+				w.wantJobs()
+			},
+		},
+		"a pod in PreparingUpdate waits for its hook": {
+			from: "preparing-update", still: true, images: "a:1 ×1, a:2 ×2",
+			then: unhold("web-aaaaa", "example.com/hold", map[string]int{"web-aaaaa": 1}),
+		},
+		"a pod in Updated waits for its hook": {
+			from: "updated-waiting-for-a-hook", still: true, images: "a:2 ×3",
+			then: func(w *world) {
+				w.relabel("web-aaaaa", "example.com/registered", ptr.To("true"))
+				w.rest()
+				w.wantAvailable("with the hook", 3)
+				w.wantRestarts("with the hook", nil, "web-aaaaa")
+			},
+		},
+		"a pod in PreparingDelete waits for its hook": {
+			from: "preparing-delete", still: true, images: "a:2 ×3",
+			then: func(w *world) {
+				w.finalize("web-aaaaa")
+				w.rest()
+				w.wantImages("without the hook", "a:2 ×2")
+				w.wantClaims("without the hook")
+			},
+		},
+		"pods in PreparingDelete are left out of the count": {from: "excluding-preparing-delete", still: true, images: "a:2 ×3"},
+	}
+}
+
+// halfWay are rollouts whose manager ended in the middle of something, which is finished.
+func halfWay() map[string]situation {
+	one := func(from string) situation {
+		return situation{from: from, images: "a:2 ×3", restarts: map[string]int{"web-aaaaa": 1}}
+	}
+	restarts := func(s situation, n int) situation {
+		s.restarts = map[string]int{"web-aaaaa": n}
+		return s
+	}
+	grace := func(from string) situation {
+		s := one(from)
+		s.then = func(w *world) { w.wantMetadata("web-aaaaa", "canary", "two") }
+		return s
+	}
+	sides := func(from string, n int) situation {
+		s := restarts(one(from), n)
+		s.then = func(w *world) {
+			if image := w.Pod("web-aaaaa").Spec.Containers[1].Image; image != "b:2" {
+				w.Errorf("the second container runs %s, want b:2", image)
+			}
+		}
+		return s
+	}
+	recreated := func(from, images string) situation {
+		return situation{from: from, images: images, gone: []string{"web-aaaaa"}, made: 1}
+	}
+	return map[string]situation{
+		"a pod that was taken out of service and not changed":    one("out-of-service-but-not-patched"),
+		"a pod that was changed and not restarted":               one("updating-not-restarted"),
+		"a pod that was restarted and not put into service":      restarts(one("updating-restarted"), 0),
+		"a pod with the older names of annotations":              one("updating-with-legacy-keys"),
+		"a pod in its grace period":                              grace("grace-period"),
+		"a grace period with the older names of annotations":     grace("grace-period-with-legacy-keys"),
+		"a grace period of a revision that is not the pod's":     restarts(grace("grace-period-of-a-revision-that-is-not-the-pods"), 0),
+		"a grace period before containers change in their order": sides("grace-period-before-batches", 2),
+		"a pod whose first container has not restarted":          sides("in-the-first-batch", 2),
+		"a pod between two containers":                           sides("between-batches", 1),
+		"a pod that was asked to go":                             recreated("specified-delete", "a:2 ×3"),
+		"a pod that was marked to be recreated":                  recreated("recreating", "a:1 ×2, a:2 ×1"),
+		"pods that were just created":                            {from: "just-created", images: "a:2 ×3", restarts: map[string]int{}},
+	}
+}
+
+// takenOver runs the controller to rest and looks at what became of everything.
+func (s situation) takenOver(w *world) {
+	w.Helper()
+	before, set := w.snapshot(), w.set()
+	w.Rest(w.key)
+	w.Pass(time.Minute) // for grace periods: the rest that comes before their end is no rest
+	w.Rest(w.key)
+	after := w.snapshot()
+	for name, uid := range before.pods {
+		if slices.Contains(s.gone, name) == (after.pods[name] == uid) {
+			w.Errorf("pod %s: had UID %s and has %s", name, uid, after.pods[name])
+		}
+	}
+	if made := len(after.pods) - len(before.pods) + len(s.gone); made != s.made {
+		w.Errorf("%d pods were made, want %d", made, s.made)
+	}
+	w.wantImages("taken over", s.images)
+	want := maps.Clone(before.restarts)
+	for pod, n := range s.restarts {
+		want[pod] += n
+	}
+	for _, pod := range s.gone {
+		delete(want, pod)
+	}
+	for pod := range want {
+		if after.restarts[pod] != want[pod] {
+			w.Errorf("pod %s: its containers restarted %d times, want %d", pod, after.restarts[pod]-before.restarts[pod], want[pod]-before.restarts[pod])
+		}
+	}
+	if s.still {
+		w.wantStill(before, after, set)
+	} else if s.then == nil || s.made > 0 {
+		w.wantAvailable("taken over", len(w.active()))
+	}
+	if s.then != nil {
+		s.then(w)
+	}
+}
+
+// wantStill fails the test when anything was written but the status, or when that says other than it did. What it may say in
+// addition is a condition, and another message.
+func (w *world) wantStill(before, after snapshot, set *v1beta1.CloneSet) {
+	w.Helper()
+	for _, write := range w.Writes() {
+		if write.Resource != "clonesets/status" {
+			w.Errorf("it wrote %v", write)
+		}
+	}
+	if diff := cmp.Diff(before.versions, after.versions); diff != "" {
+		w.Errorf("revisions and claims (-before +after):\n%s", diff)
+	}
+	now := w.set().Status
+	if diff := cmp.Diff(set.Status, now, cmpopts.IgnoreFields(v1beta1.CloneSetStatus{}, "Conditions")); diff != "" {
+		w.Errorf("status (-before +after):\n%s", diff)
+	}
+	had := now.Conditions[:min(len(set.Status.Conditions), len(now.Conditions))]
+	if diff := cmp.Diff(set.Status.Conditions, had, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(v1beta1.CloneSetCondition{}, "Message")); diff != "" {
+		w.Errorf("conditions (-before +after):\n%s", diff)
+	}
+}
+
+// snapshot is what must not change without a reason.
+type snapshot struct {
+	pods     map[string]types.UID
+	restarts map[string]int    // of all containers of a pod
+	versions map[string]string // of revisions and claims
+}
+
+func (w *world) snapshot() snapshot {
+	w.Helper()
+	s := snapshot{pods: map[string]types.UID{}, restarts: map[string]int{}, versions: map[string]string{}}
+	for _, pod := range w.Pods() {
+		s.pods[pod.Name] = pod.UID
+		for _, c := range pod.Status.ContainerStatuses {
+			s.restarts[pod.Name] += int(c.RestartCount)
+		}
+	}
+	for _, r := range w.revisions() {
+		s.versions[r.Name] = r.ResourceVersion
+	}
+	claims := &corev1.PersistentVolumeClaimList{}
+	if err := w.API.List(w.Context(), claims, client.InNamespace(w.Namespace)); err != nil {
+		w.Fatal(err)
+	}
+	for _, claim := range claims.Items {
+		s.versions[claim.Name] = claim.ResourceVersion
+	}
+	return s
+}
+
+// wantUpdateInPlace gives the set another image, and fails the test unless the pods get it and stay.
+func (w *world) wantUpdateInPlace(images string) {
+	w.Helper()
+	before := w.uids()
+	w.image(strings.Fields(images)[0])
+	w.rest()
+	if diff := cmp.Diff(before, w.uids()); diff != "" {
+		w.Errorf("pods after an update in place (-before +after):\n%s", diff)
+	}
+	w.wantImages("after an update in place", images)
+	w.wantAvailable("after an update in place", len(w.active()))
+}
+
+// wantRestarts fails the test unless the containers restarted this often since they were left.
+func (w *world) wantRestarts(when string, want map[string]int, once ...string) {
+	w.Helper()
+	got := w.snapshot().restarts
+	for pod, n := range got {
+		had := 0
+		if slices.Contains(once, pod) {
+			had = 1
+		}
+		if n != want[pod]+had {
+			w.Errorf("%s: the containers of %s restarted %d times, want %d", when, pod, n-had, want[pod])
+		}
+	}
+}
+
+func (w *world) wantAvailable(when string, want int) {
+	w.Helper()
+	if n := w.set().Status.AvailableReplicas; int(n) != want {
+		w.Errorf("%s: %d pods are available, want %d", when, n, want)
+	}
+}
+
+func (w *world) wantRevisions(want ...string) {
+	w.Helper()
+	var got []string
+	for _, r := range w.revisions() {
+		got = append(got, r.Name)
+	}
+	if !slices.Equal(got, want) {
+		w.Errorf("revisions %v, want %v", got, want)
+	}
+}
+
+func (w *world) wantJobs(want ...string) {
+	w.Helper()
+	jobs := &v1beta1.ImagePullJobList{}
+	if err := w.API.List(w.Context(), jobs, client.InNamespace(w.Namespace)); err != nil {
+		w.Fatal(err)
+	}
+	var got []string
+	for _, job := range jobs.Items {
+		got = append(got, job.Name)
+	}
+	if !slices.Equal(got, want) {
+		w.Errorf("jobs %v, want %v", got, want)
+	}
+}
+
+func (w *world) wantMetadata(name, track, note string) {
+	w.Helper()
+	pod := w.Pod(name)
+	if pod.Labels["track"] != track || pod.Annotations["example.com/note"] != note {
+		w.Errorf("pod %s has the labels %v and annotations %v", name, pod.Labels, pod.Annotations)
+	}
+	for _, key := range []string{v1beta1.InPlaceUpdateGraceKey, v1beta1.InPlaceUpdateGraceKeyOld} {
+		if text, ok := pod.Annotations[key]; ok {
+			w.Errorf("pod %s still waits for a grace period: %s", name, text)
+		}
+	}
+}
+
+// relabel gives a pod a label, or takes it away.
+func (w *world) relabel(name, key string, value *string) {
+	w.Helper()
+	pod := w.Pod(name)
+	before := pod.DeepCopy()
+	if value == nil {
+		delete(pod.Labels, key)
+	} else {
+		pod.Labels[key] = *value
+	}
+	if err := w.API.Patch(w.Context(), pod, client.MergeFrom(before)); err != nil {
 		w.Fatal(err)
 	}
 }
 
-func TestWhatAnOlderManagerMadeIsTakenOverWithoutAWrite(t *testing.T) {
-	for name, label := range map[string]string{"with long revision labels": "web-" + oldHash, "with short revision labels": oldHash} {
-		t.Run(name, func(t *testing.T) {
-			w := takeOver(t, label)
-			before := w.uids()
-			w.rest()
-			if got := writesOf(w.Writes()); len(got) != 0 {
-				t.Errorf("written of pods: %v", got)
-			}
-			if diff := cmp.Diff(before, w.uids()); diff != "" {
-				t.Errorf("pods (-before +after):\n%s", diff)
-			}
-			if r := w.revisions(); len(r) != 1 || r[0].Name != "web-"+oldHash || r[0].Revision != 7 {
-				t.Errorf("%d revisions, the newest is %s with the number %d; want that of before alone", len(r), r[len(r)-1].Name, r[len(r)-1].Revision)
-			}
-			s := w.set().Status
-			if s.UpdatedReplicas != 2 || s.AvailableReplicas != 2 || s.UpdateRevision != "web-"+oldHash || s.CurrentRevision != "web-"+oldHash {
-				t.Errorf("status %+v", s)
-			}
-
-			w.image("a:2")
-			w.rest()
-			if diff := cmp.Diff(before, w.uids()); diff != "" {
-				t.Errorf("pods after an update in place (-before +after):\n%s", diff)
-			}
-			w.wantImages("after an update in place", "a:2 ×2")
-			if n := w.available(); n != 2 {
-				t.Errorf("%d pods are available after it, want 2", n)
-			}
-		})
-	}
-}
-
-func TestAnUpdateThatAnOlderManagerBeganIsFinished(t *testing.T) {
-	w := takeOver(t, "web-"+oldHash)
-	pod := w.Pod("web-aaaaa")
-	uid := pod.UID
-	// It ran another image before, whose ID the older manager wrote down, and nothing else.
-	pod.Labels[v1beta1.LifecycleStateKey] = "Updating"
-	pod.Annotations = map[string]string{v1beta1.InPlaceUpdateStateKey: `{"revision":"web-` + oldHash + `","updateTimestamp":"2026-01-01T00:00:00Z",
-		"lastContainerStatuses":{"main":{"imageID":"sha256:a:0"}},"updateImages":true}`}
-	if err := w.API.Update(t.Context(), pod); err != nil {
-		t.Fatal(err)
-	}
-	w.gates("web-aaaaa", corev1.ConditionFalse)
-	w.Play("web-aaaaa")
-	w.rest()
-	if n := w.available(); n != 2 || w.Pod("web-aaaaa").UID != uid {
-		t.Errorf("%d pods are available, want 2, and the pod of before among them", n)
-	}
-	if diff := cmp.Diff(map[string]int{"web-aaaaa": 1}, writesOf(w.Writes())); diff != "" {
-		t.Errorf("writes (-want +got):\n%s", diff)
+// finalize takes all finalizers off a pod.
+func (w *world) finalize(name string) {
+	w.Helper()
+	pod := w.Pod(name)
+	before := pod.DeepCopy()
+	pod.Finalizers = nil
+	if err := w.API.Patch(w.Context(), pod, client.MergeFrom(before)); err != nil {
+		w.Fatal(err)
 	}
 }

@@ -1,0 +1,22 @@
+// Package differential proves that CloneSet and Deployment do the same where they mean the same.
+//
+// Both live on one real API server, with the same spec and the same edits at the same times. Deployments are worked on by
+// kube-controller-manager itself, CloneSets by our controller step by step, and one modelled kubelet and scheduler plays the
+// pods of both. It promises that both come to the same end, and that on the way neither breaks what it says of its number of
+// pods, nor CloneSet what it says of those that serve.
+//
+// Specs and edits are made up at random, each case from a seed that names its test, so that a case can be run again:
+//
+//	go test ./test/integration/differential -run 'TestDeployment.*/seed_7$'
+//
+// The flag -rapid.checks runs more cases, and -rapid.seed begins at another seed.
+//
+// Where the two differ by their documentation, the cases keep away from it or no comparison is made:
+//
+//   - A share of maxUnavailable is rounded up by CloneSet where nothing may surge, and always down by Deployment, which then
+//     takes 1 for 0. It shows on the way and not at the end: each is held to its own number.
+//   - A paused CloneSet uses no surge, a paused Deployment does when it is scaled. Cases end resumed.
+//   - A Deployment bounds what it asks of its ReplicaSets, which may be behind. CloneSet bounds the pods themselves.
+//   - CloneSet refuses maxUnavailable and maxSurge that are both 0, so no case has them.
+//   - minReadySeconds and deadlines are counted by two clocks here, so no case has them.
+package differential
