@@ -84,7 +84,7 @@ func (r *Round) Act(w *world.World, writes int) error {
 	if errors.Is(err, errCrash) {
 		return kept()
 	}
-	if err = errors.Join(err, kept()); err != nil {
+	if err := errors.Join(err, kept()); err != nil {
 		return err
 	}
 	r.set.Spec.ScaleStrategy.PodsToDelete = r.view.RemainingPodsToDelete()

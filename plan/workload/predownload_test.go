@@ -1,6 +1,7 @@
 package workload_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,9 +55,7 @@ func pulls(t *testing.T, change func(*rollout)) workload.Pulls {
 	r.set.Spec.Template.Spec.Containers[0].Image = "web:2"
 	change(r)
 	newest := revisionOf(t, r.set, 2)
-	for key, value := range r.marks {
-		newest.Labels[key] = value
-	}
+	maps.Copy(newest.Labels, r.marks)
 	if r.done {
 		r.set.Status.CurrentRevision = newest.Name
 	}

@@ -55,7 +55,7 @@ func ReadRevisions(history []*appsv1.ControllerRevision, of Definition) (*Revisi
 	if err != nil {
 		return nil, err
 	}
-	sameClaims := slices.DeleteFunc(slices.Clone(history), func(r *appsv1.ControllerRevision) bool { return of.otherClaims(r) })
+	sameClaims := slices.DeleteFunc(slices.Clone(history), of.otherClaims)
 	r := &Revisions{
 		History: history, Data: data, Newest: revision.Find(sameClaims, of.Template, data), of: of,
 		templates: map[string]*corev1.PodTemplateSpec{}, changes: map[[2]string]inplace.Change{},
