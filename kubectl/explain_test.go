@@ -130,7 +130,7 @@ func TestWhyIsItStuck(t *testing.T) {
 				{Type: v1beta1.CloneSetConditionFailedScale, Status: corev1.ConditionTrue, Reason: "Error", LastTransitionTime: at,
 					Message: `create pod default/demo-…: pods "demo-…" is forbidden: exceeded quota: four`},
 				{Type: v1beta1.CloneSetConditionTypeProgressing, Status: corev1.ConditionFalse, LastTransitionTime: at,
-					Reason: v1beta1.CloneSetProgressDeadlineExceeded, Message: "5 of 5 pods are updated, 4 of them available"},
+					Reason: v1beta1.CloneSetProgressDeadlineExceeded, Message: "5 of 5 pods updated, 4 of them available"},
 			}
 		}},
 	} {

@@ -83,7 +83,7 @@ func (w *work) events() []loop.Event {
 		}
 	}
 	for _, n := range w.plan.Notes {
-		if e, ok := tellingOf(n); ok {
+		if e, ok := tellingOf(n); ok && !n.Told {
 			out = append(out, e)
 		}
 	}

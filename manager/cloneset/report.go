@@ -128,12 +128,12 @@ func (w *work) progress(before v1beta1.CloneSetStatus) progressFacts {
 	whole := t.Replicas == wanted && t.Available == wanted
 	switch {
 	case t.Replicas == wanted && t.Updated == wanted && t.UpdatedAvailable == wanted:
-		f.reason, f.message = v1beta1.CloneSetAvailable, fmt.Sprintf("all %d pods are updated and available", wanted)
+		f.reason, f.message = v1beta1.CloneSetAvailable, fmt.Sprintf("all %d pods updated and available", wanted)
 	case rolling != nil && rolling.Paused:
 		f.reason, f.settled = v1beta1.CloneSetPaused, whole
 	case whole && t.ExpectedUpdated < wanted && t.Updated >= t.ExpectedUpdated:
 		f.reason = v1beta1.CloneSetProgressPartitionAvailable
-		f.message = fmt.Sprintf("%d of %d pods are updated and available, as the partition wants", t.Updated, wanted)
+		f.message = fmt.Sprintf("%d of %d pods updated and available, as the partition wants", t.Updated, wanted)
 	default:
 		f.reason = v1beta1.CloneSetUpdated
 		f.settled = whole && w.set.Spec.UpdateStrategy.Type == v1beta1.OnDeleteCloneSetUpdateStrategyType
@@ -153,7 +153,7 @@ const noDeadline = int32(^uint32(0) >> 1)
 // message says how far the rollout is and why what is wanted is not happening.
 func (w *work) message() string {
 	t := w.plan.Tally
-	parts := []string{fmt.Sprintf("%d of %d pods are updated, %d of them available", t.Updated, wantedReplicas(w.set), t.UpdatedAvailable)}
+	parts := []string{fmt.Sprintf("%d of %d pods updated, %d of them available", t.Updated, wantedReplicas(w.set), t.UpdatedAvailable)}
 	parts = append(parts, w.plan.Waiting()...)
 	return bounded(strings.Join(parts, "; "), longestMessage)
 }

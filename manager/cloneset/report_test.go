@@ -345,7 +345,7 @@ func TestTheMessageSaysHowFarItIsAndWhyNotFurther(t *testing.T) {
 		{Wish: podset.WishUpdate, Pods: 3, Because: "maxUnavailable is 1"},
 		{Wish: podset.WishAvailable, Pods: 1, Because: "waiting for web-aaaaa"},
 	}}, nil, nil)
-	want := "2 of 5 pods are updated, 1 of them available; 3 pods are to be updated, but maxUnavailable is 1; " +
+	want := "2 of 5 pods updated, 1 of them available; 3 pods are to be updated, but maxUnavailable is 1; " +
 		"1 pod is not available: web-aaaaa"
 	if got := s.condition(v1beta1.CloneSetConditionTypeProgressing).Message; got != want {
 		t.Errorf("message\n%s\nwant\n%s", got, want)

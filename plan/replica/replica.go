@@ -199,7 +199,7 @@ func trouble(pod *corev1.Pod) string {
 	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for i := range statuses {
 			if w := statuses[i].State.Waiting; w != nil && !starting(w.Reason) {
-				return w.Reason
+				return steady(w.Reason)
 			}
 		}
 	}
@@ -209,6 +209,14 @@ func trouble(pod *corev1.Pod) string {
 		}
 	}
 	return ""
+}
+
+// steady gives the reasons between which kubelet goes back and forth one name, so that what is said of a pod stays.
+func steady(reason string) string {
+	if reason == "ErrImagePull" {
+		return "ImagePullBackOff"
+	}
+	return reason
 }
 
 // starting says whether a container waits for nothing but its turn.

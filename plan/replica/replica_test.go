@@ -226,6 +226,7 @@ func TestTheTroubleOfAPod(t *testing.T) {
 		"none while it is ready":           {pod(waiting("CrashLoopBackOff")), ""},
 		"what a container waits for":       {pod(notReady, waiting("ImagePullBackOff")), "ImagePullBackOff"},
 		"the first that is no mere start":  {pod(notReady, waiting("ContainerCreating", "", "CrashLoopBackOff", "ErrImagePull")), "CrashLoopBackOff"},
+		"one name for two of the same":     {pod(notReady, waiting("ErrImagePull")), "ImagePullBackOff"},
 		"none while it merely starts":      {pod(notReady, waiting("PodInitializing")), ""},
 		"what an init container waits for": {pod(notReady, waiting("PodInitializing"), initWaiting("CrashLoopBackOff")), "CrashLoopBackOff"},
 		"that there is no room":            {pod(notReady, waiting(), unschedulable), "Unschedulable"},

@@ -117,7 +117,7 @@ func TestTheStatusOfACompleteSet(t *testing.T) {
 		UpdatedReadyReplicas: 3, UpdatedAvailableReplicas: 3, ExpectedUpdatedReplicas: 3,
 		UpdateRevision: revision, CurrentRevision: revision, LabelSelector: "app=web",
 		Conditions: []v1beta1.CloneSetCondition{{
-			Type: "Progressing", Status: "True", Reason: "CloneSetAvailable", Message: "all 3 pods are updated and available",
+			Type: "Progressing", Status: "True", Reason: "CloneSetAvailable", Message: "all 3 pods updated and available",
 		}},
 	}
 	if diff := cmp.Diff(want, status); diff != "" {
