@@ -124,11 +124,14 @@ func (c *CloneSet) View(w *world.World) (*workload.CloneSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	if view.Newest != nil { // an older one that equals the template becomes the newest again
-		view.Newest.Revision = max(view.Newest.Revision, revision.Next(c.Revisions)-1)
+	made := view.NewRevision()
+	if newest := view.Newest; newest != nil { // an older one that equals the template becomes the newest again
+		newest.Revision = max(newest.Revision, revision.Next(c.Revisions)-1)
+		if claims, ok := made.Annotations[v1beta1.ClaimTemplatesHashKey]; ok {
+			metav1.SetMetaDataAnnotation(&newest.ObjectMeta, v1beta1.ClaimTemplatesHashKey, claims)
+		}
 		return view, nil
 	}
-	made := view.NewRevision()
 	hash := fmt.Sprintf("v%d", len(c.Revisions)+1)
 	made.Name, made.Labels[revision.HashLabel] = revision.Name(c.Name, hash), hash
 	c.Revisions = append(c.Revisions, made)
