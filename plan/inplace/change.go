@@ -25,6 +25,8 @@ import (
 	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kruise.io/kruise/plan/revision"
 )
 
 // Options say what more can be changed in place. The zero value allows the least: images, labels and annotations.
@@ -125,8 +127,9 @@ func Compare(from, to *corev1.PodTemplateSpec, o Options) (Change, error) {
 	return c, nil
 }
 
-// difference is the JSON patch from one template to the other.
+// difference is the JSON patch from one template to the other. A default that only one of them writes out is none.
 func difference(from, to *corev1.PodTemplateSpec) ([]jsonpatch.Operation, error) {
+	from, to = revision.Alike(from, to)
 	a, err := json.Marshal(from)
 	if err != nil {
 		return nil, fmt.Errorf("compare templates: encode the old one: %w", err)

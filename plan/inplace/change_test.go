@@ -208,3 +208,26 @@ func TestCompareSaysInWordsWhatCannotBeChangedInPlace(t *testing.T) {
 		})
 	}
 }
+
+func TestADefaultThatOnlyOneTemplateWritesOutIsNoChange(t *testing.T) {
+	defaults := func(t *corev1.PodTemplateSpec) {
+		t.Spec.RestartPolicy, t.Spec.SecurityContext = corev1.RestartPolicyAlways, &corev1.PodSecurityContext{}
+		for i := range t.Spec.Containers {
+			t.Spec.Containers[i].TerminationMessagePath, t.Spec.Containers[i].ImagePullPolicy = "/dev/termination-log", corev1.PullIfNotPresent
+		}
+	}
+	for name, test := range map[string]struct{ from, to *corev1.PodTemplateSpec }{
+		"written out before": {template(defaults), template(image("web", "web:2"))},
+		"written out now":    {template(), template(defaults, image("web", "web:2"))},
+		"written out, with an image whose default is another": {
+			template(defaults), template(defaults, image("web", "web:2"), func(t *corev1.PodTemplateSpec) { t.Spec.Containers[1].Image = "side:latest" }),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			change, err := inplace.Compare(test.from, test.to, inplace.Options{})
+			if err != nil || !change.Possible() || change.Images["web"] != "web:2" {
+				t.Errorf("%+v, %v; want the image alone to change", change, err)
+			}
+		})
+	}
+}

@@ -2,7 +2,8 @@
 //
 // The form is the wire contract's: the name is <workload>-<hash>, the data is {"spec":{"template":{…,"$patch":"replace"}}},
 // so that revisions written by other managers are recognised as ours. Equality is that of the templates and not of
-// their bytes: the order of keys and the null fields of older encoders never make a rollout.
+// their bytes: the order of keys, the null fields of older encoders, and defaults of Kubernetes that are written out never make
+// a rollout.
 package revision
 
 import (
@@ -91,11 +92,32 @@ func Find(all []*appsv1.ControllerRevision, template *corev1.PodTemplateSpec, da
 			found = r
 			continue
 		}
-		if other, err := Template(r); err == nil && equality.Semantic.DeepEqual(other, template) {
+		if other, err := Template(r); err == nil && same(other, template) {
 			found = r
 		}
 	}
 	return found
+}
+
+// same says whether two templates mean the same.
+func same(a, b *corev1.PodTemplateSpec) bool {
+	if equality.Semantic.DeepEqual(a, b) {
+		return true
+	}
+	if len(a.Spec.Containers) != len(b.Spec.Containers) || !sameImages(a, b) { // nearly all that differ
+		return false
+	}
+	x, y := Alike(a, b)
+	return equality.Semantic.DeepEqual(x, y)
+}
+
+func sameImages(a, b *corev1.PodTemplateSpec) bool {
+	for i := range a.Spec.Containers {
+		if a.Spec.Containers[i].Image != b.Spec.Containers[i].Image {
+			return false
+		}
+	}
+	return true
 }
 
 // Next is the number for a new revision, or for an older one that becomes the newest again.

@@ -97,8 +97,10 @@ func TestARevisionIsFoundByItsTemplateHoweverItWasEncoded(t *testing.T) {
 			`"spec":{"fancy":true,"containers":[{"name":"web","image":"web:1","resources":{"requests":{"cpu":"1"}}}]}}}}`, true},
 		"another image is another revision": {`{"spec":{"template":{"metadata":{"labels":{"app":"demo"}},` +
 			`"spec":{"containers":[{"name":"web","image":"web:2","resources":{"requests":{"cpu":"1"}}}]}}}}`, false},
-		"a default that is written out is another revision": {`{"spec":{"template":{"metadata":{"labels":{"app":"demo"}},` +
-			`"spec":{"dnsPolicy":"ClusterFirst","containers":[{"name":"web","image":"web:1","resources":{"requests":{"cpu":"1"}}}]}}}}`, false},
+		"a default that is written out is no other revision": {`{"spec":{"template":{"metadata":{"labels":{"app":"demo"}},` +
+			`"spec":{"dnsPolicy":"ClusterFirst","containers":[{"name":"web","image":"web:1","resources":{"requests":{"cpu":"1"}}}]}}}}`, true},
+		"what is no default is another revision": {`{"spec":{"template":{"metadata":{"labels":{"app":"demo"}},` +
+			`"spec":{"dnsPolicy":"Default","containers":[{"name":"web","image":"web:1","resources":{"requests":{"cpu":"1"}}}]}}}}`, false},
 		"what cannot be read is no revision of ours": {`{"spec":`, false},
 		"no data at all": {``, false},
 	} {

@@ -41,9 +41,17 @@ func Mount(pod *corev1.PodSpec, volume, claim string) {
 // claimsHashPrefix tells hashes of this form from those of other managers.
 const claimsHashPrefix = "sha256-"
 
-// hashClaims is a hash of claim templates.
+// hashClaims is a hash of claim templates. Defaults that other managers write out make no difference.
 func hashClaims(templates []corev1.PersistentVolumeClaim) (string, error) {
-	text, err := json.Marshal(templates)
+	plain := make([]corev1.PersistentVolumeClaim, len(templates))
+	for i := range templates {
+		templates[i].DeepCopyInto(&plain[i])
+		plain[i].TypeMeta, plain[i].Status = metav1.TypeMeta{}, corev1.PersistentVolumeClaimStatus{}
+		if mode := plain[i].Spec.VolumeMode; mode != nil && *mode == corev1.PersistentVolumeFilesystem {
+			plain[i].Spec.VolumeMode = nil
+		}
+	}
+	text, err := json.Marshal(plain)
 	if err != nil {
 		return "", fmt.Errorf("encode spec.volumeClaimTemplates: %w", err)
 	}

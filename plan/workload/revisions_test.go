@@ -84,3 +84,23 @@ func TestARevisionThatNobodyOwnsIsUsedWhereItIsNamed(t *testing.T) {
 		})
 	}
 }
+
+func TestTheHashOfClaimTemplatesKnowsNoDefaults(t *testing.T) {
+	hash := func(change func(*corev1.PersistentVolumeClaim)) string {
+		claims := []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
+		change(&claims[0])
+		text, err := hashClaims(claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	plain := hash(func(*corev1.PersistentVolumeClaim) {})
+	defaulted := hash(func(c *corev1.PersistentVolumeClaim) {
+		c.Kind, c.Status.Phase, c.Spec.VolumeMode = "PersistentVolumeClaim", corev1.ClaimPending, new(corev1.PersistentVolumeFilesystem)
+	})
+	block := hash(func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeMode = new(corev1.PersistentVolumeBlock) })
+	if plain != defaulted || plain == block {
+		t.Errorf("hashes: %s, %s with defaults, %s of a block volume", plain, defaulted, block)
+	}
+}

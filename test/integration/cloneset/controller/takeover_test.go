@@ -18,6 +18,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/cloneset"
 	"kruise.io/kruise/plan/workload"
+	"kruise.io/kruise/test/builder"
 )
 
 // situation is what an older manager left, and what becomes of it.
@@ -65,10 +66,14 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 	}
 }
 
-// atRest are rollouts that were complete. An update that follows goes in place, as it would have before.
+// atRest are rollouts that were complete. The manifest of before, applied again, changes nothing, although nobody writes its
+// defaults out any more. An update that follows goes in place, as it would have before.
 func atRest() map[string]situation {
 	still := func(from string) situation {
-		return situation{from: from, still: true, images: "a:2 ×3", then: func(w *world) { w.wantUpdateInPlace("a:3 ×3") }}
+		return situation{from: from, still: true, images: "a:2 ×3", then: func(w *world) {
+			w.wantManifestAgain()
+			w.wantUpdateInPlace("a:3 ×3")
+		}}
 	}
 	with := func(s situation, options cloneset.Options) situation {
 		s.options = options
@@ -293,6 +298,22 @@ func (w *world) snapshot() snapshot {
 		s.versions[claim.Name] = claim.ResourceVersion
 	}
 	return s
+}
+
+// wantManifestAgain applies the template as its user wrote it, and fails the test when that is more than a new generation.
+func (w *world) wantManifestAgain() {
+	w.Helper()
+	w.Writes()
+	w.change(func(s *v1beta1.CloneSetSpec) {
+		plain := builder.CloneSet(web).Image("a:2").Object().Spec
+		s.Template, s.VolumeClaimTemplates = plain.Template, builder.CloneSet(web).Claim("data").Object().Spec.VolumeClaimTemplates[:len(s.VolumeClaimTemplates)]
+	})
+	w.rest()
+	for _, write := range w.Writes() {
+		if write.Resource != "clonesets/status" {
+			w.Errorf("with the manifest applied again it wrote %v", write)
+		}
+	}
 }
 
 // wantUpdateInPlace gives the set another image, and fails the test unless the pods get it and stay.
