@@ -23,6 +23,7 @@ func New() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newUp(), newDown(), newStatus(), newKubeconfig(), newLogs(), newLoadImage(), newInstall(), newParts(), newKeepMachine(), newProvisioner())
+	root.AddCommand(newTrouble()...)
 	return root
 }
 

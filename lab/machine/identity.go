@@ -53,6 +53,24 @@ func (i Identity) Alive() bool {
 // Stop asks the process to end, kills it when it has not ended after the grace period, and waits until it is gone. A
 // process that is gone already, or another one that has got its ID, is left alone.
 func (i Identity) Stop(ctx context.Context, grace time.Duration) error {
+	return i.end(ctx, []attempt{{unix.SIGTERM, grace}, {unix.SIGKILL, lastWait}})
+}
+
+// Kill ends the process as a crash would, and waits until it is gone. One that is gone already is left alone, as by Stop.
+func (i Identity) Kill(ctx context.Context) error {
+	return i.end(ctx, []attempt{{unix.SIGKILL, lastWait}})
+}
+
+// lastWait is how long a process may take to vanish after it was killed.
+const lastWait = 30 * time.Second
+
+// attempt is a signal, and how long to wait for its effect.
+type attempt struct {
+	signal unix.Signal
+	wait   time.Duration
+}
+
+func (i Identity) end(ctx context.Context, attempts []attempt) error {
 	if !i.Alive() {
 		return nil
 	}
@@ -68,14 +86,11 @@ func (i Identity) Stop(ctx context.Context, grace time.Duration) error {
 	if !i.Alive() {
 		return nil
 	}
-	for _, attempt := range []struct {
-		signal unix.Signal
-		wait   time.Duration
-	}{{unix.SIGTERM, grace}, {unix.SIGKILL, 30 * time.Second}} {
-		if err := unix.PidfdSendSignal(handle, attempt.signal, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+	for _, try := range attempts {
+		if err := unix.PidfdSendSignal(handle, try.signal, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("stopping process %d: %w", i.PID, err)
 		}
-		err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, attempt.wait, true, func(context.Context) (bool, error) {
+		err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, try.wait, true, func(context.Context) (bool, error) {
 			return !i.Alive(), nil
 		})
 		if err == nil {

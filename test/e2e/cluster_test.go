@@ -128,6 +128,12 @@ func (c *cluster) helm(t *testing.T, args ...string) string {
 	return run(t, c.kubeconfig, root, filepath.Join(c.programs, "helm"), args...)
 }
 
+// explain runs the plugin of this checkout and returns what it says about a CloneSet.
+func (s *space) explain(set string) string {
+	s.Helper()
+	return run(s.T, s.kubeconfig, root, "bin/kubectl-kruise", "explain", "cloneset/"+set, "--namespace", s.name)
+}
+
 // run runs a program, also in the cleanup of a test, and returns what it prints.
 func run(t *testing.T, kubeconfig, folder, program string, args ...string) string {
 	t.Helper()

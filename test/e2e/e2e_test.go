@@ -36,6 +36,10 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"pods that are named go first", namedPodsGo},
 			{"the plugin says why an update is stuck and what to do, to somebody who may only look", pluginExplains},
 			{"what the plugin foretells is what happens", pluginForetells},
+			{"a hook holds a pod that is to be deleted, out of service, until it lets go", hookHoldsADeletion},
+			{"a finalizer holds a pod that is to be deleted, and a pod that is wanted again is kept", finalizerHoldsADeletion},
+			{"a hook holds each pod before and after its update in place", hookHoldsAnUpdate},
+			{"a hook holds a new pod until it is warm", hookHoldsANewPod},
 			{"claims stay through an update in place and go with their pod", claimsFollow},
 		} {
 			t.Run(story.name, func(t *testing.T) {

@@ -22,6 +22,15 @@ func serving(fewest int) rule {
 	return func(pods []*corev1.Pod) string { return within("serve", count(pods, serves), fewest, len(pods)) }
 }
 
+// ready is the rule that at least so many pods are ready, whatever is about to happen to them.
+func ready(fewest int) rule {
+	return func(pods []*corev1.Pod) string {
+		return within("are ready", count(pods, func(pod *corev1.Pod) bool {
+			return pod.DeletionTimestamp == nil && statusOf(pod, corev1.PodReady) == corev1.ConditionTrue
+		}), fewest, len(pods))
+	}
+}
+
 // existing is the rule that at most so many pods exist.
 func existing(most int) rule {
 	return func(pods []*corev1.Pod) string {

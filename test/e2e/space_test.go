@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/retry"
@@ -198,6 +199,47 @@ func (s *space) untilSaid(set *v1beta1.CloneSet, reason string) {
 func (s *space) untilDone(set *v1beta1.CloneSet) {
 	s.Helper()
 	s.untilSaid(set, v1beta1.CloneSetAvailable)
+}
+
+// untilMessage waits until the condition of a CloneSet that tells how it progresses says something.
+func (s *space) untilMessage(set, words string) {
+	s.Helper()
+	s.until(fmt.Sprintf("the CloneSet %s says %q", set, words), func() string {
+		if !strings.Contains(progress(s.set(set)).Message, words) {
+			return s.describe(set)
+		}
+		return ""
+	})
+}
+
+// events are the events with a reason in the namespace.
+func (s *space) events(reason string) []eventsv1.Event {
+	s.Helper()
+	var list eventsv1.EventList
+	if err := s.client.List(s.Context(), &list, client.InNamespace(s.name)); err != nil {
+		s.Fatalf("listing the events of %s: %v", s.name, err)
+	}
+	return slices.DeleteFunc(list.Items, func(e eventsv1.Event) bool { return e.Reason != reason })
+}
+
+// untilEvent waits for an event with a reason and certain words in its note.
+func (s *space) untilEvent(reason, words string) {
+	s.Helper()
+	s.watch(&eventsv1.Event{})
+	s.until(fmt.Sprintf("there is an event %s about %q", reason, words), func() string {
+		var list eventsv1.EventList
+		if err := s.seen.List(s.Context(), &list); err != nil {
+			return err.Error()
+		}
+		var others []string
+		for _, event := range list.Items {
+			if event.Reason == reason && strings.Contains(event.Note, words) {
+				return ""
+			}
+			others = append(others, event.Reason+": "+event.Note)
+		}
+		return strings.Join(others, "\n")
+	})
 }
 
 // progress is the condition that says how far a CloneSet is.

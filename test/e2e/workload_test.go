@@ -24,9 +24,17 @@ func demo(tag string) string {
 	return "openkruise-registry.cn-shanghai.cr.aliyuncs.com/openkruise/demo:" + tag
 }
 
-// start makes a CloneSet of the demo server, changed as asked, and waits until all its pods are available. Without a change it
-// updates one pod at a time, in place where possible.
+// start makes a CloneSet as begin does, and waits until all its pods are available.
 func (s *space) start(name string, replicas int32, changes ...func(*v1beta1.CloneSet)) *v1beta1.CloneSet {
+	s.Helper()
+	set := s.begin(name, replicas, changes...)
+	s.untilDone(set)
+	return set
+}
+
+// begin makes a CloneSet of the demo server, changed as asked. Without a change it updates one pod at a time, in place where
+// possible.
+func (s *space) begin(name string, replicas int32, changes ...func(*v1beta1.CloneSet)) *v1beta1.CloneSet {
 	s.Helper()
 	labels := map[string]string{app: name}
 	set := &v1beta1.CloneSet{
@@ -51,7 +59,6 @@ func (s *space) start(name string, replicas int32, changes ...func(*v1beta1.Clon
 		change(set)
 	}
 	s.create(set)
-	s.untilDone(set)
 	return set
 }
 
