@@ -1,0 +1,161 @@
+package controller
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/plan/workload"
+	"kruise.io/kruise/test/builder"
+)
+
+// runningWith makes a world whose CloneSet is complete, under a manager with options.
+func runningWith(t *testing.T, options cloneset.Options, set *builder.CloneSetBuilder) *world {
+	t.Helper()
+	t.Parallel()
+	w := worldIn(t, server.Namespace(t), options)
+	w.create(set.Namespace(w.Namespace).Object())
+	w.rest()
+	return w
+}
+
+// jobs lists the jobs that pull images.
+func (w *world) jobs() []v1beta1.ImagePullJob {
+	w.Helper()
+	list := &v1beta1.ImagePullJobList{}
+	if err := w.API.List(w.Context(), list, client.InNamespace(w.Namespace)); err != nil {
+		w.Fatal(err)
+	}
+	return list.Items
+}
+
+func TestTheImagesOfARolloutArePulledAheadOfIt(t *testing.T) {
+	w := runningWith(t, cloneset.Options{PullAhead: true}, builder.CloneSet(web).Replicas(5).InPlace())
+	w.change(func(s *v1beta1.CloneSetSpec) {
+		s.Template.Spec.Containers[0].Image = "a:2"
+		s.UpdateStrategy.RollingUpdate.Partition = ptr.To(intstr.FromInt32(4))
+	})
+	w.rest()
+	jobs := w.jobs()
+	newest := w.set().Status.UpdateRevision
+	if len(jobs) != 1 || jobs[0].Name != newest+"-"+w.set().Spec.Template.Spec.Containers[0].Name || jobs[0].Spec.Image != "a:2" {
+		t.Fatalf("jobs %+v, want one for a:2 of revision %s", jobs, newest)
+	}
+	if revisions := w.revisions(); revisions[len(revisions)-1].Labels["apps.kruise.io/pre-predownload-created"] != "true" {
+		t.Errorf("labels of the newest revision: %v", revisions[len(revisions)-1].Labels)
+	}
+	if err := w.API.Delete(w.Context(), &jobs[0]); err != nil {
+		t.Fatal(err)
+	}
+	w.change(func(s *v1beta1.CloneSetSpec) { s.UpdateStrategy.RollingUpdate.Partition = ptr.To(intstr.FromInt32(3)) })
+	w.rest()
+	if again := w.jobs(); len(again) > 0 {
+		t.Errorf("made again: %v", again[0].Name)
+	}
+}
+
+func TestJobsOfARolloutThatIsCompleteAreDeleted(t *testing.T) {
+	w := runningWith(t, cloneset.Options{PullAhead: true}, builder.CloneSet(web).Replicas(5).InPlace())
+	w.change(func(s *v1beta1.CloneSetSpec) {
+		s.Template.Spec.Containers[0].Image = "a:2"
+		s.UpdateStrategy.RollingUpdate.Partition = ptr.To(intstr.FromInt32(4))
+	})
+	w.rest()
+	if len(w.jobs()) != 1 {
+		t.Fatalf("jobs %v", w.jobs())
+	}
+	w.change(func(s *v1beta1.CloneSetSpec) { s.UpdateStrategy.RollingUpdate.Partition = nil })
+	w.rest()
+	if left := w.jobs(); len(left) > 0 {
+		t.Errorf("left: %v", left[0].Name)
+	}
+}
+
+func TestClaimTemplatesMayMakeARollout(t *testing.T) {
+	options := cloneset.Options{Options: workload.Options{RecreateForClaims: true}}
+	w := runningWith(t, options, builder.CloneSet(web).Replicas(3).Claim("data").InPlace())
+	before := w.uids()
+	w.change(func(s *v1beta1.CloneSetSpec) { s.VolumeClaimTemplates[0].Labels = map[string]string{"tier": "fast"} })
+	w.rest()
+	for uid, name := range w.uids() {
+		if before[uid] != "" {
+			t.Errorf("pod %s was not recreated", name)
+		}
+	}
+	w.wantClaims("with other claims")
+	for _, name := range w.claims() {
+		claim := &corev1.PersistentVolumeClaim{}
+		w.Get(name, claim)
+		if claim.Labels["tier"] != "fast" {
+			t.Errorf("claim %s has the labels %v", name, claim.Labels)
+		}
+	}
+	if revisions := w.revisions(); len(revisions) != 2 || string(revisions[0].Data.Raw) != string(revisions[1].Data.Raw) {
+		t.Errorf("%d revisions", len(revisions))
+	}
+}
+
+func TestAGateThatOpensRecreatesNobody(t *testing.T) {
+	w := running(t, builder.CloneSet(web).Replicas(2).Claim("data").InPlace())
+	before := w.uids()
+	open := worldIn(t, w.Namespace, cloneset.Options{Options: workload.Options{RecreateForClaims: true, ShortHash: true}})
+	open.rest()
+	if diff := cmp.Diff(before, open.uids()); diff != "" {
+		t.Errorf("pods (-before +after):\n%s", diff)
+	}
+	if hash := open.revisions()[0].Annotations["kruise.io/cloneset-volumeclaimtemplate-hash"]; hash == "" {
+		t.Error("the revision does not say what claims it was made with")
+	}
+	open.image("a:2")
+	open.rest()
+	if diff := cmp.Diff(before, open.uids()); diff != "" {
+		t.Errorf("an image changed in place, and the pods did (-before +after):\n%s", diff)
+	}
+	for _, pod := range open.active() {
+		if label := pod.Labels["controller-revision-hash"]; strings.Contains(label, "-") {
+			t.Errorf("pod %s has the revision label %s, want the short hash", pod.Name, label)
+		}
+	}
+}
+
+func TestAHookKeepsAPodOutOfServiceBesideOthers(t *testing.T) {
+	w := running(t, builder.CloneSet(web).Replicas(2).InPlace())
+	w.change(func(s *v1beta1.CloneSetSpec) {
+		s.Lifecycle = &v1beta1.Lifecycle{PreDelete: &v1beta1.LifecycleHook{FinalizersHandler: []string{"example.com/drain"}, MarkPodNotReady: true}}
+	})
+	name := w.names()[0]
+	pod := w.Pod(name)
+	before := pod.DeepCopy()
+	pod.Finalizers = append(pod.Finalizers, "example.com/drain")
+	if err := w.API.Patch(w.Context(), pod, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	w.label(name, v1beta1.SpecifiedDeleteKey, "true")
+	w.rest()
+	held := w.Pod(name)
+	if state := held.Labels[v1beta1.LifecycleStateKey]; state != "PreparingDelete" || condition(held, "KruisePodReady") != corev1.ConditionFalse || isTrue(held, corev1.PodReady) {
+		t.Fatalf("state %s, conditions %+v", state, held.Status.Conditions)
+	}
+	i := slices.IndexFunc(held.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == "KruisePodReady" })
+	if got := held.Status.Conditions[i].Message; got != `[{"userAgent":"Lifecycle","key":"preDeleteHook"}]` {
+		t.Errorf("message %s", got)
+	}
+	before = held.DeepCopy()
+	held.Finalizers = nil
+	if err := w.API.Patch(w.Context(), held, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	w.rest()
+	if left := slices.Sorted(maps.Values(w.uids())); slices.Contains(left, name) || len(left) != 2 {
+		t.Errorf("pods %v", left)
+	}
+}
