@@ -70,6 +70,8 @@ type Report[O client.Object] struct {
 	Events []Event
 	// Wake is when to reconcile again even if nothing happens; zero for never.
 	Wake time.Time
+	// Advanced says that something was carried out, whatever else failed. The work is then done again soon.
+	Advanced bool
 	// Items is how many objects the work looked at.
 	Items int
 }
@@ -158,7 +160,7 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 		failure = err
 	}
 	if failure != nil {
-		return l.outcome(ctx, obj, failure, now)
+		return l.outcome(ctx, obj, report.Advanced, failure, now)
 	}
 	l.change(req.NamespacedName, func(p *pace) { p.failures = 0 })
 	return reconcile.Result{RequeueAfter: earliest(now, report.Wake, again)}, nil
@@ -278,12 +280,15 @@ func statusPatch(before, after client.Object) ([]byte, error) {
 
 // outcome tells errors that pass by themselves from those to report: a conflict means that the cache lags behind
 // somebody's write, and the event of that write brings the object back.
-func (l *Loop[O]) outcome(ctx context.Context, obj O, err error, now time.Time) (reconcile.Result, error) {
+func (l *Loop[O]) outcome(ctx context.Context, obj O, advanced bool, err error, now time.Time) (reconcile.Result, error) {
 	if apierrors.IsConflict(err) {
 		log.FromContext(ctx).V(1).Info("Trying again after a conflict", "cause", err.Error())
 		return reconcile.Result{RequeueAfter: unseenPace}, nil
 	}
 	l.change(client.ObjectKeyFromObject(obj), func(p *pace) {
+		if advanced {
+			p.failures = 0
+		}
 		p.failures, p.generation = min(p.failures+1, 30), obj.GetGeneration()
 		if next := now.Add(min(firstRetry<<(p.failures-1), lastRetry)); next.After(p.next) {
 			p.next = next

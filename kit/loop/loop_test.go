@@ -228,6 +228,20 @@ func TestWhatFailsIsTriedLessAndLessWhateverHappens(t *testing.T) {
 	}
 }
 
+func TestWorkThatGetsOnIsDoneAgainSoonWhateverElseFails(t *testing.T) {
+	w := newWorld(t, object())
+	w.act = errBroken
+	w.report = func(obj *budget, _ time.Time, _ error) Report[*budget] {
+		return Report[*budget]{Object: obj.DeepCopy(), Advanced: true}
+	}
+	for range 10 {
+		if _, err := w.reconcile(); !errors.Is(err, errBroken) {
+			t.Fatalf("it was not tried: %v", err)
+		}
+		w.pass(firstRetry)
+	}
+}
+
 func TestFailures(t *testing.T) {
 	conflict := apierrors.NewConflict(budgets, "web", errors.New("changed meanwhile"))
 	for name, c := range map[string]struct {

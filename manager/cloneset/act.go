@@ -3,6 +3,7 @@ package cloneset
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -36,12 +37,9 @@ func (w *work) Act(ctx context.Context) error {
 			return err
 		}
 	}
-	var err error
-	w.results, err = w.Run(ctx, podops.Job{Owner: w.key, Steps: w.plan.Steps, Pods: w.podsByUID(), Workload: w.view})
-	if err != nil {
-		return err
-	}
-	return w.tidy(ctx)
+	var failure error
+	w.results, failure = w.Run(ctx, podops.Job{Owner: w.key, Steps: w.plan.Steps, Pods: w.podsByUID(), Workload: w.view})
+	return errors.Join(failure, w.tidy(ctx))
 }
 
 // adoptRevisions makes the set the controller of the revisions that it uses and nobody owns.

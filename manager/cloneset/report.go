@@ -12,6 +12,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/loop"
+	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/workload"
 )
@@ -22,6 +23,7 @@ const longestMessage = 600
 // Report turns the outcome into status, conditions and events.
 func (w *work) Report(now time.Time, failure error) loop.Report[*v1beta1.CloneSet] {
 	report := loop.Report[*v1beta1.CloneSet]{Wake: w.plan.Wake, Events: w.events()}
+	report.Advanced = slices.ContainsFunc(w.results, func(r podops.Result) bool { return r.Err == nil })
 	if w.view == nil { // nothing could be observed
 		return report
 	}

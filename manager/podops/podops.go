@@ -79,12 +79,13 @@ const (
 )
 
 // Run carries out the steps in their order, those of one sort side by side: pods are created and deleted one at a time at
-// first, since a quota or a protection may refuse it. When a step fails the others of its sort are left for the next decision,
-// and so are all sorts behind it; and a plan that takes long is not carried out to its end. The next decision is never far:
-// every step that was carried out changed a pod that the cache has yet to show. It returns what became of the steps that were
-// tried, and an error if any failed.
+// first, since a quota or a protection may refuse it. When a step fails the others of its sort are left for the next decision;
+// the sorts behind it are tried all the same, as no step relies on another. A plan that takes long is not carried out to its
+// end. The next decision is never far: every step that was carried out changed a pod that the cache has yet to show. It
+// returns what became of the steps that were tried, and an error if any failed.
 func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
 	var results []Result
+	var failures []error
 	start := e.Clock.Now()
 	for begin := 0; begin < len(job.Steps); {
 		end := begin + 1
@@ -105,12 +106,15 @@ func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
 			return err
 		})
 		results = append(results, outcome[:tried]...)
-		if err != nil || tried < len(group) {
-			return results, err
+		if err != nil {
+			failures = append(failures, err)
+		}
+		if err == nil && tried < len(group) || ctx.Err() != nil {
+			break
 		}
 		begin = end
 	}
-	return results, nil
+	return results, errors.Join(failures...)
 }
 
 // take carries out one step and returns the pod's name.

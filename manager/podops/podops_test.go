@@ -121,7 +121,7 @@ func TestStepsOfOneSortAreTakenTogetherAndTheNextSortAfterThem(t *testing.T) {
 	}
 }
 
-func TestAStepThatFailsLeavesWhatIsBehindIt(t *testing.T) {
+func TestAStepThatFailsLeavesTheOthersOfItsSortAndNoMore(t *testing.T) {
 	w := newWorld(t, interceptor.Funcs{
 		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, o ...client.DeleteOption) error {
 			if obj.GetName() == "web-a" {
@@ -134,10 +134,10 @@ func TestAStepThatFailsLeavesWhatIsBehindIt(t *testing.T) {
 	if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "delete Pod shop/web-a") {
 		t.Errorf("error %v, want one that says what failed", err)
 	}
-	if len(results) != 1 || results[0].Pod != "web-a" || !errors.Is(results[0].Err, errBroken) {
-		t.Errorf("what was tried is %v, want web-a and its error", results)
+	if len(results) != 2 || results[0].Pod != "web-a" || !errors.Is(results[0].Err, errBroken) || results[1].Pod != "web-c" || results[1].Err != nil {
+		t.Errorf("what was tried is %v, want web-a with its error, and web-c", results)
 	}
-	if diff := cmp.Diff([]string{"web-a", "web-b"}, w.names()); diff != "" {
+	if diff := cmp.Diff([]string{"web-a", "web-b", "web-c"}, w.names()); diff != "" {
 		t.Errorf("pods (-want +got):\n%s", diff)
 	}
 }

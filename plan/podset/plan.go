@@ -121,7 +121,7 @@ type Note struct {
 
 // Plan is a decision.
 type Plan struct {
-	// Steps may be taken now, in this order.
+	// Steps may be taken now, in this order. None relies on another: any of them may be left out.
 	Steps []Step
 	// Wake is when to decide again even if nothing happens; zero for never.
 	Wake time.Time

@@ -212,8 +212,15 @@ func (r *rollout) hooks() {
 	}
 }
 
-// round lets the controller decide and carry out a part of its plan; the rest is lost, as in a crash.
-func (r *rollout) round() { r.reconcile(rapid.IntRange(0, 20).Draw(r.T, "writes before the crash")) }
+// round lets the controller decide and carry out a part of its plan; some steps are refused, and the rest is lost, as in a
+// crash.
+func (r *rollout) round() {
+	refused := func(podset.Step) bool { return rapid.IntRange(0, 9).Draw(r.T, "a step is refused") == 0 }
+	if rapid.Bool().Draw(r.T, "all steps are taken") {
+		refused = nil
+	}
+	r.reconcileBut(rapid.IntRange(0, 20).Draw(r.T, "writes before the crash"), refused)
+}
 
 func (r *rollout) must(err error) {
 	if err != nil {
@@ -228,13 +235,19 @@ func (r *rollout) fatal(what any) {
 }
 
 // reconcile makes a plan, checks it, and carries out at most so many writes, checking the world after each.
-func (r *rollout) reconcile(most int) podset.Plan {
+func (r *rollout) reconcile(most int) podset.Plan { return r.reconcileBut(most, nil) }
+
+// reconcileBut is reconcile without the steps that are refused.
+func (r *rollout) reconcileBut(most int, refused func(podset.Step) bool) podset.Plan {
 	round, err := r.c.Decide(r.w)
 	if round != nil {
 		r.remember(round.Pool, round.Pods, round.Plan)
 	}
 	r.must(err)
 	r.checkPermutation(round.Pool, round.Pods)
+	if refused != nil {
+		round.Plan.Steps = slices.DeleteFunc(round.Plan.Steps, refused)
+	}
 	r.must(round.Act(r.w, most))
 	return round.Plan
 }
