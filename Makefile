@@ -36,7 +36,7 @@ soak: ## Run rollouts among faults that nobody tried before, for SOAK=10m; fails
 
 .PHONY: test-integration
 test-integration: build ## Run the tests against a real API server, and those of the Helm chart
-	$(LAB) parts etcd kube-apiserver helm
+	$(LAB) parts etcd kube-apiserver kube-controller-manager helm
 	go test $$(go list ./... | grep -E '$(NEED_PARTS)')
 
 .PHONY: e2e

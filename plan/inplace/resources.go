@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/revision"
 )
 
 // resize takes the new resources of the container at a place into the change. Where they cannot be had in place, it says
@@ -44,18 +45,9 @@ func differentResources(from, to corev1.ResourceRequirements) (changed corev1.Re
 	}
 	changed.Limits, refused = differentValues("limits", from.Limits, to.Limits)
 	if refused == "" {
-		changed.Requests, refused = differentValues("requests", requests(from), requests(to))
+		changed.Requests, refused = differentValues("requests", revision.Requests(from), revision.Requests(to))
 	}
 	return changed, refused
-}
-
-func requests(r corev1.ResourceRequirements) corev1.ResourceList {
-	out := maps.Clone(r.Limits)
-	if out == nil {
-		out = corev1.ResourceList{}
-	}
-	maps.Copy(out, r.Requests)
-	return out
 }
 
 func differentValues(list string, from, to corev1.ResourceList) (changed corev1.ResourceList, refused string) {
@@ -201,7 +193,7 @@ func qosClass(spec *corev1.PodSpec) corev1.PodQOSClass {
 	}
 	guaranteed, bestEffort := true, true
 	for _, r := range all {
-		asked := requests(r)
+		asked := revision.Requests(r)
 		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
 			limit, request := r.Limits[name], asked[name]
 			bestEffort = bestEffort && limit.Sign() <= 0 && request.Sign() <= 0

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/revision"
 )
 
 // work is what is to be changed in the containers of a pod, by container name.
@@ -99,7 +100,7 @@ func (w work) at(template *corev1.PodTemplateSpec) (out work, gone work) {
 			out.images[c.Name] = c.Image
 		}
 		if r, ok := w.resources[c.Name]; ok {
-			newest := corev1.ResourceRequirements{Limits: c.Resources.Limits, Requests: requests(c.Resources)}
+			newest := corev1.ResourceRequirements{Limits: c.Resources.Limits, Requests: revision.Requests(c.Resources)}
 			out.resources[c.Name] = mergedResources(r, pick(newest, r))
 		}
 	}

@@ -1,6 +1,7 @@
 package revision
 
 import (
+	"maps"
 	"reflect"
 
 	"github.com/distribution/reference"
@@ -33,7 +34,7 @@ func alikeContainers(a, b []corev1.Container) {
 		case y.ImagePullPolicy == "" && x.ImagePullPolicy == pullPolicy(x.Image):
 			x.ImagePullPolicy = ""
 		}
-		if equality.Semantic.DeepEqual(requested(x), requested(y)) && equality.Semantic.DeepEqual(x.Resources.Limits, y.Resources.Limits) {
+		if equality.Semantic.DeepEqual(Requests(x.Resources), Requests(y.Resources)) && equality.Semantic.DeepEqual(x.Resources.Limits, y.Resources.Limits) {
 			y.Resources.Requests, y.Resources.Limits = x.Resources.Requests, x.Resources.Limits
 		}
 	}
@@ -51,14 +52,13 @@ func pullPolicy(image string) corev1.PullPolicy {
 	return corev1.PullIfNotPresent
 }
 
-// requested is what a container requests, that what it limits and does not say included.
-func requested(c *corev1.Container) corev1.ResourceList {
-	out := corev1.ResourceList{}
-	for _, list := range []corev1.ResourceList{c.Resources.Limits, c.Resources.Requests} {
-		for name, quantity := range list {
-			out[name] = quantity
-		}
+// Requests are the requests of a container or pod, with those that it does not say and that are its limits therefore.
+func Requests(r corev1.ResourceRequirements) corev1.ResourceList {
+	out := maps.Clone(r.Limits)
+	if out == nil {
+		out = corev1.ResourceList{}
 	}
+	maps.Copy(out, r.Requests)
 	return out
 }
 

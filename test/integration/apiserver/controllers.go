@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,17 +30,21 @@ func (s *Server) RunControllers(t *testing.T, controllers ...string) {
 	if err := command.Start(); err != nil {
 		t.Fatalf("starting %s: %v", program, err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
+	ended := make(chan struct{})
+	var end error
+	go func() {
+		end = command.Wait()
+		close(ended)
+	}()
 	t.Cleanup(func() {
 		select {
-		case err := <-ended: // it was to run until now
-			t.Errorf("kube-controller-manager ended: %v\n%s", err, said.String())
+		case <-ended: // it was to run until now
+			t.Errorf("kube-controller-manager ended: %v\n%s", end, said.String())
 			return
 		default:
 		}
 		if err := command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			t.Error(fmt.Errorf("stopping kube-controller-manager: %w", err))
+			t.Errorf("stopping kube-controller-manager: %v", err)
 		}
 		<-ended
 	})

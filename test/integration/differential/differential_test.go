@@ -46,6 +46,7 @@ func TestDeploymentsAndCloneSetsComeToTheSameEnd(t *testing.T) {
 
 // seeds are the seeds of the cases, as rapid's own flags say.
 func seeds(t *testing.T) []int {
+	t.Helper()
 	first, n := 1, cases
 	number := func(f *flag.Flag) int {
 		n, err := strconv.Atoi(f.Value.String())

@@ -152,6 +152,9 @@ func (w *World) start(pod *corev1.Pod, container corev1.Container) corev1.Contai
 		status.Ready, status.Started = true, ptr.To(true)
 		status.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(w.Clock.Now())}}
 	}
+	if status.Ready { // resources are given at once
+		status.Resources = container.Resources.DeepCopy()
+	}
 	return *status
 }
 

@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -26,6 +29,12 @@ func leave(t *testing.T) map[string]string {
 	t.Helper()
 	probe := builder.CloneSet("probe").Namespace(server.Namespace(t)).Object()
 	if err := server.Client.Create(t.Context(), probe); err != nil {
+		t.Fatal(err)
+	}
+	// The API server looks whether there is room on the node of a pod before it lets the pod be resized.
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node"}}
+	node.Status.Allocatable = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100"), corev1.ResourceMemory: resource.MustParse("100Gi")}
+	if err := server.Client.Create(t.Context(), node); err != nil {
 		t.Fatal(err)
 	}
 	server.StoreAs(t, setsResource+"."+ourGroup, "v1alpha1")

@@ -17,6 +17,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/workload"
 	"kruise.io/kruise/test/builder"
 )
@@ -190,23 +191,46 @@ func halfWay() map[string]situation {
 		}
 		return s
 	}
+	resized := func(from string, n int) situation {
+		s := restarts(one(from), n)
+		s.options = cloneset.Options{Options: workload.Options{InPlace: inplace.Options{Resources: true}}}
+		s.then = func(w *world) {
+			w.wantAvailable("resized", 3)
+			for _, c := range w.Pod("web-aaaaa").Spec.Containers {
+				if cpu := c.Resources.Requests.Cpu().String(); cpu != "200m" {
+					w.Errorf("container %s requests %s of cpu, want 200m", c.Name, cpu)
+				}
+			}
+		}
+		return s
+	}
+	env := one("grace-period-with-env")
+	env.then = func(w *world) {
+		w.wantAvailable("with its environment", 3)
+		if tier := w.Pod("web-aaaaa").Annotations["example.com/tier"]; tier != "gold" {
+			w.Errorf("the annotation that the environment takes in is %q, want gold", tier)
+		}
+	}
 	recreated := func(from, images string) situation {
 		return situation{from: from, images: images, gone: []string{"web-aaaaa"}, made: 1}
 	}
 	return map[string]situation{
-		"a pod that was taken out of service and not changed":    one("out-of-service-but-not-patched"),
-		"a pod that was changed and not restarted":               one("updating-not-restarted"),
-		"a pod that was restarted and not put into service":      restarts(one("updating-restarted"), 0),
-		"a pod with the older names of annotations":              one("updating-with-legacy-keys"),
-		"a pod in its grace period":                              grace("grace-period"),
-		"a grace period with the older names of annotations":     grace("grace-period-with-legacy-keys"),
-		"a grace period of a revision that is not the pod's":     restarts(grace("grace-period-of-a-revision-that-is-not-the-pods"), 0),
-		"a grace period before containers change in their order": sides("grace-period-before-batches", 2),
-		"a pod whose first container has not restarted":          sides("in-the-first-batch", 2),
-		"a pod between two containers":                           sides("between-batches", 1),
-		"a pod that was asked to go":                             recreated("specified-delete", "a:2 ×3"),
-		"a pod that was marked to be recreated":                  recreated("recreating", "a:1 ×2, a:2 ×1"),
-		"pods that were just created":                            {from: "just-created", images: "a:2 ×3", restarts: map[string]int{}},
+		"a pod that was taken out of service and not changed":     one("out-of-service-but-not-patched"),
+		"a pod that was changed and not restarted":                one("updating-not-restarted"),
+		"a pod that was restarted and not put into service":       restarts(one("updating-restarted"), 0),
+		"a pod with the older names of annotations":               one("updating-with-legacy-keys"),
+		"a pod in its grace period":                               grace("grace-period"),
+		"a grace period with the older names of annotations":      grace("grace-period-with-legacy-keys"),
+		"a grace period of a revision that is not the pod's":      restarts(grace("grace-period-of-a-revision-that-is-not-the-pods"), 0),
+		"a grace period before containers change in their order":  sides("grace-period-before-batches", 2),
+		"a grace period before an annotation for the environment": env,
+		"a grace period before a resize":                          resized("grace-period-with-resources", 1),
+		"a resize that is left for the last":                      resized("last-batch-of-resources", 0),
+		"a pod whose first container has not restarted":           sides("in-the-first-batch", 2),
+		"a pod between two containers":                            sides("between-batches", 1),
+		"a pod that was asked to go":                              recreated("specified-delete", "a:2 ×3"),
+		"a pod that was marked to be recreated":                   recreated("recreating", "a:1 ×2, a:2 ×1"),
+		"pods that were just created":                             {from: "just-created", images: "a:2 ×3", restarts: map[string]int{}},
 	}
 }
 
