@@ -120,7 +120,7 @@ func (p *player) play(ctx context.Context) (time.Duration, error) {
 // view is the CloneSet with what belongs to it in the modelled cluster. A new template is a revision at once.
 func (p *player) view() (*workload.CloneSet, error) {
 	owned := workload.Owned{
-		Claims: p.w.Claims, Revisions: p.owned.Revisions, PodExists: func(name string) bool { return p.w.Pod(name) != nil },
+		Claims: p.w.Claims, Revisions: p.owned.Revisions, Revision: p.owned.Revision, PodExists: func(name string) bool { return p.w.Pod(name) != nil },
 	}
 	owned.Pods = slices.DeleteFunc(slices.Clone(p.w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, p.set) })
 	view, err := workload.NewCloneSet(p.set, owned, p.options.CloneSet)

@@ -75,6 +75,14 @@ func (c *Cluster) CloneSet(ctx context.Context, namespace, name string) (*CloneS
 		Pods:      owned(found.Set, pods.Items, func(p *corev1.Pod) metav1.Object { return p }),
 		Claims:    owned(found.Set, claims.Items, func(c *corev1.PersistentVolumeClaim) metav1.Object { return c }),
 		Revisions: owned(found.Set, revisions.Items, func(r *appsv1.ControllerRevision) metav1.Object { return r }),
+		Revision: func(name string) *appsv1.ControllerRevision {
+			for i := range revisions.Items {
+				if revisions.Items[i].Name == name {
+					return &revisions.Items[i]
+				}
+			}
+			return nil
+		},
 	}
 	return found, nil
 }
