@@ -98,6 +98,8 @@ func tellingOf(n podset.Note) (loop.Event, bool) {
 		e.Action = "CreatePod"
 	case podset.WishScaleIn:
 		e.Action = "DeletePod"
+	case podset.WishResize: // an action of its own: the recorder takes events with the same reason and action for one
+		e.Action = "ResizePod"
 	}
 	switch n.Cause {
 	case podset.CauseScaleLimit:

@@ -94,6 +94,23 @@ func TestEvents(t *testing.T) {
 			notes: []podset.Note{{Wish: podset.WishScaleIn, Pods: 1, Because: "so it is", Cause: podset.CauseHook}},
 			want:  []loop.Event{{Reason: "WaitingForHook", Action: "DeletePod", Note: "1 pod is to be deleted, but so it is", Once: "scale in: Hook "}},
 		},
+		// The recorder takes events with the same reason and action for one, and tells only the first.
+		"a resize is put off, and the update waits for it": {
+			notes: []podset.Note{
+				{Wish: podset.WishUpdate, Pods: 2, Because: "no more pods are resized at a time", Cause: podset.CauseResize, Trouble: "resize: Deferred"},
+				{Wish: podset.WishResize, Pods: 1, Because: "waiting for web-a (resize: Deferred)", Cause: podset.CauseResize, Trouble: "resize: Deferred"},
+			},
+			want: []loop.Event{
+				{
+					Warning: true, Reason: "ResizePending", Action: "UpdatePod", Note: "2 pods are to be updated, but no more pods are resized at a time",
+					Once: "update: Resize resize: Deferred",
+				},
+				{
+					Warning: true, Reason: "ResizePending", Action: "ResizePod", Note: "1 pod is not resized yet: web-a (resize: Deferred)",
+					Once: "be resized: Resize resize: Deferred",
+				},
+			},
+		},
 		"what passes by itself is told by the condition": {notes: []podset.Note{{Wish: podset.WishUpdate, Pods: 1, Because: "others go first"}}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -63,16 +63,20 @@ func start(t *testing.T) *cluster {
 		kubeconfig: os.Getenv("KRUISE_E2E_KUBECONFIG"),
 		dumps:      filepath.Join(os.TempDir(), "kruise-e2e-"+time.Now().Format("20060102-150405")),
 	}
-	if c.kubeconfig == "" {
+	own := c.kubeconfig == ""
+	if own {
 		alone(t)
 		if os.Getenv("KRUISE_E2E_KEEP") == "" {
 			t.Cleanup(func() { run(t, "", root, "bin/kruise-lab", "down", "--name", lab, "--wipe") })
 		}
-		run(t, "", root, "bin/kruise-lab", "up", "--install-tools", "--name", lab, "--nodes", "2")
-		run(t, "", root, "bin/kruise-lab", "install", "--name", lab)
+		run(t, "", root, "bin/kruise-lab", "up", "--install-tools", "--name", lab, "--nodes", "3")
 		c.kubeconfig = strings.TrimSpace(run(t, "", root, "bin/kruise-lab", "kubeconfig", "--name", lab))
 	}
 	c.programs = strings.TrimSpace(run(t, "", root, "bin/kruise-lab", "parts", "kubectl", "helm"))
+	c.kubectl(t, "", "taint", "node", spareNode, spare+"=:NoSchedule", "--overwrite")
+	if own {
+		run(t, "", root, "bin/kruise-lab", "install", "--name", lab)
+	}
 	c.connect(t)
 	return c
 }

@@ -17,6 +17,7 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 	// These leave the manager alone, so they run side by side.
 	t.Run("while the manager runs", func(t *testing.T) {
 		for _, story := range []story{
+			{"a node that is cut off in the middle of an update holds it up, and one that is gone is done without", nodeCutOff}, // the longest one
 			{"the walk-through works word for word", walkThrough},
 			{"an update in place keeps the pod and restarts only the container that changed", keepsThePod},
 			{"a Service loses no request while the pods behind it are updated in place", losesNoRequest},
@@ -33,6 +34,8 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"a paused update stops and still scales", pauseStops},
 			{"extra pods stand in for those that are recreated", surgeStandsIn},
 			{"the number of pods can change in the middle of an update", scalesInTheMiddle},
+			{"the scale subresource changes the number of pods in the middle of an update", scaledBySubresource},
+			{"an autoscaler changes the number of pods in the middle of an update", scaledByAutoscaler},
 			{"pods that are named go first", namedPodsGo},
 			{"the plugin says why an update is stuck and what to do, to somebody who may only look", pluginExplains},
 			{"what the plugin foretells is what happens", pluginForetells},
@@ -41,6 +44,10 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"a hook holds each pod before and after its update in place", hookHoldsAnUpdate},
 			{"a hook holds a new pod until it is warm", hookHoldsANewPod},
 			{"claims stay through an update in place and go with their pod", claimsFollow},
+			{"claims that are used again keep what is in them when a pod vanishes or is recreated", claimsSurvive},
+			{"claims that are not used again go with a pod that vanishes or is recreated", claimsGo},
+			{"an image that does not exist stops the update at the extra pod", badImageOfAnExtraPod},
+			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
 		} {
 			t.Run(story.name, func(t *testing.T) {
 				t.Parallel()
@@ -48,8 +55,24 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			})
 		}
 	})
-	// These take the manager away, so they run alone.
+	t.Run("with more gates", func(t *testing.T) {
+		openGates(c.space(t))
+		for _, story := range []story{
+			{"cpu changes without a restart", resizesWithoutRestart},
+			{"more cpu than a node has stops the update", resizesTooMuch},
+			{"memory changes with a restart where the container wants one", resizesWithRestart},
+			{"pods go back in place when the partition is raised", rollsBack},
+			{"images are pulled ahead of an update", pullsAhead},
+		} {
+			t.Run(story.name, func(t *testing.T) {
+				t.Parallel()
+				story.tell(c.space(t))
+			})
+		}
+	})
+	// These take the API server or the manager away, so they run alone.
 	for _, story := range []story{
+		{"an update goes on when the API server is killed", apiServerKilled},
 		{"an update goes on when its leader is killed", leaderKilled},
 		{"pods start and stop undisturbed while no manager runs", nothingWaits},
 		{"uninstalling leaves everything running, and installing again takes over without a restart", uninstalled},

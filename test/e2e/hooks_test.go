@@ -46,7 +46,7 @@ func hookHoldsADeletion(s *space) {
 	s.change("held", replicas(2))
 	held := s.untilState("held", v1beta1.LifecycleStatePreparingDelete)
 	s.untilOutOfService(held, `{"userAgent":"Lifecycle","key":"preDeleteHook"}`)
-	left := slices.DeleteFunc(slices.Clone(before), func(pod *corev1.Pod) bool { return pod.UID == held.UID })
+	left := without(held, before)
 	s.untilEndpoints("held", left)
 	s.untilMessage("held", "1 pod is to be deleted, waiting for the preDelete hook of "+held.Name)
 	if says := s.explain("held"); !strings.Contains(says, "preDelete hook of "+held.Name) {
@@ -104,7 +104,7 @@ func hookHoldsAnUpdate(s *space) {
 	for turn := range before {
 		held := s.untilState("turn", v1beta1.LifecycleStatePreparingUpdate)
 		s.untilOutOfService(held, `{"userAgent":"Lifecycle","key":"preUpdateHook"}`)
-		s.untilEndpoints("turn", slices.DeleteFunc(slices.Clone(before), func(pod *corev1.Pod) bool { return pod.UID == held.UID }))
+		s.untilEndpoints("turn", without(held, before))
 		s.untilMessage("turn", "waiting for the inPlaceUpdate hook of "+held.Name)
 		s.same("the images while a pod waits for its hook", turn, tags(s.podsNow("turn"))["1.10.3"])
 

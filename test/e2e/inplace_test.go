@@ -188,39 +188,3 @@ func metadataOnly(s *space) {
 		}
 	}
 }
-
-func badImage(s *space) {
-	s.start("bad", 4)
-	stuck := func() {
-		s.Helper()
-		set := s.change("bad", image("no-such-tag"))
-		s.until("the condition says that the image cannot be pulled", func() string {
-			now := s.set("bad")
-			// ErrImagePull or ImagePullBackOff: a kubelet says now the one, now the other.
-			if now.Status.ObservedGeneration < set.Generation || !strings.Contains(progress(now).Message, "ImagePull") {
-				return s.describe("bad")
-			}
-			return ""
-		})
-		s.Logf("the condition says: %s", progress(s.set("bad")).Message)
-	}
-	end := s.guard("bad", serving(3), existing(4), changed("no-such-tag", 1))
-	first := s.podsNow("bad")
-	stuck()
-	s.untilDone(s.change("bad", image("1.10.3")))
-	fixed := s.podsNow("bad")
-	s.same("what the pods keep", s.identities(first), s.identities(fixed))
-
-	stuck()
-	broken := s.podsNow("bad")
-	s.untilDone(s.change("bad", image("1.10.3")))
-	end()
-	back := s.podsNow("bad")
-	s.same("what the pods keep", s.identities(first), s.identities(back))
-	for i, pod := range back {
-		_, tag, _ := strings.Cut(broken[i].Spec.Containers[0].Image, ":")
-		if then, now := containerOf(fixed[i], app), containerOf(pod, app); tag == "1.10.3" && then.ContainerID != now.ContainerID {
-			s.Errorf("pod %s never had the bad image, and was restarted by the rollback all the same", pod.Name)
-		}
-	}
-}

@@ -203,3 +203,8 @@ func tags(pods []*corev1.Pod) map[string]int {
 	}
 	return all
 }
+
+// without are pods without one of them.
+func without(pod *corev1.Pod, pods []*corev1.Pod) []*corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(other *corev1.Pod) bool { return other.UID == pod.UID })
+}

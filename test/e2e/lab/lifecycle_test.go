@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"kruise.io/kruise/lab/machine"
+	"kruise.io/kruise/lab/cluster"
 )
 
 // demo is a small server with a pod on every node, and a service in front of it.
@@ -71,14 +71,17 @@ func TestWhatDiesInALabComesBack(t *testing.T) {
 		t.Errorf("up of a lab that is up says %q", said)
 	}
 	// A program is started again by its keeper, as by the init system of any machine.
-	for _, program := range []string{"kubelet", "kube-apiserver"} {
-		was := l.kill(program)
-		l.eventually(program+" is back", func() error {
-			now, err := l.find(program)
-			if err == nil && now == was {
-				err = errors.New("it is the old one")
+	for _, component := range []string{"kubelet-node-1", "kube-apiserver"} {
+		was := l.pid(component)
+		if was == 0 {
+			t.Fatalf("%s does not run", component)
+		}
+		l.run("kill", component)
+		l.eventually(component+" is back", func() error {
+			if now := l.pid(component); now == 0 || now == was {
+				return fmt.Errorf("its process is %d and was %d", now, was)
 			}
-			return err
+			return nil
 		})
 	}
 	l.eventually("the lab is well", func() error { _, err := l.try("status"); return err })
@@ -119,33 +122,20 @@ func TestTwoLabsLiveSideBySide(t *testing.T) {
 	other.run("status")
 }
 
-// kill ends one program of the lab and returns what it was.
-func (l *lab) kill(program string) machine.Identity {
+// pid is the process of a component of the lab, or 0 when it does not run.
+func (l *lab) pid(component string) int {
 	l.t.Helper()
-	identity, err := l.find(program)
+	state := l.state()
+	all, err := cluster.Components(state.Layout(l.dir), state)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	if err := unix.Kill(identity.PID, unix.SIGKILL); err != nil {
-		l.t.Fatal(err)
-	}
-	return identity
-}
-
-// find returns a process of the lab that runs a program.
-func (l *lab) find(program string) (machine.Identity, error) {
-	for _, keeper := range l.state().Machines {
-		children, err := keeper.Children()
-		if err != nil {
-			return machine.Identity{}, err
-		}
-		for _, child := range children {
-			if child.Program == program {
-				return machine.Identify(child.PID)
-			}
+	for _, c := range all {
+		if c.Name == component {
+			return c.PID
 		}
 	}
-	return machine.Identity{}, fmt.Errorf("no %s runs", program)
+	return 0
 }
 
 // answerTime is how long one attempt to reach something may take.

@@ -84,6 +84,26 @@ func TestALabWorksAsAnyCluster(t *testing.T) {
 			t.Errorf("the volume is not where it should be: %v", found)
 		}
 	})
+	t.Run("a node that is cut off", func(t *testing.T) {
+		there := l.do("get", "pods", "--selector=app=demo", "--field-selector=spec.nodeName=node-2", "--output=jsonpath={.items[0].status.podIP}")
+		here := l.do("get", "pods", "--selector=app=demo", "--field-selector=spec.nodeName=node-1", "--output=jsonpath={.items[0].status.podIP}")
+		control := l.state().Machines["control-plane"].PID
+		for range 2 { // The second time nothing is left to do.
+			l.run("cut", "node-2")
+		}
+		for place, pid := range map[string]int{"the control plane": control, "node-1": l.state().Machines["node-1"].PID} {
+			if getFrom(t.Context(), pid, there+":8080") == nil {
+				t.Errorf("%s reaches a pod on the node that is cut off", place)
+			}
+		}
+		if err := getFrom(t.Context(), os.Getpid(), here+":8080"); err != nil {
+			t.Errorf("the other node is out of reach, too: %v", err)
+		}
+		for range 2 {
+			l.run("mend", "node-2")
+		}
+		l.eventually("the pod is in reach again", func() error { return getFrom(t.Context(), control, there+":8080") })
+	})
 	t.Run("every request is recorded", func(t *testing.T) {
 		record, err := os.ReadFile(filepath.Join(l.dir, "log", "audit.log"))
 		if err != nil {
