@@ -127,9 +127,11 @@ func (w *work) progress(before v1beta1.CloneSetStatus) progressFacts {
 	wanted := wantedReplicas(w.set)
 	rolling := w.set.Spec.UpdateStrategy.RollingUpdate
 	f := progressFacts{message: w.message(), settled: true}
-	whole := t.Replicas == wanted && t.Available == wanted
+	// A pod that serves while it is resized counts as available, but is not what the user wants yet.
+	resizing := slices.ContainsFunc(w.plan.Notes, func(n podset.Note) bool { return n.Wish == podset.WishResize })
+	whole := t.Replicas == wanted && t.Available == wanted && !resizing
 	switch {
-	case t.Replicas == wanted && t.Updated == wanted && t.UpdatedAvailable == wanted:
+	case whole && t.Updated == wanted && t.UpdatedAvailable == wanted:
 		f.reason, f.message = v1beta1.CloneSetAvailable, fmt.Sprintf("all %d pods updated and available", wanted)
 	case rolling != nil && rolling.Paused:
 		f.reason, f.settled = v1beta1.CloneSetPaused, whole

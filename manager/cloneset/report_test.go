@@ -87,8 +87,10 @@ func (s *story) progressing() string {
 
 func TestTheReasonOfProgressing(t *testing.T) {
 	const deadline = 600
+	resizing := []podset.Note{{Wish: podset.WishResize, Pods: 1, Because: "waiting for web-a (resize: Deferred)"}}
 	for name, c := range map[string]struct {
 		tally  podset.Tally
+		notes  []podset.Note
 		paused bool
 		idle   time.Duration // since the rollout last advanced
 		want   string
@@ -108,15 +110,17 @@ func TestTheReasonOfProgressing(t *testing.T) {
 		"the deadline is not exceeded yet":                       {tally: tally(2, 1, 5), idle: deadline*time.Second - 1, want: "CloneSetUpdated"},
 		"the deadline is exceeded behind a partition, too":       {tally: tally(2, 1, 2), idle: time.Hour, want: "ProgressDeadlineExceeded!"},
 		"pods are missing":                                       {tally: podset.Tally{Replicas: 4, Available: 4, Updated: 4, UpdatedAvailable: 4, ExpectedUpdated: 5}, want: "CloneSetUpdated"},
+		"a pod that is not resized yet is not complete":          {tally: tally(5, 5, 5), notes: resizing, want: "CloneSetUpdated"},
+		"the partition is reached but a pod is not resized yet":  {tally: tally(2, 2, 2), notes: resizing, want: "CloneSetUpdated"},
 		"more pods than wanted are no complete rollout, as well": {tally: podset.Tally{Replicas: 6, Available: 6, Updated: 6, UpdatedAvailable: 6, ExpectedUpdated: 5}, want: "CloneSetUpdated"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStory()
 			s.set.Spec.ProgressDeadlineSeconds = ptr.To(int32(deadline))
-			s.report(podset.Plan{Tally: c.tally}, nil, nil) // advances
+			s.report(podset.Plan{Tally: c.tally, Notes: c.notes}, nil, nil) // advances
 			s.set.Spec.UpdateStrategy.RollingUpdate.Paused = c.paused
 			s.now = s.now.Add(c.idle)
-			s.report(podset.Plan{Tally: c.tally}, nil, nil)
+			s.report(podset.Plan{Tally: c.tally, Notes: c.notes}, nil, nil)
 			if got := s.progressing(); got != c.want {
 				t.Errorf("Progressing is %s, want %s", got, c.want)
 			}
