@@ -17,7 +17,6 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 	// These leave the manager alone, so they run side by side.
 	t.Run("while the manager runs", func(t *testing.T) {
 		for _, story := range []story{
-			{"a node that is cut off in the middle of an update holds it up, and one that is gone is done without", nodeCutOff}, // the longest one
 			{"the walk-through works word for word", walkThrough},
 			{"an update in place keeps the pod and restarts only the container that changed", keepsThePod},
 			{"a Service loses no request while the pods behind it are updated in place", losesNoRequest},
@@ -48,6 +47,7 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"claims that are not used again go with a pod that vanishes or is recreated", claimsGo},
 			{"an image that does not exist stops the update at the extra pod", badImageOfAnExtraPod},
 			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
+			{"a node that is cut off in the middle of an update holds it up, and one that is gone is done without", nodeCutOff},
 		} {
 			t.Run(story.name, func(t *testing.T) {
 				t.Parallel()
