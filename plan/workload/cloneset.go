@@ -307,6 +307,9 @@ func (c *CloneSet) ExpiredClaims() []*corev1.PersistentVolumeClaim {
 
 // RemainingPodsToDelete lists the names in podsToDelete without those of pods that are gone.
 func (c *CloneSet) RemainingPodsToDelete() []string {
+	if len(c.Set.Spec.ScaleStrategy.PodsToDelete) == 0 { // nearly always, and there may be many pods
+		return nil
+	}
 	names := make(map[string]bool, len(c.Pods))
 	for _, pod := range c.Pods {
 		names[pod.Name] = true

@@ -43,11 +43,7 @@ func apiServerKilled(s *space) {
 	end()
 	after := s.podsNow("amid")
 	s.same("what the pods keep", s.identities(before), s.identities(after))
-	for _, pod := range after {
-		if n := containerOf(pod, app).RestartCount; n != 1 {
-			s.Errorf("the container of pod %s was restarted %d times, not once", pod.Name, n)
-		}
-	}
+	s.restartedOnce(after)
 	managers.untilManagersAre(2)
 	// A manager that cannot renew its leadership in time gives up and starts anew; once is enough for that.
 	for _, pod := range managers.podsOfManagers() {

@@ -95,11 +95,7 @@ func leaderKilled(s *space) {
 	end()
 	after := s.podsNow("led")
 	s.same("what the pods keep", s.identities(before), s.identities(after))
-	for _, pod := range after {
-		if n := containerOf(pod, app).RestartCount; n != 1 {
-			s.Errorf("the container of pod %s was restarted %d times, not once", pod.Name, n)
-		}
-	}
+	s.restartedOnce(after)
 	managers.untilManagersAre(2)
 }
 

@@ -208,3 +208,13 @@ func tags(pods []*corev1.Pod) map[string]int {
 func without(pod *corev1.Pod, pods []*corev1.Pod) []*corev1.Pod {
 	return slices.DeleteFunc(slices.Clone(pods), func(other *corev1.Pod) bool { return other.UID == pod.UID })
 }
+
+// restartedOnce checks that the container of each pod was restarted exactly once.
+func (s *space) restartedOnce(pods []*corev1.Pod) {
+	s.Helper()
+	for _, pod := range pods {
+		if n := containerOf(pod, app).RestartCount; n != 1 {
+			s.Errorf("the container of pod %s was restarted %d times, not once", pod.Name, n)
+		}
+	}
+}
