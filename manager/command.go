@@ -28,6 +28,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 		Flags: func(flags *pflag.FlagSet) {
 			gates.AddFlag(flags)
 			flags.IntVar(&options.CloneSet.Workers, "cloneset-workers", 3, "CloneSets that are worked on at a time.")
+			flags.IntVar(&options.StatefulSet.Workers, "statefulset-workers", 3, "StatefulSets that are worked on at a time.")
 			flags.BoolVar(&options.CloneSet.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
 		},
@@ -37,6 +38,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			}
 			options.Gates = ReadGates(gates)
 			options.CloneSet = options.Gates.cloneSet(options.CloneSet)
+			options.StatefulSet = options.Gates.statefulSet(options.StatefulSet)
 			return Component(options)
 		},
 	}, getenv)
@@ -64,7 +66,7 @@ func ignoredFlags() []serve.IgnoredFlag {
 	}
 	for _, kind := range []string{
 		"advancedcronjob", "broadcastjob", "crr", "daemonset", "imagepulljob", "nodeimage", "nodepodprobe", "persistentpodstate",
-		"podprobemarker", "podunavailablebudget", "resourcedistribution", "sidecarset", "statefulset", "uniteddeployment", "workloadspread",
+		"podprobemarker", "podunavailablebudget", "resourcedistribution", "sidecarset", "uniteddeployment", "workloadspread",
 	} {
 		flags = append(flags, serve.IgnoredFlag{Name: kind + "-workers", Why: notYet})
 	}

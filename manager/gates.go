@@ -5,6 +5,7 @@ import (
 
 	"kruise.io/kruise/kit/gate"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/manager/statefulset"
 )
 
 // Gates are the feature gates that switch something in this build, read once.
@@ -13,7 +14,9 @@ type Gates struct {
 	ExternalCerts bool
 	// ShortHash, PartitionRollback, PreparingUpdateAsUpdate and RecreateForClaims are as in workload.Options.
 	ShortHash, PartitionRollback, PreparingUpdateAsUpdate, RecreateForClaims bool
-	// PullAhead is as in cloneset.Options.
+	// AutoDeleteClaims, StartOrdinal, ResizeClaims and PodIndexLabel are as in statefulset.Options.
+	AutoDeleteClaims, StartOrdinal, ResizeClaims, PodIndexLabel bool
+	// PullAhead is as in cloneset.Options and in statefulset.Options.
 	PullAhead bool
 	// Resources is as in inplace.Options.
 	Resources bool
@@ -30,6 +33,10 @@ func ReadGates(set *gate.Set) Gates {
 		PartitionRollback:       set.Enabled("CloneSetPartitionRollback"),
 		PreparingUpdateAsUpdate: set.Enabled("PreparingUpdateAsUpdate"),
 		RecreateForClaims:       set.Enabled("RecreatePodWhenChangeVCTInCloneSetGate"),
+		AutoDeleteClaims:        set.Enabled("StatefulSetAutoDeletePVC"),
+		StartOrdinal:            set.Enabled("StatefulSetStartOrdinal"),
+		ResizeClaims:            set.Enabled("StatefulSetAutoResizePVCGate"),
+		PodIndexLabel:           set.Enabled("PodIndexLabel"),
 		Resources:               set.Enabled("InPlaceWorkloadVerticalScaling"),
 		PullAhead:               set.Enabled("PreDownloadImageForInPlaceUpdate"),
 	}
@@ -39,6 +46,15 @@ func ReadGates(set *gate.Set) Gates {
 func (g Gates) cloneSet(o cloneset.Options) cloneset.Options {
 	o.ShortHash, o.PartitionRollback = g.ShortHash, g.PartitionRollback
 	o.PreparingUpdateAsUpdate, o.RecreateForClaims = g.PreparingUpdateAsUpdate, g.RecreateForClaims
+	o.PullAhead = g.PullAhead
+	o.InPlace.Resources = g.Resources
+	return o
+}
+
+// statefulSet adds what the gates say to the options of StatefulSets.
+func (g Gates) statefulSet(o statefulset.Options) statefulset.Options {
+	o.AutoDeleteClaims, o.StartOrdinal = g.AutoDeleteClaims, g.StartOrdinal
+	o.ResizeClaims, o.PodIndexLabel = g.ResizeClaims, g.PodIndexLabel
 	o.PullAhead = g.PullAhead
 	o.InPlace.Resources = g.Resources
 	return o
@@ -56,9 +72,13 @@ func gateTable() []gate.Gate {
 		{Name: "CloneSetShortHash", Spec: alpha},
 		{Name: "EnableExternalCerts", Spec: alpha},
 		{Name: "InPlaceWorkloadVerticalScaling", Spec: alpha},
+		{Name: "PodIndexLabel", Spec: betaOn},
 		{Name: "PreDownloadImageForInPlaceUpdate", Spec: alpha},
 		{Name: "PreparingUpdateAsUpdate", Spec: alpha},
 		{Name: "RecreatePodWhenChangeVCTInCloneSetGate", Spec: alpha},
+		{Name: "StatefulSetAutoDeletePVC", Spec: betaOn},
+		{Name: "StatefulSetAutoResizePVCGate", Spec: alpha},
+		{Name: "StatefulSetStartOrdinal", Spec: alpha},
 
 		{Name: "CloneSetEventHandlerOptimization", Spec: alpha, Inert: true},
 		{Name: "DaemonSetPruneIneligibleNodes", Spec: alpha, Inert: true},
@@ -74,7 +94,6 @@ func gateTable() []gate.Gate {
 		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
 		{Name: "KruiseDaemon", Spec: betaOn, Inert: true},
 		{Name: "KruisePodReadinessGate", Spec: alpha, Inert: true},
-		{Name: "PodIndexLabel", Spec: betaOn, Inert: true},
 		{Name: "PodProbeMarkerGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetDeleteGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
@@ -84,9 +103,6 @@ func gateTable() []gate.Gate {
 		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},
 		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},
 		{Name: "SidecarTerminator", Spec: alpha, Inert: true},
-		{Name: "StatefulSetAutoDeletePVC", Spec: betaOn, Inert: true},
-		{Name: "StatefulSetAutoResizePVCGate", Spec: alpha, Inert: true},
-		{Name: "StatefulSetStartOrdinal", Spec: alpha, Inert: true},
 		{Name: "TemplateNoDefaults", Spec: alpha, Inert: true},
 		{Name: "WorkloadSpread", Spec: betaOn, Inert: true},
 	}

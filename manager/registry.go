@@ -23,6 +23,7 @@ import (
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/manager/statefulset"
 )
 
 // Name is the name of the program, its lease and its user agent.
@@ -38,6 +39,8 @@ type Options struct {
 	WebhooksOnly bool
 	// CloneSet tunes the controller of CloneSets.
 	CloneSet cloneset.Options
+	// StatefulSet tunes the controller of StatefulSets.
+	StatefulSet statefulset.Options
 }
 
 // entry is one kind that the manager knows.
@@ -61,6 +64,12 @@ func registry(o *Options) []entry {
 			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: o.CloneSet.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
 				return cloneset.SetupController(ctx, mgr, o.CloneSet)
+			},
+		},
+		{
+			kind: v1beta1.GroupVersion.WithKind("StatefulSet"), on: true, webhook: o.StatefulSet.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return statefulset.SetupController(ctx, mgr, o.StatefulSet)
 			},
 		},
 	}
@@ -101,14 +110,14 @@ func NewScheme() (*runtime.Scheme, error) {
 
 // setup adds to the manager what stands in the registry and can run.
 func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
-	if o.CloneSet.InPlace.Resources {
+	if o.CloneSet.InPlace.Resources || o.StatefulSet.InPlace.Resources {
 		served, err := servesResize(mgr)
 		if err != nil {
 			return err
 		}
 		if !served {
 			log.FromContext(ctx).Info("WARNING: the API server does not serve pods/resize, which Kubernetes has since 1.33: pods are recreated for other resources, whatever the gate InPlaceWorkloadVerticalScaling says")
-			o.CloneSet.InPlace.Resources = false
+			o.CloneSet.InPlace.Resources, o.StatefulSet.InPlace.Resources = false, false
 		}
 	}
 	for _, e := range registry(o) {
