@@ -51,22 +51,14 @@ func NewCloneSet(set *v1beta1.CloneSet, owned Owned, options Options) (*CloneSet
 	if err != nil {
 		return nil, fmt.Errorf("spec.selector: %w", err)
 	}
-	for _, pod := range owned.Pods {
-		if pod.DeletionTimestamp == nil && !selector.Matches(labels.Set(pod.Labels)) {
-			c.Strays = append(c.Strays, pod)
-			continue
-		}
-		c.Pods = append(c.Pods, pod)
-	}
+	c.Pods, c.Strays = owned.selected(selector)
 	for _, claim := range owned.Claims {
 		if id := claim.Labels[v1beta1.CloneSetInstanceID]; id != "" {
 			c.Claims[id] = append(c.Claims[id], claim)
 		}
 	}
-	c.Orphans = owned.orphans(set, selector, c.Pods, set.Status.UpdateRevision, set.Status.CurrentRevision)
-	of := Definition{
-		Object: set, Kind: cloneSetKind, Template: &set.Spec.Template, Current: set.Status.CurrentRevision, InPlace: options.InPlace,
-	}
+	c.Orphans = owned.orphans(set.Name, selector, c.Pods, set.Status.UpdateRevision, set.Status.CurrentRevision)
+	of := Definition{Workload: set, Owner: c.Owner(), Template: &set.Spec.Template, Current: set.Status.CurrentRevision, InPlace: options.InPlace}
 	if set.Status.CollisionCount != nil {
 		of.Collisions = *set.Status.CollisionCount
 	}
@@ -126,6 +118,11 @@ func (c *CloneSet) Replicas(now time.Time) []replica.Replica {
 	return out
 }
 
+// Owner is the owner reference of everything that the CloneSet owns.
+func (c *CloneSet) Owner() metav1.OwnerReference {
+	return *metav1.NewControllerRef(c.Set, cloneSetKind)
+}
+
 // NewPod makes the pod of a step that creates one, and the claims that must be created before it.
 func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVolumeClaim, error) {
 	template, err := c.Template(step.To)
@@ -136,7 +133,8 @@ func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVo
 	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
 	pod.Namespace, pod.Name, pod.GenerateName = c.Set.Namespace, c.podName(step.Slot), ""
 	pod.OwnerReferences = append(pod.OwnerReferences, owner)
-	podset.Prepare(pod, c.revisionLabel(step.To), revision.ShortHash(step.To), c.Set.Spec.Lifecycle)
+	podset.Prepare(pod, c.revisionLabel(step.To), revision.ShortHash(step.To), c.Set.Spec.Lifecycle,
+		v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType)
 	pod.Labels[v1beta1.CloneSetInstanceID] = step.Slot
 
 	var claims []*corev1.PersistentVolumeClaim

@@ -22,9 +22,22 @@ type Owned struct {
 	PodExists func(name string) bool
 }
 
-// orphans looks for the revisions that pods and the status name and that are not among those owned. Without them every pod
-// would be of an unknown revision, and be recreated.
-func (o Owned) orphans(workload metav1.Object, selector labels.Selector, pods []*corev1.Pod, status ...string) []*appsv1.ControllerRevision {
+// selected sorts the pods into those that the workload selects, those that end among them, and strays, which it no longer
+// selects.
+func (o *Owned) selected(selector labels.Selector) (pods, strays []*corev1.Pod) {
+	for _, pod := range o.Pods {
+		if pod.DeletionTimestamp == nil && !selector.Matches(labels.Set(pod.Labels)) {
+			strays = append(strays, pod)
+			continue
+		}
+		pods = append(pods, pod)
+	}
+	return pods, strays
+}
+
+// orphans looks for the revisions that a workload's pods and its status name and that are not among those owned.
+// Without them every pod would be of an unknown revision, and be recreated.
+func (o *Owned) orphans(workload string, selector labels.Selector, pods []*corev1.Pod, status ...string) []*appsv1.ControllerRevision {
 	if o.Revision == nil {
 		return nil
 	}
@@ -39,7 +52,7 @@ func (o Owned) orphans(workload metav1.Object, selector labels.Selector, pods []
 			return
 		}
 		known[hash] = true
-		r := o.Revision(revision.Name(workload.GetName(), hash))
+		r := o.Revision(revision.Name(workload, hash))
 		if r != nil && r.DeletionTimestamp == nil && metav1.GetControllerOfNoCopy(r) == nil && selector.Matches(labels.Set(r.Labels)) {
 			out = append(out, r)
 		}

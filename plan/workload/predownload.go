@@ -101,8 +101,8 @@ func (r *Revisions) pullJobs(change inplace.Change, p pulling) []*v1beta1.ImageP
 	for _, container := range slices.Sorted(maps.Keys(change.Images)) {
 		jobs = append(jobs, &v1beta1.ImagePullJob{
 			ObjectMeta: metav1.ObjectMeta{
-				Namespace: r.of.Object.GetNamespace(), Name: r.Update + "-" + container,
-				Labels: maps.Clone(p.selector.MatchLabels), OwnerReferences: []metav1.OwnerReference{r.Owner()},
+				Namespace: r.of.Workload.GetNamespace(), Name: r.Update + "-" + container,
+				Labels: maps.Clone(p.selector.MatchLabels), OwnerReferences: []metav1.OwnerReference{r.of.Owner},
 			},
 			Spec: v1beta1.ImagePullJobSpec{
 				Image: change.Images[container],
