@@ -4,14 +4,19 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/manager/podops"
-	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/workload"
 )
 
 // kindStatefulSet is the kind, as its cache is named for own writes.
@@ -21,18 +26,8 @@ const kindStatefulSet = "StatefulSet"
 type Options struct {
 	// Workers is how many StatefulSets are worked on at a time. Default: podops.DefaultWorkers.
 	Workers int
-	// PullAhead makes jobs that pull the images of a rollout ahead of it.
-	PullAhead bool
-	// AutoDeleteClaims lets persistentVolumeClaimRetentionPolicy decide what becomes of claims. Off, all are kept.
-	AutoDeleteClaims bool
-	// StartOrdinal lets ordinals.start decide about the first ordinal. Off, it is 0.
-	StartOrdinal bool
-	// ResizeClaims lets volumeClaimUpdateStrategy decide about claims that exist. Off, they are left as they are.
-	ResizeClaims bool
-	// PodIndexLabel writes the ordinal of a pod into the label apps.kubernetes.io/pod-index.
-	PodIndexLabel bool
-	// InPlace says what more than images, labels and annotations can be changed in place.
-	InPlace inplace.Options
+	// Options are what the user of the whole cluster decides about workloads.
+	workload.Options
 }
 
 // +kubebuilder:rbac:groups=apps.kruise.io,resources=statefulsets,verbs=get;list;watch
@@ -43,7 +38,7 @@ type Options struct {
 // Controller works on StatefulSets.
 type Controller struct {
 	*podops.Base
-	options Options
+	options workload.Options
 }
 
 func (o Options) kind() podops.Kind[*v1beta1.StatefulSet] {
@@ -55,9 +50,19 @@ func (o Options) kind() podops.Kind[*v1beta1.StatefulSet] {
 // SetupController adds the controller to a manager.
 func SetupController(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	reconciler, err := o.NewReconciler(ctx, mgr, clock.RealClock{})
-	if err == nil {
-		err = o.kind().Controller(mgr, o.Workers).Complete(reconciler)
+	if err != nil {
+		return fmt.Errorf("set up the StatefulSet controller: %w", err)
 	}
+	sets, err := index.For(ctx, mgr.GetCache(), &v1beta1.StatefulSet{})
+	if err != nil {
+		return fmt.Errorf("set up the StatefulSet controller: %w", err)
+	}
+	find := finder{set: sets.Get}
+	changed := builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})
+	err = o.kind().Controller(mgr, o.Workers).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(find.byPod), changed).
+		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(find.byClaim), changed).
+		Complete(reconciler)
 	if err != nil {
 		return fmt.Errorf("set up the StatefulSet controller: %w", err)
 	}
@@ -70,6 +75,6 @@ func (o Options) NewReconciler(ctx context.Context, mgr ctrl.Manager, now clock.
 	if err != nil {
 		return nil, err
 	}
-	c := &Controller{Base: base, options: o}
+	c := &Controller{Base: base, options: o.Options}
 	return o.kind().Loop(base, mgr, func(set *v1beta1.StatefulSet) loop.Work[*v1beta1.StatefulSet] { return newWork(c, set) }), nil
 }

@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"kruise.io/kruise/plan/workload"
 )
 
 // changeOf makes the request to write an object with a spec, where before it was another.
@@ -42,7 +44,7 @@ func patchesOf(t *testing.T, response admission.Response) string {
 }
 
 func TestDefaultsFillInEmptyObjectsAndTouchNothingElse(t *testing.T) {
-	all := Options{AutoDeleteClaims: true, ResizeClaims: true}
+	all := Options{Options: workload.Options{AutoDeleteClaims: true, ResizeClaims: true}}
 	const rolling = `{"op":"add","path":"/spec/updateStrategy/rollingUpdate","value":{}}`
 	const retention = `{"op":"add","path":"/spec/persistentVolumeClaimRetentionPolicy","value":{}}`
 	const updates = `{"op":"add","path":"/spec/volumeClaimUpdateStrategy","value":{}}`
@@ -83,7 +85,7 @@ func TestAClientOfTheOlderVersionTakesNothingAwayThatItDoesNotKnow(t *testing.T)
 			`{"replicas":5,"reserveOrdinals":[],"lifecycle":{},"persistentVolumeClaimRetentionPolicy":{}}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			response := Options{AutoDeleteClaims: true}.setDefaults(t.Context(), changeOf(admissionv1.Update, tc.version, tc.options, before, tc.spec))
+			response := Options{Options: workload.Options{AutoDeleteClaims: true}}.setDefaults(t.Context(), changeOf(admissionv1.Update, tc.version, tc.options, before, tc.spec))
 			if diff := cmp.Diff(tc.want, patchesOf(t, response)); diff != "" {
 				t.Errorf("patches (-want +got):\n%s", diff)
 			}

@@ -50,7 +50,7 @@ func (w *work) Observe(context.Context) error {
 		claim, _ := w.Claims.Get(types.NamespacedName{Namespace: w.set.Namespace, Name: name})
 		return claim
 	}
-	w.view, err = workload.NewStatefulSet(w.set, owned, w.options.Options)
+	w.view, err = workload.NewStatefulSet(w.set, owned, w.options)
 	return err
 }
 

@@ -21,7 +21,7 @@ var server *apiserver.Server
 // The gates are as by default, but for the one without which claims never grow.
 func TestMain(m *testing.M) {
 	os.Exit(apiserver.MainWith(m, use, func(o *manager.Options, _ *serve.Options) {
-		o.StatefulSet.AutoDeleteClaims, o.StatefulSet.ResizeClaims = true, true
+		o.Workloads.AutoDeleteClaims, o.Workloads.ResizeClaims = true, true
 	}))
 }
 
