@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/podset"
 )
 
 // Adopt makes a workload the controller of a pod that nobody owns. A pod that somebody else adopted first is refused.
@@ -46,15 +47,33 @@ func (e *Executor) Release(ctx context.Context, owner types.NamespacedName, owne
 }
 
 // PatchClaim changes a claim. One that is gone is no error.
-func (e *Executor) PatchClaim(ctx context.Context, owner types.NamespacedName, claim *corev1.PersistentVolumeClaim, kind types.PatchType, body []byte) error {
-	meta := metadataOf(KindClaim, claim)
-	if err := e.Client.Patch(ctx, meta, client.RawPatch(kind, body)); err != nil {
-		e.failed(owner, KindClaim, claim, err)
+func (e *Executor) PatchClaim(ctx context.Context, owner types.NamespacedName, p podset.ClaimPatch) error {
+	meta := metadataOf(KindClaim, p.Claim)
+	if err := e.Client.Patch(ctx, meta, client.RawPatch(p.Type, p.Body)); err != nil {
+		e.failed(owner, KindClaim, p.Claim, err)
 		if client.IgnoreNotFound(err) == nil {
 			return nil
 		}
-		return fmt.Errorf("patch claim %s/%s: %w", claim.Namespace, claim.Name, err)
+		return fmt.Errorf("patch claim %s/%s: %w", p.Claim.Namespace, p.Claim.Name, err)
 	}
 	e.Writes.Wrote(owner, KindClaim, meta)
+	return nil
+}
+
+// expand lets the claims of a pod grow.
+func (e *Executor) expand(ctx context.Context, job Job, step podset.Step) error {
+	grower, ok := job.Workload.(podset.Grower)
+	if !ok {
+		return fmt.Errorf("%s pod %s: the claims of %T do not grow", step.Do, step.Pod.Name, job.Workload)
+	}
+	patches, err := grower.Growth(step)
+	if err != nil {
+		return err
+	}
+	for _, p := range patches {
+		if err := e.PatchClaim(ctx, job.Owner, p); err != nil {
+			return err
+		}
+	}
 	return nil
 }

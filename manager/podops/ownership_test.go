@@ -11,6 +11,8 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"kruise.io/kruise/plan/podset"
 )
 
 func webRef() metav1.OwnerReference {
@@ -84,14 +86,14 @@ func TestAClaimThatIsThereAlreadyIsUsedUnlessItGoes(t *testing.T) {
 func TestAClaimThatIsGoneIsNoFailureToChange(t *testing.T) {
 	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data-web-0", UID: "1"}}
 	w := newWorld(t, interceptor.Funcs{})
-	patch := []byte(`{"metadata":{"labels":{"a":"b"}}}`)
-	if err := w.PatchClaim(t.Context(), web, claim, types.MergePatchType, patch); err != nil {
+	patch := podset.ClaimPatch{Claim: claim, Type: types.MergePatchType, Body: []byte(`{"metadata":{"labels":{"a":"b"}}}`)}
+	if err := w.PatchClaim(t.Context(), web, patch); err != nil {
 		t.Errorf("got %v", err)
 	}
 	if err := w.Client.Create(t.Context(), claim.DeepCopy()); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.PatchClaim(t.Context(), web, claim, types.MergePatchType, patch); err != nil {
+	if err := w.PatchClaim(t.Context(), web, patch); err != nil {
 		t.Fatal(err)
 	}
 	is := &corev1.PersistentVolumeClaim{}

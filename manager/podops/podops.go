@@ -143,8 +143,11 @@ func (e *Executor) take(ctx context.Context, job Job, pods map[types.UID]*corev1
 		return step.Pod.Name, fmt.Errorf("%s pod %s: it was not among the pods observed", step.Do, step.Pod.Name)
 	}
 	log.FromContext(ctx).Info(string(step.Do), "pod", pod.Name, "state", step.State, "revision", step.To, "why", step.Why)
-	if step.Do == podset.Delete {
+	switch step.Do {
+	case podset.Delete:
 		return pod.Name, e.delete(ctx, job, pod, step)
+	case podset.Expand:
+		return pod.Name, e.expand(ctx, job, step)
 	}
 	patches, err := step.Patches(job.Workload, pod, e.Clock.Now())
 	if err != nil {

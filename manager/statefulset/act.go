@@ -33,7 +33,7 @@ func (w *work) Act(ctx context.Context) error {
 		}
 	}
 	// Claims come first: what goes with a pod must be its own before it is deleted.
-	steps, owners := w.settleOwners(ctx, w.plan.Steps)
+	steps, owners := w.settleOwners(ctx)
 	var failure error
 	w.results, failure = w.Run(ctx, podops.Job{Owner: w.key, Steps: steps, Pods: w.podsByUID(), Workload: w.view})
 	return errors.Join(owners, failure, w.tidy(ctx))
@@ -42,14 +42,14 @@ func (w *work) Act(ctx context.Context) error {
 // adopt makes the set the controller of the pods and revisions that are its own and that nobody owns: those of a set that was
 // deleted without them, or restored from a backup.
 func (w *work) adopt(ctx context.Context) error {
-	if len(w.view.Orphans)+len(w.view.Adoptable) == 0 {
+	if len(w.view.Orphans)+len(w.view.OrphanPods) == 0 {
 		return nil
 	}
 	kind := metav1.TypeMeta{APIVersion: v1beta1.GroupVersion.String(), Kind: kindStatefulSet}
 	if err := w.MayAdopt(ctx, w.set, kind); err != nil {
 		return err
 	}
-	for _, pod := range w.view.Adoptable {
+	for _, pod := range w.view.OrphanPods {
 		if err := w.Adopt(ctx, w.key, w.view.Owner(), pod); err != nil {
 			return err
 		}
@@ -82,7 +82,9 @@ func (w *work) pullAhead(ctx context.Context) error {
 // tidy deletes revisions beyond the limit.
 func (w *work) tidy(ctx context.Context) error {
 	limit := int(ptr.Deref(w.set.Spec.RevisionHistoryLimit, defaultHistoryLimit))
-	if err := w.DeleteRevisions(ctx, w.key, w.view.Expired(w.view.Pods, w.currentRevision(), limit)); err != nil {
+	var status v1beta1.StatefulSetStatus
+	w.count(&status)
+	if err := w.DeleteRevisions(ctx, w.key, w.view.Expired(w.view.Pods, status.CurrentRevision, limit)); err != nil {
 		return fmt.Errorf("tidy up: %w", err)
 	}
 	return nil

@@ -4,8 +4,10 @@ import "time"
 
 // Decide asks plan what to do.
 func (w *work) Decide(now time.Time) error {
-	var err error
-	w.plan, err = w.view.Plan(now)
-	w.decided = err == nil
-	return err
+	sequence, err := w.view.Sequence()
+	if err != nil {
+		return err
+	}
+	w.sequence, w.plan = sequence, sequence.Plan(now, w.view.Replicas(now))
+	return nil
 }

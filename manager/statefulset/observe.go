@@ -23,8 +23,8 @@ type work struct {
 	view *workload.StatefulSet // nil until all is observed
 
 	// decided
-	plan    podset.Plan
-	decided bool
+	sequence *podset.Sequence // nil until it is
+	plan     podset.Plan
 
 	// done
 	told           []loop.Event
@@ -43,7 +43,7 @@ func (w *work) Observe(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if owned.OrphanPods, err = w.Pods.Orphans(w.set.Namespace); err != nil {
+	if owned.Unowned, err = w.Pods.Orphans(w.set.Namespace); err != nil {
 		return err
 	}
 	owned.Claim = func(name string) *corev1.PersistentVolumeClaim {

@@ -9,7 +9,6 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/manager/podops"
-	"kruise.io/kruise/plan/workload"
 )
 
 // reasons are those of the events about steps, which clients may rely on.
@@ -46,7 +45,7 @@ func (w *work) Report(now time.Time, failure error) loop.Report[*v1beta1.Statefu
 	createFailure, updateFailure := podops.Failures(failure, w.results, "")
 	conditions.Failure(string(v1beta1.FailedCreatePod), createFailure)
 	conditions.Failure(string(v1beta1.FailedUpdatePod), updateFailure)
-	if w.decided { // otherwise nothing was counted
+	if w.sequence != nil { // otherwise nothing was counted
 		w.count(status)
 		conditions.Progress(w.rollout().Progress())
 	}
@@ -54,41 +53,20 @@ func (w *work) Report(now time.Time, failure error) loop.Report[*v1beta1.Statefu
 	return report
 }
 
-// count fills in the counts of pods and claims, and what follows from them. As for native StatefulSets, replicas counts the pods
-// that are ending, too.
+// count fills in the counts of pods and claims, and what follows from them.
 func (w *work) count(status *v1beta1.StatefulSetStatus) {
-	t := w.plan.Tally
-	status.Replicas, status.ReadyReplicas, status.AvailableReplicas = int32(t.Replicas+t.Ending), int32(t.Ready), int32(t.Available)
-	status.UpdatedReplicas, status.UpdatedReadyReplicas = int32(t.Updated), int32(t.UpdatedReady)
-	status.UpdatedAvailableReplicas = int32(t.UpdatedAvailable)
-	status.CurrentRevision, status.CurrentReplicas = w.currentRevision(), int32(t.Current)
-	if status.CurrentRevision == status.UpdateRevision {
-		status.CurrentReplicas = status.UpdatedReplicas
+	w.view.Count(status, w.plan.Tally, w.sequence.Replicas)
+	status.VolumeClaims = nil
+	if w.options.ResizeClaims {
+		status.VolumeClaims = w.view.VolumeClaims(w.sequence)
 	}
-	status.VolumeClaims = w.view.ClaimStatuses()
-}
-
-// currentRevision is the revision of the last complete rollout, which the present one may be as of now.
-func (w *work) currentRevision() string {
-	wanted := wantedReplicas(w.set)
-	if t := w.plan.Tally; w.decided && t.Updated == wanted && t.UpdatedReady == wanted && t.Replicas+t.Ending == wanted {
-		return w.view.Update
-	}
-	return w.view.Current
-}
-
-func wantedReplicas(set *v1beta1.StatefulSet) int {
-	if set.Spec.Replicas == nil {
-		return workload.DefaultReplicas
-	}
-	return int(*set.Spec.Replicas)
 }
 
 // rollout is what tells how far the set is.
 func (w *work) rollout() podops.Rollout {
 	strategy := w.set.Spec.UpdateStrategy
 	return podops.Rollout{
-		Plan: &w.plan, Wanted: wantedReplicas(w.set),
+		Plan: &w.plan, Wanted: w.sequence.Replicas,
 		Paused:   strategy.RollingUpdate != nil && strategy.RollingUpdate.Paused,
 		OnDelete: strategy.Type == appsv1.OnDeleteStatefulSetStrategyType,
 		Reasons: podops.ProgressReasons{
