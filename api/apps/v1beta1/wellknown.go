@@ -58,5 +58,8 @@ const (
 // with.
 const ClaimTemplatesHashKey = "kruise.io/cloneset-volumeclaimtemplate-hash"
 
+// ClaimOwnedByStatefulSetKey is the annotation of a claim that a StatefulSet expanded: the name of the set.
+const ClaimOwnedByStatefulSetKey = "apps.kruise.io/owned-by-asts"
+
 // StartInPlaceUpdateReason is the reason of a False InPlaceUpdateReady.
 const StartInPlaceUpdateReason = "StartInPlaceUpdate"
