@@ -28,6 +28,7 @@ type Replica struct {
 
 	Created     time.Time
 	ReadySince  time.Time // zero while not ready
+	AwaySince   time.Time // when a pod that is not ready ceased to be so, or was created; zero while it is ready
 	AvailableAt time.Time // when a ready pod becomes available; zero while that cannot be known
 	GraceUntil  time.Time // end of a grace period: of its deletion, or else of an update in place; zero without one
 
@@ -103,15 +104,22 @@ func (r *Replica) Active() bool { return !r.Terminating && r.Phase != Ended }
 // readiness fills in what follows from the pod's conditions. Available is: running, ready for minReadySeconds, in no
 // update, in the state Normal, and without a label that says otherwise.
 func (r *Replica) readiness(pod *corev1.Pod, o Options) {
+	since, said := r.Created, false
 	for i := range pod.Status.Conditions {
 		c := &pod.Status.Conditions[i]
-		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
-			r.Ready = r.Phase == Running && !gateFalse(pod)
-			r.ReadySince = c.LastTransitionTime.Time
+		if c.Type != corev1.PodReady {
+			continue
 		}
+		since, said = c.LastTransitionTime.Time, c.Status == corev1.ConditionTrue
+		r.Ready = said && r.Phase == Running && !gateFalse(pod)
 	}
-	if !r.Ready {
-		r.ReadySince = time.Time{}
+	if r.Ready {
+		r.ReadySince = since
+	} else {
+		if said { // kubelet has not turned it yet
+			since = o.Now
+		}
+		r.AwaySince = since
 		r.Trouble = trouble(pod)
 		return
 	}
