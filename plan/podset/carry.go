@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
@@ -20,6 +21,19 @@ type Workload interface {
 	Target(pod *corev1.Pod, step Step) (inplace.Target, error)
 	// ClaimsOf lists the claims that are deleted with the pod of a step.
 	ClaimsOf(step Step) []*corev1.PersistentVolumeClaim
+}
+
+// Grower is a workload whose claims grow with their templates.
+type Grower interface {
+	// Growth makes the patches of claims by which a step that expands them is carried out.
+	Growth(step Step) ([]ClaimPatch, error)
+}
+
+// ClaimPatch changes a claim. It is guarded by the claim's UID.
+type ClaimPatch struct {
+	Claim *corev1.PersistentVolumeClaim
+	Type  types.PatchType
+	Body  []byte
 }
 
 // Patches are what a step changes in its pod.

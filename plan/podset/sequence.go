@@ -54,7 +54,9 @@ type sequel struct {
 
 // Plan decides what to do now.
 func (s *Sequence) Plan(now time.Time, pods []replica.Replica) Plan {
-	s.Replicas = len(s.Ordinals)
+	wanted := *s
+	wanted.Replicas = len(s.Ordinals)
+	s = &wanted
 	isDoomed := func(r *replica.Replica) bool { return r.SpecifiedDelete || s.place(r) < 0 }
 	d := &sequel{Sequence: s, draft: newDraft(now, s.Rules, isDoomed), slots: make([]*replica.Replica, len(s.Ordinals))}
 	d.countAll(pods)
@@ -66,9 +68,13 @@ func (s *Sequence) Plan(now time.Time, pods []replica.Replica) Plan {
 	return d.close()
 }
 
-// place is the index of a pod's ordinal among the wanted ones; -1 for one that is not wanted.
-func (s *Sequence) place(r *replica.Replica) int {
-	ordinal := ordinalOf(r)
+// Wants says whether the pod of a slot is wanted.
+func (s *Sequence) Wants(slot string) bool { return s.placeOf(ordinalOf(slot)) >= 0 }
+
+func (s *Sequence) place(r *replica.Replica) int { return s.placeOf(ordinalOf(r.Slot)) }
+
+// placeOf is the index of an ordinal among the wanted ones; -1 for one that is not wanted.
+func (s *Sequence) placeOf(ordinal int) int {
 	if len(s.Ordinals) == 0 || ordinal < s.Ordinals[0] {
 		return -1
 	}
@@ -83,8 +89,8 @@ func (s *Sequence) place(r *replica.Replica) int {
 	return i
 }
 
-func ordinalOf(r *replica.Replica) int {
-	ordinal, err := strconv.Atoi(r.Slot)
+func ordinalOf(slot string) int {
+	ordinal, err := strconv.Atoi(slot)
 	if err != nil {
 		return -1
 	}
@@ -92,7 +98,7 @@ func ordinalOf(r *replica.Replica) int {
 }
 
 // highest puts pods with a higher ordinal first.
-func highest(r *replica.Replica) int64 { return -int64(ordinalOf(r)) }
+func highest(r *replica.Replica) int64 { return -int64(ordinalOf(r.Slot)) }
 
 // countAll gives every pod its place and counts it.
 func (d *sequel) countAll(pods []replica.Replica) {
@@ -187,12 +193,12 @@ func (d *sequel) stuck(r *replica.Replica) bool {
 	case !r.AvailableAt.IsZero():
 		return false
 	}
-	since := r.AwaySince
+	waited := r.AwayFor
 	if r.Ready { // and held back by a hook, or by a label
-		since = r.ReadySince
+		waited = d.now.Sub(r.ReadySince)
 	}
-	if giveUp := since.Add(patience); d.now.Before(giveUp) {
-		d.plan.wakeAt(giveUp)
+	if waited < patience {
+		d.plan.wakeAt(d.now.Add(patience - waited))
 		return false
 	}
 	return true

@@ -10,13 +10,14 @@ import (
 	"kruise.io/kruise/plan/replica"
 )
 
-// scale replaces pods that have ended, takes back, creates, finishes deletions, deletes the pods that somebody asked to go,
+// scale replaces pods that have ended, takes back, finishes deletions, creates, deletes the pods that somebody asked to go,
 // and removes those that are not wanted, and says whether it did any of it.
 func (d *sequel) scale() bool {
 	acted := d.clearEnded()
 	acted = d.takeBack() || acted
-	acted = d.create() || acted
 	acted = d.finishLeaving(func(int, *replica.Replica) bool { return false }) || acted
+	d.idle.leaving = filter(d.idle.leaving, func(r *replica.Replica) bool { return d.place(r) >= 0 }) // others use no budget
+	acted = d.create() || acted
 	specified := filter(d.idle.doomed, func(r *replica.Replica) bool { return d.place(r) >= 0 })
 	specified = order.Sorted(specified, order.Unavailable, order.NotReady, highest)
 	if d.deleteWithin(specified, d.toSpare(), "it was asked to be deleted", true) {
@@ -100,7 +101,7 @@ func (d *sequel) create() bool {
 	}
 	if n := len(v.blocked); n > 0 {
 		const most = 3
-		because := "waiting: " + strings.Join(first(most, v.blocked), "; ")
+		because := strings.Join(first(most, v.blocked), "; ")
 		if n > most {
 			because += fmt.Sprintf("; and %d more", n-most)
 		}

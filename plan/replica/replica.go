@@ -28,9 +28,10 @@ type Replica struct {
 
 	Created     time.Time
 	ReadySince  time.Time // zero while not ready
-	AwaySince   time.Time // when a pod that is not ready ceased to be so, or was created; zero while it is ready
 	AvailableAt time.Time // when a ready pod becomes available; zero while that cannot be known
 	GraceUntil  time.Time // end of a grace period: of its deletion, or else of an update in place; zero without one
+
+	AwayFor time.Duration // how long a pod has not been ready, or has been there without ever being so; zero while it is ready
 
 	State        lifecycle.State
 	Holds        lifecycle.Holds
@@ -118,10 +119,9 @@ func (r *Replica) readiness(pod *corev1.Pod, o Options) {
 	if r.Ready {
 		r.ReadySince = since
 	} else {
-		if said { // kubelet has not turned it yet
-			since = o.Now
+		if !said { // else kubelet has not turned it yet
+			r.AwayFor = max(o.Now.Sub(since), 0)
 		}
-		r.AwaySince = since
 		r.Trouble = trouble(pod)
 		return
 	}
