@@ -5,7 +5,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
@@ -29,11 +28,11 @@ type Grower interface {
 	Growth(step Step) ([]ClaimPatch, error)
 }
 
-// ClaimPatch changes a claim. It is guarded by the claim's UID.
+// ClaimPatch changes a claim.
 type ClaimPatch struct {
 	Claim *corev1.PersistentVolumeClaim
-	Type  types.PatchType
-	Body  []byte
+	// Body is a strategic merge patch, guarded by the claim's UID.
+	Body []byte
 }
 
 // Patches are what a step changes in its pod.

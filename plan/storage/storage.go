@@ -79,7 +79,7 @@ func Ready(claim, template *corev1.PersistentVolumeClaim) bool {
 	return has.Cmp(sizeOf(template)) >= 0
 }
 
-// Expansion is the merge patch by which a claim asks for the size of its template. It names the set that asks.
+// Expansion is the strategic merge patch by which a claim asks for the size of its template. It names the set that asks.
 func Expansion(claim, template *corev1.PersistentVolumeClaim, set string) ([]byte, error) {
 	size := sizeOf(template)
 	body, err := json.Marshal(map[string]any{
