@@ -36,6 +36,8 @@ func (w *World) Tick(d time.Duration) {
 	for _, pod := range slices.Clone(w.Pods) {
 		w.Sync(pod.Name)
 	}
+	w.growClaims()
+	w.collectClaims()
 	w.releaseClaims()
 }
 

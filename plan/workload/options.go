@@ -24,6 +24,14 @@ type Options struct {
 	PodIndexLabel bool
 	// PullAhead makes jobs that pull the images of a rollout in place ahead of it.
 	PullAhead bool
+	// AutoDeleteClaims lets a StatefulSet's persistentVolumeClaimRetentionPolicy decide what becomes of claims. Off, all are kept.
+	AutoDeleteClaims bool
+	// StartOrdinal lets a StatefulSet's ordinals.start decide about the first ordinal. Off, it is 0.
+	StartOrdinal bool
+	// ResizeClaims lets a StatefulSet's volumeClaimUpdateStrategy decide about claims that exist. Off, they are left as they are.
+	ResizeClaims bool
+	// PodIndexLabel writes the ordinal of a StatefulSet's pod into its label apps.kubernetes.io/pod-index.
+	PodIndexLabel bool
 	// InPlace says what more than images, labels and annotations can be changed in place.
 	InPlace inplace.Options
 }
