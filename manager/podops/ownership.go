@@ -49,7 +49,7 @@ func (e *Executor) Release(ctx context.Context, owner types.NamespacedName, owne
 // PatchClaim changes a claim. One that is gone is no error.
 func (e *Executor) PatchClaim(ctx context.Context, owner types.NamespacedName, p podset.ClaimPatch) error {
 	meta := metadataOf(KindClaim, p.Claim)
-	if err := e.Client.Patch(ctx, meta, client.RawPatch(p.Type, p.Body)); err != nil {
+	if err := e.Client.Patch(ctx, meta, client.RawPatch(types.StrategicMergePatchType, p.Body)); err != nil {
 		e.failed(owner, KindClaim, p.Claim, err)
 		if client.IgnoreNotFound(err) == nil {
 			return nil

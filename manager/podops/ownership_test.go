@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -86,7 +85,7 @@ func TestAClaimThatIsThereAlreadyIsUsedUnlessItGoes(t *testing.T) {
 func TestAClaimThatIsGoneIsNoFailureToChange(t *testing.T) {
 	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data-web-0", UID: "1"}}
 	w := newWorld(t, interceptor.Funcs{})
-	patch := podset.ClaimPatch{Claim: claim, Type: types.MergePatchType, Body: []byte(`{"metadata":{"labels":{"a":"b"}}}`)}
+	patch := podset.ClaimPatch{Claim: claim, Body: []byte(`{"metadata":{"labels":{"a":"b"}}}`)}
 	if err := w.PatchClaim(t.Context(), web, patch); err != nil {
 		t.Errorf("got %v", err)
 	}

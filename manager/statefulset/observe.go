@@ -53,12 +53,3 @@ func (w *work) Observe(context.Context) error {
 	w.view, err = workload.NewStatefulSet(w.set, owned, w.options)
 	return err
 }
-
-// podsByUID are the set's pods by their UID.
-func (w *work) podsByUID() map[types.UID]*corev1.Pod {
-	out := make(map[types.UID]*corev1.Pod, len(w.view.Pods))
-	for _, pod := range w.view.Pods {
-		out[pod.UID] = pod
-	}
-	return out
-}

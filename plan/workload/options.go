@@ -14,14 +14,6 @@ type Options struct {
 	RecreateForClaims bool
 	// ExcludePreparingDelete leaves pods in PreparingDelete out of the count of pods, whatever a CloneSet says.
 	ExcludePreparingDelete bool
-	// AutoDeleteClaims lets a StatefulSet's persistentVolumeClaimRetentionPolicy decide what becomes of claims. Off, all are kept.
-	AutoDeleteClaims bool
-	// StartOrdinal lets a StatefulSet's ordinals.start decide about the first ordinal. Off, it is 0.
-	StartOrdinal bool
-	// ResizeClaims lets a StatefulSet's volumeClaimUpdateStrategy decide about claims that exist. Off, they are left as they are.
-	ResizeClaims bool
-	// PodIndexLabel writes the ordinal of a StatefulSet's pod into the label apps.kubernetes.io/pod-index.
-	PodIndexLabel bool
 	// PullAhead makes jobs that pull the images of a rollout in place ahead of it.
 	PullAhead bool
 	// AutoDeleteClaims lets a StatefulSet's persistentVolumeClaimRetentionPolicy decide what becomes of claims. Off, all are kept.
