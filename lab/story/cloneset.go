@@ -2,18 +2,16 @@ package story
 
 import (
 	"errors"
-	"fmt"
-	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
-	"kruise.io/kruise/plan/revision"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -31,64 +29,30 @@ type CloneSet struct {
 	slots int
 }
 
-// NoLimit is a number of writes that no round comes to.
-const NoLimit = 1_000_000
-
-// errCrash ends a round.
-var errCrash = errors.New("the manager ends here")
-
-// Round is one turn of the controller: what it sees, and what it decides.
-type Round struct {
-	Pool *podset.Pool
-	Pods []replica.Replica
-	Plan podset.Plan
-
-	set  *CloneSet
-	view *workload.CloneSet
-}
-
 // Decide lets the controller decide what to do now, and checks the promises that the plan shows.
 func (c *CloneSet) Decide(w *world.World) (*Round, error) {
 	view, err := c.View(w)
 	if err != nil {
 		return nil, err
 	}
-	r := &Round{set: c, view: view, Pods: view.Replicas(w.Now)}
+	r := &Round{Pods: view.Replicas(w.Now)}
 	if r.Pool, err = view.Pool(c.newID); err != nil {
 		return nil, err
 	}
 	r.Plan = r.Pool.Plan(w.Now, r.Pods)
+	least := CensusOf(r.Pool, r.Pods).Floor(r.Pool)
+	r.kept = func() error {
+		return floor("pods are available", func() (int, error) {
+			pods, err := c.Observe(w)
+			return CensusOf(r.Pool, pods).Available, err
+		}, least)
+	}
+	r.done = func() error {
+		c.Spec.ScaleStrategy.PodsToDelete = view.RemainingPodsToDelete()
+		return errors.Join(CheckOwnership(w), c.Report(w, r.Plan.Tally))
+	}
+	r.turn = world.CloneSet(view, r.Plan)
 	return r, errors.Join(CheckPlan(r.Pool, r.Pods, r.Plan), CheckService(w, r.Pods))
-}
-
-// Act carries the decision out, and checks the promises of the world before and after each write. After so many writes
-// the manager ends, as in a crash; the next round begins with what the cluster says.
-func (r *Round) Act(w *world.World, writes int) error {
-	floor := CensusOf(r.Pool, r.Pods).Floor(r.Pool)
-	kept := func() error {
-		pods, err := r.set.Observe(w)
-		if err != nil {
-			return err
-		}
-		if n := CensusOf(r.Pool, pods).Available; n < floor {
-			return fmt.Errorf("%d pods are available after a write, at least %d must stay", n, floor)
-		}
-		return nil
-	}
-	err := w.Act(r.view, r.Plan, func() error {
-		if writes--; writes < 0 {
-			return errCrash
-		}
-		return kept()
-	})
-	if errors.Is(err, errCrash) {
-		return kept()
-	}
-	if err := errors.Join(err, kept()); err != nil {
-		return err
-	}
-	r.set.Spec.ScaleStrategy.PodsToDelete = r.view.RemainingPodsToDelete()
-	return errors.Join(CheckOwnership(w), r.set.Report(w, r.Plan.Tally))
 }
 
 // Report keeps of a tally what later decisions need: the revision of a complete rollout becomes the current one.
@@ -121,37 +85,21 @@ func (c *CloneSet) Observe(w *world.World) ([]replica.Replica, error) {
 // View is the CloneSet with what belongs to it. It registers the template as a revision, if it is new.
 func (c *CloneSet) View(w *world.World) (*workload.CloneSet, error) {
 	view, err := c.read(w)
-	if err != nil {
-		return nil, err
-	}
-	made := view.NewRevision()
-	if newest := view.Newest; newest != nil { // an older one that equals the template becomes the newest again
-		newest.Revision = max(newest.Revision, revision.Next(c.Revisions)-1)
-		if claims, ok := made.Annotations[v1beta1.ClaimTemplatesHashKey]; ok {
-			metav1.SetMetaDataAnnotation(&newest.ObjectMeta, v1beta1.ClaimTemplatesHashKey, claims)
-		}
-		return view, nil
-	}
-	hash := fmt.Sprintf("v%d", len(c.Revisions)+1)
-	made.Name, made.Labels[revision.HashLabel] = revision.Name(c.Name, hash), hash
-	c.Revisions = append(c.Revisions, made)
-	if c.CurrentRevision == "" {
-		c.CurrentRevision = made.Name
+	if err != nil || !(history{c.Name, &c.Revisions, &c.CurrentRevision}).register(view.Revisions) {
+		return view, err
 	}
 	return c.read(w)
 }
 
 func (c *CloneSet) read(w *world.World) (*workload.CloneSet, error) {
-	set := &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Name: c.Name, UID: "the-set"}, Spec: c.Spec}
+	set := &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Name: c.Name, UID: setUID}, Spec: c.Spec}
 	set.Status.CurrentRevision = c.CurrentRevision
 	if set.Spec.Selector == nil { // a story need not say
 		set.Spec.Selector = &metav1.LabelSelector{}
 	}
-	owned := workload.Owned{
-		Claims: w.Claims, Revisions: c.Revisions, PodExists: func(name string) bool { return w.Pod(name) != nil },
-	}
-	owned.Pods = slices.DeleteFunc(slices.Clone(w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, set) })
-	return workload.NewCloneSet(set, owned, c.Options)
+	return workload.NewCloneSet(set, workload.Owned{
+		Pods: ownedIn(w), Claims: w.Claims, Revisions: c.Revisions, PodExists: func(name string) bool { return w.Pod(name) != nil },
+	}, c.Options)
 }
 
 // newID makes up an instance id that reads well: a, b, c, and so on.
@@ -162,4 +110,17 @@ func (c *CloneSet) newID() string {
 	}
 	c.slots++
 	return id
+}
+
+func (c *CloneSet) options() *workload.Options { return &c.Options }
+
+func (c *CloneSet) template() *corev1.PodTemplateSpec { return &c.Spec.Template }
+
+func (c *CloneSet) manifest() any { return &v1beta1.CloneSet{Spec: c.Spec} }
+
+func (c *CloneSet) change(manifest []byte) error {
+	var object v1beta1.CloneSet
+	err := yaml.UnmarshalStrict(manifest, &object)
+	c.Spec = object.Spec
+	return err
 }

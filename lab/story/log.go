@@ -34,10 +34,20 @@ func (l *log) command(line string) { fmt.Fprintf(l, "> %s\n", line) }
 
 func (l *log) atRest(since time.Time) { fmt.Fprintf(l, "%6s  at rest\n", since.Sub(l.began)) }
 
-func (l *log) status(pool *podset.Pool, t podset.Tally) {
+func (l *log) status(r *Round) {
+	t := r.Plan.Tally
+	replicas, current, update := 0, "", ""
+	if s := r.Sequence; s != nil {
+		replicas, current, update = len(s.Ordinals), s.CurrentRevision, s.UpdateRevision
+	} else {
+		replicas, current, update = r.Pool.Replicas, r.Pool.CurrentRevision, r.Pool.UpdateRevision
+	}
 	fmt.Fprintf(l, "%6s  %d of %d pods, %d ready, %d available; %d of %d updated, %d available; current %s, update %s\n",
-		l.w.Now.Sub(l.began), t.Replicas, pool.Replicas, t.Ready, t.Available, t.Updated, t.ExpectedUpdated, t.UpdatedAvailable,
-		l.short(pool.CurrentRevision), l.short(pool.UpdateRevision))
+		l.w.Now.Sub(l.began), t.Replicas, replicas, t.Ready, t.Available, t.Updated, t.ExpectedUpdated, t.UpdatedAvailable,
+		l.short(current), l.short(update))
+	for _, c := range r.volumeClaims {
+		fmt.Fprintf(l, "%6s  claims %s: %d as their template says, %d of them ready\n", "", c.VolumeClaimName, c.CompatibleReplicas, c.CompatibleReadyReplicas)
+	}
 }
 
 // images writes down what the containers of a pod run.
@@ -110,9 +120,13 @@ func (l *log) released() []string {
 
 // describeClaims says which claims have a pod, which are kept without one, and which end.
 func (l *log) describeClaims() string {
-	var used, kept, ending []string
+	var used, kept, ending, growing []string
 	for _, claim := range l.w.Claims {
 		name := l.short(claim.Name)
+		asks, has := claim.Spec.Resources.Requests.Storage(), claim.Status.Capacity.Storage()
+		if asks.Cmp(*has) > 0 {
+			growing = append(growing, fmt.Sprintf("%s (%s of %s)", name, has, asks))
+		}
 		switch {
 		case claim.DeletionTimestamp != nil:
 			ending = append(ending, name)
@@ -126,7 +140,7 @@ func (l *log) describeClaims() string {
 	for _, part := range []struct {
 		head  string
 		names []string
-	}{{"claims: ", used}, {"claims without a pod: ", kept}, {"ending claims: ", ending}} {
+	}{{"claims: ", used}, {"claims without a pod: ", kept}, {"ending claims: ", ending}, {"growing: ", growing}} {
 		if len(part.names) > 0 {
 			words = append(words, part.head+strings.Join(part.names, " "))
 		}

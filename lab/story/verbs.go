@@ -8,11 +8,12 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"sigs.k8s.io/yaml"
 
-	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/lab/world"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -34,7 +35,9 @@ func (p *player) verbs() map[string]func(rest string) error {
 		"finalizer": p.finalizer,
 		"delete":    func(pod string) error { return p.w.Delete(pod, "") },
 		"evict":     p.w.Evict,
-		"lose":      func(pod string) error { p.w.Lose(pod); return nil },
+
+		"delete-claim": p.deleteClaim,
+		"lose":         func(pod string) error { p.w.Lose(pod); return nil },
 
 		"nodes":       p.nodes,
 		"lose-node":   func(node string) error { p.w.Lost[node] = true; return nil },
@@ -44,6 +47,8 @@ func (p *player) verbs() map[string]func(rest string) error {
 		"unready":     func(image string) error { p.w.Unready[image] = true; return nil },
 		"digest":      p.digest,
 		"resize":      p.resize,
+		"grow":        p.grow,
+		"stranger":    p.stranger,
 		"agent":       func(string) error { p.w.Agent = true; return nil },
 		"old-kubelet": func(string) error { p.w.OldKubelet = true; return nil },
 	}
@@ -97,7 +102,7 @@ func (p *player) crash(text string) error {
 // second lets the controller act once, for at most so many writes, and the cluster for a second, and says whether
 // anything happened.
 func (p *player) second(writes int) (bool, error) {
-	round, err := p.c.Decide(p.w)
+	round, err := p.set.Decide(p.w)
 	if err != nil {
 		return false, err
 	}
@@ -110,15 +115,11 @@ func (p *player) second(writes int) (bool, error) {
 }
 
 func (p *player) status() error {
-	pods, err := p.c.Observe(p.w)
+	round, err := p.set.Decide(p.w)
 	if err != nil {
 		return err
 	}
-	pool, err := p.c.Pool(p.w)
-	if err != nil {
-		return err
-	}
-	p.log.status(pool, pool.Plan(p.w.Now, pods).Tally)
+	p.log.status(round)
 	return nil
 }
 
@@ -132,7 +133,7 @@ func (p *player) images(name string) error {
 }
 
 func (p *player) patch(text string) error {
-	before, err := json.Marshal(&v1beta1.CloneSet{Spec: p.c.Spec})
+	before, err := json.Marshal(p.set.manifest())
 	if err != nil {
 		return err
 	}
@@ -140,16 +141,11 @@ func (p *player) patch(text string) error {
 	if err != nil {
 		return err
 	}
-	merged, err := strategicpatch.StrategicMergePatch(before, patch, v1beta1.CloneSet{})
+	merged, err := strategicpatch.StrategicMergePatch(before, patch, p.set.manifest())
 	if err != nil {
 		return err
 	}
-	var object v1beta1.CloneSet
-	if err := yaml.UnmarshalStrict(merged, &object); err != nil {
-		return err
-	}
-	p.c.Spec = object.Spec
-	return nil
+	return p.set.change(merged)
 }
 
 func (p *player) gate(name string) error {
@@ -157,7 +153,7 @@ func (p *player) gate(name string) error {
 		workload.Gate{Name: "InPlaceUpdateEnvFromMetadata", Option: func(o *workload.Options) *bool { return &o.InPlace.EnvFromMetadata }})
 	for _, gate := range gates {
 		if gate.Name == name {
-			*gate.Option(&p.c.Options) = true
+			*gate.Option(p.set.options()) = true
 			return nil
 		}
 	}
@@ -166,8 +162,9 @@ func (p *player) gate(name string) error {
 
 func (p *player) image(text string) error {
 	name, image, _ := strings.Cut(text, "=")
-	for i := range p.c.Spec.Template.Spec.Containers {
-		if c := &p.c.Spec.Template.Spec.Containers[i]; c.Name == name {
+	containers := p.set.template().Spec.Containers
+	for i := range containers {
+		if c := &containers[i]; c.Name == name {
 			c.Image = image
 			return nil
 		}
@@ -231,4 +228,28 @@ func (p *player) resize(text string) error {
 	}
 	p.w.Resize = answer
 	return nil
+}
+
+func (p *player) grow(text string) error {
+	answers := map[string]string{"at-once": "", "never": world.GrowsNever, "at-restart": world.GrowsAtRestart}
+	answer, ok := answers[text]
+	if !ok {
+		return fmt.Errorf("volumes never grow %q", text)
+	}
+	p.w.Growth = answer
+	return nil
+}
+
+func (p *player) deleteClaim(name string) error {
+	claim := p.w.Claim(name)
+	if claim == nil {
+		return fmt.Errorf("there is no claim %q", name)
+	}
+	return p.w.DeleteClaim(name, claim.UID)
+}
+
+// stranger creates a pod that somebody else controls.
+func (p *player) stranger(name string) error {
+	owner := metav1.OwnerReference{APIVersion: "batch/v1", Kind: "Job", Name: "other", UID: "other", Controller: new(true)}
+	return p.w.Create(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: []metav1.OwnerReference{owner}}})
 }
