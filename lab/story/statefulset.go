@@ -51,7 +51,7 @@ func (s *StatefulSet) Decide(w *world.World) (*Round, error) {
 	}
 	r.done = func() error {
 		s.report(view, r)
-		return errors.Join(CheckOwnership(w), checkNames(w))
+		return checkNames(w)
 	}
 	return r, errors.Join(CheckSequence(r.Sequence, r.Pods, r.Plan), CheckService(w, r.Pods))
 }

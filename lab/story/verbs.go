@@ -248,8 +248,13 @@ func (p *player) deleteClaim(name string) error {
 	return p.w.DeleteClaim(name, claim.UID)
 }
 
-// stranger creates a pod that somebody else controls.
-func (p *player) stranger(name string) error {
+// stranger creates a pod that somebody else controls, which may have a claim.
+func (p *player) stranger(text string) error {
+	name, claim, _ := strings.Cut(text, " ")
 	owner := metav1.OwnerReference{APIVersion: "batch/v1", Kind: "Job", Name: "other", UID: "other", Controller: new(true)}
-	return p.w.Create(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: []metav1.OwnerReference{owner}}})
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: []metav1.OwnerReference{owner}}}
+	if claim != "" {
+		workload.Mount(&pod.Spec, "data", claim)
+	}
+	return p.w.Create(pod)
 }

@@ -37,8 +37,8 @@ func (w *World) Tick(d time.Duration) {
 		w.Sync(pod.Name)
 	}
 	w.growClaims()
-	w.collectClaims()
 	w.releaseClaims()
+	w.collectClaims()
 }
 
 // Sync lets scheduler or kubelet look at one pod. As a real kubelet does, it first reports what it finds and then acts,
