@@ -37,8 +37,8 @@ func (p *player) verbs() map[string]func(rest string) error {
 		"lose":      func(pod string) error { p.w.Lose(pod); return nil },
 
 		"nodes":       p.nodes,
-		"lose-node":   func(node string) error { p.w.Lost[node] = true; return nil },
-		"find-node":   func(node string) error { p.w.Lost[node] = false; return nil },
+		"lose-node":   func(node string) error { return p.w.LoseNode(node, true) },
+		"find-node":   func(node string) error { return p.w.LoseNode(node, false) },
 		"bad":         func(image string) error { p.w.Bad[image] = true; return nil },
 		"good":        func(image string) error { p.w.Bad[image], p.w.Unready[image] = false, false; return nil },
 		"unready":     func(image string) error { p.w.Unready[image] = true; return nil },
@@ -217,8 +217,11 @@ func (p *player) finalizer(text string) error {
 	})
 }
 
-func (p *player) nodes(text string) (err error) {
-	p.w.Nodes, err = strconv.Atoi(text)
+func (p *player) nodes(text string) error {
+	n, err := strconv.Atoi(text)
+	if err == nil {
+		p.w.SetNodes(n)
+	}
 	return err
 }
 
