@@ -89,25 +89,15 @@ func (c *CloneSet) patch(patch []byte) error {
 }
 
 func (c *CloneSet) gate(name string) error {
-	gates := map[string]*bool{
-		"CloneSetShortHash":                      &c.Options.ShortHash,
-		"CloneSetPartitionRollback":              &c.Options.PartitionRollback,
-		"PreparingUpdateAsUpdate":                &c.Options.PreparingUpdateAsUpdate,
-		"RecreatePodWhenChangeVCTInCloneSetGate": &c.Options.RecreateForClaims,
-		"InPlaceWorkloadVerticalScaling":         &c.Options.InPlace.Resources,
-		"InPlaceUpdateEnvFromMetadata":           &c.Options.InPlace.EnvFromMetadata,
+	gates := append(workload.Gates(), // and what no gate of the manager switches yet
+		workload.Gate{Name: "InPlaceUpdateEnvFromMetadata", Option: func(o *workload.Options) *bool { return &o.InPlace.EnvFromMetadata }})
+	for _, gate := range gates {
+		if gate.Name == name {
+			*gate.Option(&c.Options) = true
+			return nil
+		}
 	}
-	return open(gates, name)
-}
-
-// open opens a gate of those that there are.
-func open(gates map[string]*bool, name string) error {
-	on, ok := gates[name]
-	if !ok {
-		return fmt.Errorf("there is no gate %q", name)
-	}
-	*on = true
-	return nil
+	return fmt.Errorf("there is no gate %q", name)
 }
 
 func (c *CloneSet) status(w *world.World) (string, error) {
