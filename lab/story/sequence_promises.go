@@ -80,9 +80,7 @@ func (l Lineup) CheckServing(s *podset.Sequence, pods []replica.Replica) error {
 	least := len(s.Ordinals) - s.MaxUnavailable
 	wanted, all := l.Serving()
 	wantedNow, allNow := LineupOf(s, pods).Serving()
-	return errors.Join(
-		floor("wanted pods are available", func() (int, error) { return wantedNow, nil }, min(wanted, least)),
-		floor("pods are available", func() (int, error) { return allNow, nil }, min(all, least)))
+	return errors.Join(atLeast(min(wanted, least), wantedNow, "wanted pods"), atLeast(min(all, least), allNow, "pods"))
 }
 
 // CheckSequence says which promise a plan for these pods breaks: one step for a pod, one pod at an ordinal, the partition, the
@@ -284,7 +282,7 @@ func (c *checker) notes(plan podset.Plan) error {
 
 // checkNames checks that every pod of a set has its own name as its host name, and that its claims are there.
 func checkNames(w *world.World) error {
-	for _, pod := range ownedIn(w) {
+	for _, pod := range controlledIn(w) {
 		if pod.Spec.Hostname != pod.Name {
 			return fmt.Errorf("pod %s has the host name %q", pod.Name, pod.Spec.Hostname)
 		}
