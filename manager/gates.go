@@ -58,7 +58,6 @@ func inert() []gate.Gate {
 		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
 		{Name: "KruiseDaemon", Spec: betaOn, Inert: true},
 		{Name: "KruisePodReadinessGate", Spec: alpha, Inert: true},
-		{Name: "PodIndexLabel", Spec: betaOn, Inert: true},
 		{Name: "PodProbeMarkerGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetDeleteGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
@@ -68,9 +67,6 @@ func inert() []gate.Gate {
 		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},
 		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},
 		{Name: "SidecarTerminator", Spec: alpha, Inert: true},
-		{Name: "StatefulSetAutoDeletePVC", Spec: betaOn, Inert: true},
-		{Name: "StatefulSetAutoResizePVCGate", Spec: alpha, Inert: true},
-		{Name: "StatefulSetStartOrdinal", Spec: alpha, Inert: true},
 		{Name: "TemplateNoDefaults", Spec: alpha, Inert: true},
 		{Name: "WorkloadSpread", Spec: betaOn, Inert: true},
 	}

@@ -23,6 +23,7 @@ import (
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/manager/statefulset"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -41,6 +42,8 @@ type Options struct {
 	Workloads workload.Options
 	// CloneSetWorkers is how many CloneSets are worked on at a time.
 	CloneSetWorkers int
+	// StatefulSetWorkers is how many StatefulSets are worked on at a time.
+	StatefulSetWorkers int
 }
 
 // entry is one kind that the manager knows.
@@ -59,11 +62,18 @@ type entry struct {
 // registry is THE list.
 func registry(o *Options) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
+	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Options: o.Workloads}
 	return []entry{
 		{
 			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneSet.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
 				return cloneset.SetupController(ctx, mgr, cloneSet)
+			},
+		},
+		{
+			kind: v1beta1.GroupVersion.WithKind("StatefulSet"), on: true, webhook: statefulSet.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return statefulset.SetupController(ctx, mgr, statefulSet)
 			},
 		},
 	}

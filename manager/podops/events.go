@@ -19,6 +19,8 @@ type Reasons struct {
 	UpdatedInPlace, NotUpdatedInPlace string
 	// Recreated and NotRecreated are for pods that are deleted for others of the new revision.
 	Recreated, NotRecreated string
+	// Expanded and NotExpanded are for pods whose claims are to grow.
+	Expanded, NotExpanded string
 }
 
 // The reasons of events that are the same for every kind.
@@ -55,6 +57,8 @@ func (r Reasons) tellingOf(s podset.Step, plan *podset.Plan) telling {
 		return telling{"RecreatePod", r.Recreated, r.NotRecreated, "deleted, to be recreated with the new revision,", "recreate"}
 	case s.Do == podset.Delete:
 		return telling{"DeletePod", r.Deleted, r.NotDeleted, "deleted", "delete"}
+	case s.Do == podset.Expand:
+		return telling{"ExpandClaims", r.Expanded, r.NotExpanded, "asked for larger volumes of", "ask for larger volumes of"}
 	default:
 		return telling{}
 	}
@@ -104,6 +108,8 @@ func (r Reasons) eventOf(n podset.Note) loop.Event {
 		e.Action = "CreatePod"
 	case podset.WishScaleIn:
 		e.Action = "DeletePod"
+	case podset.WishGrow:
+		e.Action = "ExpandClaims"
 	case podset.WishResize: // an action of its own: the recorder takes events with the same reason and action for one
 		e.Action = "ResizePod"
 	}
@@ -118,7 +124,7 @@ func (r Reasons) eventOf(n podset.Note) loop.Event {
 		e.Warning, e.Reason = true, reasonResizePending
 	case podset.CauseHook:
 		e.Reason = reasonWaitingForHook
-	case podset.CauseVolume:
+	case podset.CauseVolume, podset.CauseClaims:
 		e.Reason = reasonWaitingForVolume
 	case podset.CausePaused:
 		e.Reason = reasonPaused

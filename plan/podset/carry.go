@@ -30,6 +30,8 @@ type Grower interface {
 
 // ClaimPatch changes a claim.
 type ClaimPatch struct {
+	// Slot is that of the pod whose claim it is.
+	Slot  string
 	Claim *corev1.PersistentVolumeClaim
 	// Body is a strategic merge patch, guarded by the claim's UID.
 	Body []byte

@@ -139,11 +139,7 @@ func (s *StatefulSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.Persisten
 
 // Target tells where an update of a pod in place leads to.
 func (s *StatefulSet) Target(_ *corev1.Pod, step podset.Step) (inplace.Target, error) {
-	var tuning v1beta1.InPlaceUpdateStrategy
-	if r := s.Set.Spec.UpdateStrategy.RollingUpdate; r != nil && r.InPlaceUpdateStrategy != nil {
-		tuning = *r.InPlaceUpdateStrategy
-	}
-	return s.target(step, step.To, s.Set.Spec.Lifecycle, tuning)
+	return s.target(step, step.To, s.Set.Spec.Lifecycle, s.inPlaceTuning())
 }
 
 func (s *StatefulSet) podName(ordinal string) string { return s.Set.Name + "-" + ordinal }

@@ -96,7 +96,7 @@ func (s *StatefulSet) Retention(sequence *podset.Sequence) (patches []podset.Cla
 			}
 			var body []byte
 			if body, err = storage.OwnerPatch(claim, wanted, ours); body != nil {
-				patches = append(patches, podset.ClaimPatch{Claim: claim, Body: body})
+				patches = append(patches, podset.ClaimPatch{Slot: ordinal, Claim: claim, Body: body})
 			}
 		})
 	}
@@ -148,7 +148,7 @@ func (s *StatefulSet) Growth(step podset.Step) (patches []podset.ClaimPatch, err
 		}
 		var body []byte
 		body, err = storage.Expansion(claim, template, s.Set.Name)
-		patches = append(patches, podset.ClaimPatch{Claim: claim, Body: body})
+		patches = append(patches, podset.ClaimPatch{Slot: step.Pod.Slot, Claim: claim, Body: body})
 	})
 	return patches, err
 }

@@ -262,12 +262,23 @@ const (
 	FailedCreatePod StatefulSetConditionType = "FailedCreatePod"
 	// FailedUpdatePod is True when pods could not be updated.
 	FailedUpdatePod StatefulSetConditionType = "FailedUpdatePod"
+	// StatefulSetConditionProgressing says how far the rollout is and, where it stands still, why.
+	StatefulSetConditionProgressing StatefulSetConditionType = "Progressing"
 	// StatefulSetConditionReconciling is there, and True, while the set is on its way to what is wanted. Tools that follow
-	// kstatus wait for it to go.
+	// kstatus wait for it to go. As a rollout has no deadline, none is ever Stalled.
 	StatefulSetConditionReconciling StatefulSetConditionType = "Reconciling"
-	// StatefulSetConditionStalled is there, and True, when the set cannot get there without somebody's help. Tools that follow
-	// kstatus take it for a failure.
-	StatefulSetConditionStalled StatefulSetConditionType = "Stalled"
+)
+
+// The reasons of the condition Progressing.
+const (
+	// StatefulSetUpdated says that the rollout goes on.
+	StatefulSetUpdated = "StatefulSetUpdated"
+	// StatefulSetAvailable says that the rollout is complete.
+	StatefulSetAvailable = "StatefulSetAvailable"
+	// StatefulSetPaused says that the rollout is paused.
+	StatefulSetPaused = "StatefulSetPaused"
+	// StatefulSetPartitionReached says that the rollout reached its partition.
+	StatefulSetPartitionReached = "ProgressPartitionAvailable"
 )
 
 // StatefulSetCondition is one observation of a StatefulSet's state.
