@@ -2,16 +2,20 @@ package story
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
+	"kruise.io/kruise/plan/revision"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -29,30 +33,135 @@ type CloneSet struct {
 	slots int
 }
 
+func readCloneSet(text []byte) (string, set, error) {
+	var object v1beta1.CloneSet
+	err := yaml.UnmarshalStrict(text, &object)
+	return object.Name, &CloneSet{Name: object.Name, Spec: object.Spec}, err
+}
+
+// NoLimit is a number of writes that no round comes to.
+const NoLimit = 1_000_000
+
+// errCrash ends a round.
+var errCrash = errors.New("the manager ends here")
+
+// Round is one turn of the controller: what it sees, and what it decides.
+type Round struct {
+	Pool *podset.Pool
+	Pods []replica.Replica
+	Plan podset.Plan
+
+	set  *CloneSet
+	view *workload.CloneSet
+}
+
 // Decide lets the controller decide what to do now, and checks the promises that the plan shows.
 func (c *CloneSet) Decide(w *world.World) (*Round, error) {
 	view, err := c.View(w)
 	if err != nil {
 		return nil, err
 	}
-	r := &Round{Pods: view.Replicas(w.Now)}
+	r := &Round{set: c, view: view, Pods: view.Replicas(w.Now)}
 	if r.Pool, err = view.Pool(c.newID); err != nil {
 		return nil, err
 	}
 	r.Plan = r.Pool.Plan(w.Now, r.Pods)
-	least := CensusOf(r.Pool, r.Pods).Floor(r.Pool)
-	r.kept = func() error {
-		return floor("pods are available", func() (int, error) {
-			pods, err := c.Observe(w)
-			return CensusOf(r.Pool, pods).Available, err
-		}, least)
-	}
-	r.done = func() error {
-		c.Spec.ScaleStrategy.PodsToDelete = view.RemainingPodsToDelete()
-		return errors.Join(CheckOwnership(w), c.Report(w, r.Plan.Tally))
-	}
-	r.turn = world.CloneSet(view, r.Plan)
 	return r, errors.Join(CheckPlan(r.Pool, r.Pods, r.Plan), CheckService(w, r.Pods))
+}
+
+func (c *CloneSet) decide(w *world.World) (turn, error) {
+	r, err := c.Decide(w)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Round) facts() ([]replica.Replica, podset.Plan) { return r.Pods, r.Plan }
+
+func (c *CloneSet) template() *corev1.PodTemplateSpec { return &c.Spec.Template }
+
+func (c *CloneSet) patch(patch []byte) error {
+	after, err := merged(&v1beta1.CloneSet{Spec: c.Spec}, patch)
+	if err == nil {
+		c.Spec = after.Spec
+	}
+	return err
+}
+
+func (c *CloneSet) gate(name string) error {
+	return openGate(&c.Options, name)
+}
+
+// openGate opens a feature gate.
+func openGate(options *workload.Options, name string) error {
+	gates := append(workload.Gates(), // and what no gate of the manager switches yet
+		workload.Gate{Name: "InPlaceUpdateEnvFromMetadata", Option: func(o *workload.Options) *bool { return &o.InPlace.EnvFromMetadata }})
+	for _, gate := range gates {
+		if gate.Name == name {
+			*gate.Option(options) = true
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no gate %q", name)
+}
+
+func (c *CloneSet) status(w *world.World) (string, error) {
+	pods, err := c.Observe(w)
+	if err != nil {
+		return "", err
+	}
+	pool, err := c.Pool(w)
+	if err != nil {
+		return "", err
+	}
+	return counts(pool.Plan(w.Now, pods).Tally, pool.Replicas, pool.CurrentRevision, pool.UpdateRevision), nil
+}
+
+// counts tells the counts of a status.
+func counts(t podset.Tally, wanted int, current, update string) string {
+	return fmt.Sprintf("%d of %d pods, %d ready, %d available; %d of %d updated, %d available; current %s, update %s",
+		t.Replicas, wanted, t.Ready, t.Available, t.Updated, t.ExpectedUpdated, t.UpdatedAvailable, current, update)
+}
+
+// Act carries the decision out, and checks the promises of the world before and after each write. After so many writes
+// the manager ends, as in a crash; the next round begins with what the cluster says.
+func (r *Round) Act(w *world.World, writes int) error {
+	floor := CensusOf(r.Pool, r.Pods).Floor(r.Pool)
+	kept := func() error {
+		pods, err := r.set.Observe(w)
+		if err != nil {
+			return err
+		}
+		return atLeast(floor, CensusOf(r.Pool, pods).Available, "pods")
+	}
+	err := act(w, r.view, r.Plan, world.Tidy{Strays: r.view.Strays, Claims: r.view.ExpiredClaims()}, writes, kept)
+	if errors.Is(err, errCrash) {
+		return kept()
+	}
+	if err := errors.Join(err, kept()); err != nil {
+		return err
+	}
+	r.set.Spec.ScaleStrategy.PodsToDelete = r.view.RemainingPodsToDelete()
+	return errors.Join(CheckOwnership(w), r.set.Report(w, r.Plan.Tally))
+}
+
+// atLeast says that no fewer of what serves are available than must stay.
+func atLeast(floor, available int, what string) error {
+	if available < floor {
+		return fmt.Errorf("%d %s are available after a write, at least %d must stay", available, what, floor)
+	}
+	return nil
+}
+
+// act carries a plan out and checks before each write what is to be kept. After so many writes the manager ends.
+func act(w *world.World, of podset.Workload, plan podset.Plan, tidy world.Tidy, writes int, kept func() error) error {
+	return w.Act(of, plan, tidy, func() error {
+		if writes--; writes < 0 {
+			return errCrash
+		}
+		return kept()
+	})
 }
 
 // Report keeps of a tally what later decisions need: the revision of a complete rollout becomes the current one.
@@ -85,10 +194,30 @@ func (c *CloneSet) Observe(w *world.World) ([]replica.Replica, error) {
 // View is the CloneSet with what belongs to it. It registers the template as a revision, if it is new.
 func (c *CloneSet) View(w *world.World) (*workload.CloneSet, error) {
 	view, err := c.read(w)
-	if err != nil || !(history{c.Name, &c.Revisions, &c.CurrentRevision}).register(view.Revisions) {
+	if err != nil || !register(view.Revisions, c.Name, &c.Revisions, &c.CurrentRevision) {
 		return view, err
 	}
 	return c.read(w)
+}
+
+// register makes sure that the newest revision is among those of a workload, and says whether it is new. They are named
+// <name>-v1, <name>-v2, and so on. The first is the current one.
+func register(r *workload.Revisions, name string, all *[]*appsv1.ControllerRevision, current *string) bool {
+	made := r.NewRevision()
+	if newest := r.Newest; newest != nil { // an older one that equals the template becomes the newest again
+		newest.Revision = max(newest.Revision, revision.Next(*all)-1)
+		if claims, ok := made.Annotations[v1beta1.ClaimTemplatesHashKey]; ok {
+			metav1.SetMetaDataAnnotation(&newest.ObjectMeta, v1beta1.ClaimTemplatesHashKey, claims)
+		}
+		return false
+	}
+	hash := fmt.Sprintf("v%d", len(*all)+1)
+	made.Name, made.Labels[revision.HashLabel] = revision.Name(name, hash), hash
+	*all = append(*all, made)
+	if *current == "" {
+		*current = made.Name
+	}
+	return true
 }
 
 func (c *CloneSet) read(w *world.World) (*workload.CloneSet, error) {
@@ -98,8 +227,17 @@ func (c *CloneSet) read(w *world.World) (*workload.CloneSet, error) {
 		set.Spec.Selector = &metav1.LabelSelector{}
 	}
 	return workload.NewCloneSet(set, workload.Owned{
-		Pods: ownedIn(w), Claims: w.Claims, Revisions: c.Revisions, PodExists: func(name string) bool { return w.Pod(name) != nil },
+		Pods: controlledIn(w), Claims: w.Claims, Revisions: c.Revisions, PodExists: func(name string) bool { return w.Pod(name) != nil },
 	}, c.Options)
+}
+
+// setUID is the UID of the workload of a story.
+const setUID types.UID = "the-set"
+
+// controlledIn are the pods of a world that the workload controls.
+func controlledIn(w *world.World) []*corev1.Pod {
+	set := &metav1.ObjectMeta{UID: setUID}
+	return slices.DeleteFunc(slices.Clone(w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, set) })
 }
 
 // newID makes up an instance id that reads well: a, b, c, and so on.
@@ -110,17 +248,4 @@ func (c *CloneSet) newID() string {
 	}
 	c.slots++
 	return id
-}
-
-func (c *CloneSet) options() *workload.Options { return &c.Options }
-
-func (c *CloneSet) template() *corev1.PodTemplateSpec { return &c.Spec.Template }
-
-func (c *CloneSet) manifest() any { return &v1beta1.CloneSet{Spec: c.Spec} }
-
-func (c *CloneSet) change(manifest []byte) error {
-	var object v1beta1.CloneSet
-	err := yaml.UnmarshalStrict(manifest, &object)
-	c.Spec = object.Spec
-	return err
 }

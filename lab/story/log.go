@@ -34,20 +34,8 @@ func (l *log) command(line string) { fmt.Fprintf(l, "> %s\n", line) }
 
 func (l *log) atRest(since time.Time) { fmt.Fprintf(l, "%6s  at rest\n", since.Sub(l.began)) }
 
-func (l *log) status(r *Round) {
-	t := r.Plan.Tally
-	replicas, current, update := 0, "", ""
-	if s := r.Sequence; s != nil {
-		replicas, current, update = len(s.Ordinals), s.CurrentRevision, s.UpdateRevision
-	} else {
-		replicas, current, update = r.Pool.Replicas, r.Pool.CurrentRevision, r.Pool.UpdateRevision
-	}
-	fmt.Fprintf(l, "%6s  %d of %d pods, %d ready, %d available; %d of %d updated, %d available; current %s, update %s\n",
-		l.w.Now.Sub(l.began), t.Replicas, replicas, t.Ready, t.Available, t.Updated, t.ExpectedUpdated, t.UpdatedAvailable,
-		l.short(current), l.short(update))
-	for _, c := range r.volumeClaims {
-		fmt.Fprintf(l, "%6s  claims %s: %d as their template says, %d of them ready\n", "", c.VolumeClaimName, c.CompatibleReplicas, c.CompatibleReadyReplicas)
-	}
+func (l *log) status(text string) {
+	fmt.Fprintf(l, "%6s  %s\n", l.w.Now.Sub(l.began), l.short(text))
 }
 
 // images writes down what the containers of a pod run.

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
 	"kruise.io/kruise/plan/lifecycle"
@@ -82,9 +80,7 @@ func (l Lineup) CheckServing(s *podset.Sequence, pods []replica.Replica) error {
 	least := len(s.Ordinals) - s.MaxUnavailable
 	wanted, all := l.Serving()
 	wantedNow, allNow := LineupOf(s, pods).Serving()
-	return errors.Join(
-		floor("wanted pods are available", func() (int, error) { return wantedNow, nil }, min(wanted, least)),
-		floor("pods are available", func() (int, error) { return allNow, nil }, min(all, least)))
+	return errors.Join(atLeast(min(wanted, least), wantedNow, "wanted pods"), atLeast(min(all, least), allNow, "pods"))
 }
 
 // CheckSequence says which promise a plan for these pods breaks: one step for a pod, one pod at an ordinal, the partition, the
@@ -284,11 +280,16 @@ func (c *checker) notes(plan podset.Plan) error {
 	return nil
 }
 
-// checkNames checks that every pod of a set has the name of its ordinal as its host name, and its claims mounted.
+// checkNames checks that every pod of a set has its own name as its host name, and that its claims are there.
 func checkNames(w *world.World) error {
-	for _, pod := range w.Pods {
-		if metav1.GetControllerOfNoCopy(pod) != nil && pod.Spec.Hostname != pod.Name {
+	for _, pod := range controlledIn(w) {
+		if pod.Spec.Hostname != pod.Name {
 			return fmt.Errorf("pod %s has the host name %q", pod.Name, pod.Spec.Hostname)
+		}
+		for _, v := range pod.Spec.Volumes {
+			if v.PersistentVolumeClaim != nil && w.Claim(v.PersistentVolumeClaim.ClaimName) == nil {
+				return fmt.Errorf("pod %s is there, and its claim %s is not", pod.Name, v.PersistentVolumeClaim.ClaimName)
+			}
 		}
 	}
 	return nil

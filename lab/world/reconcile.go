@@ -9,58 +9,38 @@ import (
 	"kruise.io/kruise/plan/workload"
 )
 
-// Turn is all that a controller does for a workload at one time, in this order.
-type Turn struct {
-	// Workload knows how its pods look.
-	Workload podset.Workload
-	// Strays are pods that it lets go.
-	Strays []*corev1.Pod
-	// Orphans are pods that it makes its own, with Owner.
-	Orphans []*corev1.Pod
-	Owner   metav1.OwnerReference
-	// Retention are the patches by which claims get the owners with which they go.
-	Retention []podset.ClaimPatch
-	// Plan is what it decided.
-	Plan podset.Plan
-	// Expired are claims that nobody may use again.
-	Expired []*corev1.PersistentVolumeClaim
-}
-
-// CloneSet is a turn of a CloneSet's controller.
-func CloneSet(set *workload.CloneSet, plan podset.Plan) Turn {
-	return Turn{Workload: set, Strays: set.Strays, Plan: plan, Expired: set.ExpiredClaims()}
-}
-
 // Reconcile lets the controller of a CloneSet act once: it decides, and carries the plan out. newID makes up an instance id.
 func (w *World) Reconcile(set *workload.CloneSet, newID func() string) (podset.Plan, error) {
 	plan, err := set.Plan(w.Now, newID)
 	if err != nil {
 		return plan, err
 	}
-	return plan, w.Act(CloneSet(set, plan), nil)
+	return plan, w.Act(set, plan, Tidy{Strays: set.Strays, Claims: set.ExpiredClaims()}, nil)
 }
 
-// Act carries out a turn. Before each write it calls before, if that is set, and goes no further when that fails.
-func (w *World) Act(turn Turn, before func() error) error {
-	one := func(write Write) error { return inTurn([]Write{write}, before) }
-	for _, pod := range turn.Strays {
-		if err := one(func() error { return w.Edit(pod.Name, func(m *metav1.ObjectMeta) { m.OwnerReferences = nil }) }); err != nil {
+// Tidy is what the controller of a workload tidies up beside its plan.
+type Tidy struct {
+	// Strays are pods that it lets go, since it does not select them any more.
+	Strays []*corev1.Pod
+	// Orphans are pods that nobody owns and it adopts, with Owner.
+	Orphans []*corev1.Pod
+	Owner   metav1.OwnerReference
+	// Owners are the patches by which claims get the owners with which they go.
+	Owners []podset.ClaimPatch
+	// Claims are claims that nobody may use again, and are deleted.
+	Claims []*corev1.PersistentVolumeClaim
+}
+
+// Act carries out the plan of a workload and tidies up. Before each write it calls before, if that is set, and goes no further
+// when that fails.
+func (w *World) Act(of podset.Workload, plan podset.Plan, tidy Tidy, before func() error) error {
+	for _, write := range w.first(tidy) {
+		if err := inTurn([]Write{write}, before); err != nil {
 			return err
 		}
 	}
-	for _, pod := range turn.Orphans {
-		adopt := func(m *metav1.ObjectMeta) { m.OwnerReferences = append(m.OwnerReferences, turn.Owner) }
-		if err := one(func() error { return w.Edit(pod.Name, adopt) }); err != nil {
-			return err
-		}
-	}
-	for _, patch := range turn.Retention {
-		if err := one(func() error { return w.PatchClaim(patch) }); err != nil {
-			return err
-		}
-	}
-	for _, step := range turn.Plan.Steps {
-		writes, err := w.Writes(turn.Workload, step)
+	for _, step := range plan.Steps {
+		writes, err := w.Writes(of, step)
 		if err != nil {
 			return err
 		}
@@ -68,12 +48,28 @@ func (w *World) Act(turn Turn, before func() error) error {
 			return err
 		}
 	}
-	for _, claim := range turn.Expired {
-		if err := one(func() error { return w.DeleteClaim(claim.Name, claim.UID) }); err != nil {
+	for _, claim := range tidy.Claims {
+		remove := func() error { return w.DeleteClaim(claim.Name, claim.UID) }
+		if err := inTurn([]Write{remove}, before); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// first are the writes that tidy up before a plan is carried out.
+func (w *World) first(tidy Tidy) (writes []Write) {
+	for _, pod := range tidy.Strays {
+		writes = append(writes, func() error { return w.Edit(pod.Name, func(m *metav1.ObjectMeta) { m.OwnerReferences = nil }) })
+	}
+	for _, pod := range tidy.Orphans {
+		adopt := func(m *metav1.ObjectMeta) { m.OwnerReferences = append(m.OwnerReferences, tidy.Owner) }
+		writes = append(writes, func() error { return w.Edit(pod.Name, adopt) })
+	}
+	for _, patch := range tidy.Owners {
+		writes = append(writes, func() error { return w.PatchClaim(patch) })
+	}
+	return writes
 }
 
 // inTurn makes writes that belong together. That what they are about is gone by now ends them and is no error: the next

@@ -12,7 +12,6 @@ import (
 	"pgregory.net/rapid"
 
 	"kruise.io/kruise/api/apps/v1beta1"
-	"kruise.io/kruise/lab/story"
 	"kruise.io/kruise/lab/world"
 	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
@@ -30,13 +29,20 @@ type chaos struct {
 	*rapid.T
 	w        *world.World
 	template *corev1.PodTemplateSpec // of the workload
-	set      interface {
-		Decide(*world.World) (*story.Round, error)
-	}
-	// replan decides anew about the pods of a round, and checkEnd checks what is reached in the end.
-	replan   func(round *story.Round, pods []replica.Replica, now time.Time) podset.Plan
+	// decide lets the controller decide, and checkEnd checks what is reached in the end.
+	decide   func() (decided, error)
 	checkEnd func(podset.Plan)
 	history  []string
+}
+
+// decided is one turn of a controller.
+type decided struct {
+	wanted string // in words
+	pods   []replica.Replica
+	plan   *podset.Plan
+	// again decides about pods at the same time, and act carries the plan out.
+	again func(pods []replica.Replica) podset.Plan
+	act   func(w *world.World, writes int) error
 }
 
 // newChaos begins with an empty world and two containers in the template.
@@ -185,17 +191,17 @@ func (r *chaos) reconcile(most int) podset.Plan { return r.reconcileBut(most, ni
 
 // reconcileBut is reconcile without the steps that are refused.
 func (r *chaos) reconcileBut(most int, refused func(podset.Step) bool) podset.Plan {
-	round, err := r.set.Decide(r.w)
-	if round != nil {
+	round, err := r.decide()
+	if round.plan != nil {
 		r.remember(round)
 	}
 	r.must(err)
 	r.checkPermutation(round)
 	if refused != nil {
-		round.Plan.Steps = slices.DeleteFunc(round.Plan.Steps, refused)
+		round.plan.Steps = slices.DeleteFunc(round.plan.Steps, refused)
 	}
-	r.must(round.Act(r.w, most))
-	return round.Plan
+	r.must(round.act(r.w, most))
+	return *round.plan
 }
 
 // settle runs controller and cluster until nothing happens any more, and checks what is reached.
@@ -228,34 +234,27 @@ func (r *chaos) checkContainers() {
 }
 
 // checkPermutation checks that the order in which pods are listed makes no difference.
-func (r *chaos) checkPermutation(round *story.Round) {
-	other := slices.Clone(round.Pods)
+func (r *chaos) checkPermutation(round decided) {
+	other := slices.Clone(round.pods)
 	slices.Reverse(other)
 	if n := len(other); n > 2 { // neither sorted nor reversed
 		other[0], other[n/2] = other[n/2], other[0]
 	}
-	if a, b := describe(r.replan(round, round.Pods, r.w.Now)), describe(r.replan(round, other, r.w.Now)); a != b {
+	if a, b := describe(round.again(round.pods)), describe(round.again(other)); a != b {
 		r.fatal("the same pods in another order give another plan:\n" + a + "and:\n" + b)
 	}
 }
 
 // remember writes down what a person needs to follow a failure.
-func (r *chaos) remember(round *story.Round) {
+func (r *chaos) remember(round decided) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: ", r.w.Now.Format("04:05"))
-	if p := round.Pool; p != nil {
-		fmt.Fprintf(&b, "want %d, %+v, paused %v, %s to %s (before: %s)\n", p.Replicas, p.Rolling, p.Paused, p.Policy, p.UpdateRevision, p.CurrentRevision)
-	} else {
-		s := round.Sequence
-		fmt.Fprintf(&b, "want %v (ordered %v), partition %d, unavailable %d, unordered %v, paused %v, %s to %s (before: %s)\n", s.Ordinals, s.Ordered,
-			s.Partition, s.MaxUnavailable, s.Unordered, s.Paused, s.Policy, s.UpdateRevision, s.CurrentRevision)
-	}
-	for i := range round.Pods {
-		p := &round.Pods[i]
+	fmt.Fprintf(&b, "%s: %s\n", r.w.Now.Format("04:05"), round.wanted)
+	for i := range round.pods {
+		p := &round.pods[i]
 		fmt.Fprintf(&b, "  %s %s %q stage %d ready %v available %v doomed %v holds %+v terminating %v %s\n",
 			p.Name, p.Revision, p.State, p.Stage, p.Ready, p.Available, p.SpecifiedDelete, p.Holds, p.Terminating, p.Trouble)
 	}
-	b.WriteString(describe(round.Plan))
+	b.WriteString(describe(*round.plan))
 	r.history = append(r.history, b.String())
 }
 

@@ -35,6 +35,8 @@ func podOf(words string) replica.Replica {
 			r.Ready, r.Available = false, false
 		case "stuck": // as kubelet says
 			r.Ready, r.Available, r.Trouble = false, false, "CrashLoopBackOff"
+		case "long": // for a minute
+			r.AwayFor = time.Minute
 		case "ready": // but not for minReadySeconds yet
 			r.Available, r.AvailableAt = false, noon().Add(time.Minute)
 		case "starting": // and about to become normal

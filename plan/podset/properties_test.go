@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -95,9 +94,17 @@ func (r *rollout) checkPool(plan podset.Plan) {
 	}
 }
 
-// replanPool decides anew about the same pods.
-func replanPool(round *story.Round, pods []replica.Replica, now time.Time) podset.Plan {
-	same := *round.Pool
-	same.FreshSlots = func(n int) []string { return make([]string, n) }
-	return same.Plan(now, pods)
+// decidePool lets the controller of a CloneSet decide.
+func (r *rollout) decidePool() (decided, error) {
+	round, err := r.c.Decide(r.w)
+	if round == nil {
+		return decided{}, err
+	}
+	p := *round.Pool
+	p.FreshSlots = func(n int) []string { return make([]string, n) }
+	return decided{
+		wanted: fmt.Sprintf("want %d, %+v, paused %v, %s to %s (before: %s)", p.Replicas, p.Rolling, p.Paused, p.Policy, p.UpdateRevision, p.CurrentRevision),
+		pods:   round.Pods, plan: &round.Plan, act: round.Act,
+		again: func(pods []replica.Replica) podset.Plan { return p.Plan(r.w.Now, pods) },
+	}, err
 }

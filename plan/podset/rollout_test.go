@@ -22,7 +22,7 @@ type rollout struct {
 func newRollout(t *rapid.T) *rollout {
 	r := &rollout{c: &story.CloneSet{Name: "demo"}}
 	r.chaos = newChaos(t, &r.c.Spec.Template)
-	r.set, r.replan, r.checkEnd = r.c, replanPool, r.checkPool
+	r.decide, r.checkEnd = r.decidePool, r.checkPool
 	spec := &r.c.Spec
 	if rapid.Bool().Draw(t, "claims") {
 		spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -30,7 +29,7 @@ type line struct {
 func newLine(t *rapid.T) *line {
 	r := &line{s: &story.StatefulSet{Name: "demo"}}
 	r.chaos = newChaos(t, &r.s.Spec.Template)
-	r.set, r.replan, r.checkEnd = r.s, replanSequence, r.checkLine
+	r.decide, r.checkEnd = r.decideLine, r.checkLine
 	spec := &r.s.Spec
 	spec.PodManagementPolicy = rapid.SampledFrom([]appsv1.PodManagementPolicyType{
 		appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement}).Draw(t, "pod management")
@@ -246,7 +245,17 @@ func (r *line) checkLine(plan podset.Plan) {
 	}
 }
 
-// replanSequence decides anew about the same pods.
-func replanSequence(round *story.Round, pods []replica.Replica, now time.Time) podset.Plan {
-	return round.Sequence.Plan(now, pods)
+// decideLine lets the controller of a StatefulSet decide.
+func (r *line) decideLine() (decided, error) {
+	round, err := r.s.Decide(r.w)
+	if round == nil {
+		return decided{}, err
+	}
+	s := round.Sequence
+	return decided{
+		wanted: fmt.Sprintf("want %v (ordered %v), partition %d, unavailable %d, unordered %v, paused %v, %s to %s (before: %s)", s.Ordinals, s.Ordered,
+			s.Partition, s.MaxUnavailable, s.Unordered, s.Paused, s.Policy, s.UpdateRevision, s.CurrentRevision),
+		pods: round.Pods, plan: &round.Plan, act: round.Act,
+		again: func(pods []replica.Replica) podset.Plan { return s.Plan(r.w.Now, pods) },
+	}, err
 }

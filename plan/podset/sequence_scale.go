@@ -3,6 +3,7 @@ package podset
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kruise.io/kruise/plan/lifecycle"
@@ -125,7 +126,7 @@ func (d *sequel) create() bool {
 	why := fmt.Sprintf("%d of %d wanted pods exist", d.active, d.Replicas)
 	d.plan.Steps = slices.Grow(d.plan.Steps, allowed)
 	for i, place := range v.open[:allowed] {
-		d.step(Step{Do: Create, Slot: fmt.Sprint(d.Ordinals[place]), To: d.revisionOf(place, i), Why: why})
+		d.step(Step{Do: Create, Slot: strconv.Itoa(d.Ordinals[place]), To: d.revisionOf(place, i), Why: why})
 	}
 	return allowed > 0
 }

@@ -170,6 +170,7 @@ func TestAPodThatNeverBecomesReadyIsRepairedOutOfTurn(t *testing.T) {
 	lines{
 		"one that kubelet finds in trouble": {podset.Sequence{Ordered: true, Ordinals: upTo(3)}, []string{"0 v1 stuck", "1 v1", "2 v1"}, []string{"Update 0 v2"}},
 		"not one that may come back":        {podset.Sequence{Ordered: true, Ordinals: upTo(3)}, []string{"0 v1 away", "1 v1", "2 v1"}, nil},
+		"one that has not for a minute":     {podset.Sequence{Ordered: true, Ordinals: upTo(3)}, []string{"0 v1 away long", "1 v1", "2 v1"}, []string{"Update 0 v2"}},
 		"one that is amid an update":        {podset.Sequence{Ordered: true, Ordinals: upTo(3)}, []string{"0 v1 updating", "1 v1", "2 v1"}, []string{"Update 0 v2"}},
 		"while pods behind it are missing":  {podset.Sequence{Ordered: true, Ordinals: upTo(3)}, []string{"0 v1 stuck"}, []string{"Update 0 v2"}},
 		"by recreating it": {podset.Sequence{Ordered: true, Ordinals: upTo(3), Rules: podset.Rules{Policy: v1beta1.RecreatePodUpdatePolicyType}},

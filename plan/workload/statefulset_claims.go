@@ -3,6 +3,7 @@ package workload
 import (
 	"strconv"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -123,7 +124,7 @@ func (s *StatefulSet) staleClaim(ordinal string) (why string) {
 // growsClaims says whether claims grow with their templates.
 func (s *StatefulSet) growsClaims() bool {
 	return s.ResizeClaims && s.Set.Spec.VolumeClaimUpdateStrategy.Type == v1beta1.OnPodRollingUpdateVolumeClaimUpdateStrategyType &&
-		s.Set.Spec.UpdateStrategy.RollingUpdate != nil && len(s.Set.Spec.VolumeClaimTemplates) > 0
+		s.Set.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType && len(s.Set.Spec.VolumeClaimTemplates) > 0
 }
 
 // claimsState tells how that claim of an ordinal stands to its template that is farthest behind.
