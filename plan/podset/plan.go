@@ -1,4 +1,5 @@
-// Package podset decides which pods of a workload to create, delete and update next.
+// Package podset decides which pods of a workload to create, delete and update next. Pool decides about pods that are all
+// alike, Sequence about pods with ordinals; both are put together from the same bricks (draft).
 //
 // A decision is made from facts alone: what is wanted, what the pods are, and the time. It returns the steps that may be
 // taken now, each with its reason, and a note for everything that is wanted and makes no step. The same facts give the
@@ -7,7 +8,8 @@
 //
 // What it promises of its own steps: never more pods unavailable than maxUnavailable (pods that are unavailable anyway may
 // be changed freely, unless that many of the newest revision are broken already); never more pods than replicas and
-// maxSurge; the partition holds; a paused rollout stops, while scaling and healing go on.
+// maxSurge, and never two at one ordinal; the partition holds; a paused rollout stops, while scaling and healing go on; pods
+// with ordinals keep their order; a pod that is broken does not keep itself from being repaired.
 package podset
 
 import (
