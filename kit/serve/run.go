@@ -45,7 +45,7 @@ type Component struct {
 	// ExternalCerts says that somebody else keeps the webhook certificate.
 	ExternalCerts bool
 	// Setup adds the component's controllers and webhooks to the manager.
-	Setup func(ctx context.Context, mgr ctrl.Manager) error
+	Setup func(ctx context.Context, mgr ctrl.Manager, place Place) error
 }
 
 // Run runs a component until the context ends, or until it cannot go on. The process must end when Run returns:
@@ -95,7 +95,7 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 		}
 		mgr.GetWebhookServer().Register(convert.Path, handler)
 	}
-	if err := c.Setup(ctx, mgr); err != nil {
+	if err := c.Setup(ctx, mgr, Place{Namespace: o.OwnNamespace, service: o.ServiceName, host: o.WebhookHost, port: o.WebhookPort, authority: keeper.Authority}); err != nil {
 		return err
 	}
 
