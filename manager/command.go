@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager/pod"
 )
 
 // Command makes the command kruise-manager. The environment is read through getenv.
@@ -30,6 +31,9 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			flags.IntVar(&options.CloneSet.Workers, "cloneset-workers", 3, "CloneSets that are worked on at a time.")
 			flags.BoolVar(&options.CloneSet.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
+			flags.Int32Var(&options.Pod.TimeoutSeconds, "pod-webhook-timeout-seconds", 10, "How long the API server waits for an answer about a pod, in seconds, from 1 to 30.")
+			flags.StringToStringVar(&options.Pod.Policies, "pod-webhook-failure-policy", nil,
+				"What the API server does with pods that ask for something while no manager answers, as name=Fail|Ignore,... Names and defaults: "+pod.Defaults()+".")
 		},
 		Component: func(ctx context.Context) (serve.Component, error) {
 			for _, warning := range gates.Warnings() {
@@ -37,6 +41,10 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			}
 			options.Gates = ReadGates(gates)
 			options.CloneSet = options.Gates.cloneSet(options.CloneSet)
+			options.Pod = options.Gates.pod(options.Pod)
+			if err := options.Pod.Validate(); err != nil {
+				return serve.Component{}, err
+			}
 			return Component(options)
 		},
 	}, getenv)

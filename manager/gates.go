@@ -5,6 +5,7 @@ import (
 
 	"kruise.io/kruise/kit/gate"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/manager/pod"
 )
 
 // Gates are the feature gates that switch something in this build, read once.
@@ -17,6 +18,8 @@ type Gates struct {
 	PullAhead bool
 	// Resources is as in inplace.Options.
 	Resources bool
+	// PodWebhook and PodReadinessGate are as in pod.Options.
+	PodWebhook, PodReadinessGate bool
 }
 
 // NewGateSet makes the set of all gates, each with its default.
@@ -32,6 +35,8 @@ func ReadGates(set *gate.Set) Gates {
 		RecreateForClaims:       set.Enabled("RecreatePodWhenChangeVCTInCloneSetGate"),
 		Resources:               set.Enabled("InPlaceWorkloadVerticalScaling"),
 		PullAhead:               set.Enabled("PreDownloadImageForInPlaceUpdate"),
+		PodWebhook:              set.Enabled("PodWebhook"),
+		PodReadinessGate:        set.Enabled("KruisePodReadinessGate"),
 	}
 }
 
@@ -41,6 +46,12 @@ func (g Gates) cloneSet(o cloneset.Options) cloneset.Options {
 	o.PreparingUpdateAsUpdate, o.RecreateForClaims = g.PreparingUpdateAsUpdate, g.RecreateForClaims
 	o.PullAhead = g.PullAhead
 	o.InPlace.Resources = g.Resources
+	return o
+}
+
+// pod adds what the gates say to the options of the admission of pods.
+func (g Gates) pod(o pod.Options) pod.Options {
+	o.Enabled, o.GateForAll = g.PodWebhook, g.PodReadinessGate
 	return o
 }
 
@@ -56,6 +67,8 @@ func gateTable() []gate.Gate {
 		{Name: "CloneSetShortHash", Spec: alpha},
 		{Name: "EnableExternalCerts", Spec: alpha},
 		{Name: "InPlaceWorkloadVerticalScaling", Spec: alpha},
+		{Name: "KruisePodReadinessGate", Spec: alpha, Needs: []string{"PodWebhook"}},
+		{Name: "PodWebhook", Spec: betaOn},
 		{Name: "PreDownloadImageForInPlaceUpdate", Spec: alpha},
 		{Name: "PreparingUpdateAsUpdate", Spec: alpha},
 		{Name: "RecreatePodWhenChangeVCTInCloneSetGate", Spec: alpha},
@@ -73,12 +86,10 @@ func gateTable() []gate.Gate {
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
 		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
 		{Name: "KruiseDaemon", Spec: betaOn, Inert: true},
-		{Name: "KruisePodReadinessGate", Spec: alpha, Inert: true},
 		{Name: "PodIndexLabel", Spec: betaOn, Inert: true},
 		{Name: "PodProbeMarkerGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetDeleteGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
-		{Name: "PodWebhook", Spec: betaOn, Inert: true},
 		{Name: "PreDownloadImageForDaemonSetUpdate", Spec: alpha, Inert: true},
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},
 		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},

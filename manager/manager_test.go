@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kruise.io/kruise/kit/serve"
 )
 
 func noEnvironment(string) string { return "" }
@@ -48,7 +50,7 @@ func TestEveryGateIsKnownAndOnlyThoseThatSwitchSomethingAreShown(t *testing.T) {
 		names = append(names, match[1])
 	}
 	if want := []string{
-		"CloneSetPartitionRollback", "CloneSetShortHash", "EnableExternalCerts", "InPlaceWorkloadVerticalScaling", "PreDownloadImageForInPlaceUpdate", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
+		"CloneSetPartitionRollback", "CloneSetShortHash", "EnableExternalCerts", "InPlaceWorkloadVerticalScaling", "KruisePodReadinessGate", "PodWebhook", "PreDownloadImageForInPlaceUpdate", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
 	}; !slices.Equal(names, want) {
 		t.Errorf("shown are %q, want %q", names, want)
 	}
@@ -95,7 +97,7 @@ func TestTheListIsSound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range registry(&Options{}) {
+	for _, e := range registry(&Options{}, serve.Place{}) {
 		if !scheme.Recognizes(e.kind) || e.webhook == nil || e.controller == nil {
 			t.Errorf("%s is not complete", e.kind)
 		}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -23,6 +24,9 @@ import (
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/manager/launchpriority"
+	"kruise.io/kruise/manager/pod"
+	"kruise.io/kruise/manager/podreadiness"
 )
 
 // Name is the name of the program, its lease and its user agent.
@@ -38,12 +42,16 @@ type Options struct {
 	WebhooksOnly bool
 	// CloneSet tunes the controller of CloneSets.
 	CloneSet cloneset.Options
+	// Pod tunes the admission of pods.
+	Pod pod.Options
 }
 
 // entry is one kind that the manager knows.
 type entry struct {
 	// kind and version name what must be served by the API server for the entry to run.
 	kind schema.GroupVersionKind
+	// needed names kinds that need this one: where they are switched on by name, so is it.
+	needed []string
 	// on is the gate.
 	on bool
 	// converts says how versions are converted, if it takes more than another apiVersion.
@@ -53,8 +61,13 @@ type entry struct {
 	controller func(ctx context.Context, mgr ctrl.Manager) error
 }
 
+// named says whether the entry is among the kinds that the manager is limited to.
+func (e entry) named(kinds []string) bool {
+	return len(kinds) == 0 || slices.ContainsFunc(append(e.needed, e.kind.Kind), func(name string) bool { return slices.Contains(kinds, name) })
+}
+
 // registry is THE list.
-func registry(o *Options) []entry {
+func registry(o *Options, place serve.Place) []entry {
 	cloneSets := cloneset.Conversion()
 	return []entry{
 		{
@@ -63,7 +76,24 @@ func registry(o *Options) []entry {
 				return cloneset.SetupController(ctx, mgr, o.CloneSet)
 			},
 		},
+		{
+			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"}, webhook: o.Pod.SetupWebhook,
+			controller: func(_ context.Context, mgr ctrl.Manager) error { return setupPods(mgr, o.Pod, place) },
+		},
 	}
+}
+
+// setupPods adds the controllers that go with the admission of pods. With its gate off, one is left: it takes away the
+// webhooks of an earlier run.
+func setupPods(mgr ctrl.Manager, o pod.Options, place serve.Place) error {
+	err := pod.SetupController(mgr, o, place)
+	if err == nil && o.Enabled {
+		err = launchpriority.SetupController(mgr)
+	}
+	if err == nil && o.Enabled && o.GateForAll {
+		err = podreadiness.SetupController(mgr)
+	}
+	return err
 }
 
 // Component is kruise-manager as serve runs it.
@@ -75,12 +105,14 @@ func Component(o *Options) (serve.Component, error) {
 	component := serve.Component{
 		Name:          Name,
 		Scheme:        scheme,
-		Mutating:      []string{"kruise-mutating-webhook-configuration"},
+		Mutating:      []string{"kruise-mutating-webhook-configuration", pod.MutatingConfiguration},
 		Validating:    []string{"kruise-validating-webhook-configuration"},
 		ExternalCerts: o.Gates.ExternalCerts,
-		Setup:         func(ctx context.Context, mgr ctrl.Manager) error { return setup(ctx, mgr, o) },
+		Setup: func(ctx context.Context, mgr ctrl.Manager, place serve.Place) error {
+			return setup(ctx, mgr, o, place)
+		},
 	}
-	for _, e := range registry(o) {
+	for _, e := range registry(o, serve.Place{}) {
 		if e.converts != nil {
 			component.Converts = append(component.Converts, *e.converts)
 		}
@@ -100,7 +132,7 @@ func NewScheme() (*runtime.Scheme, error) {
 }
 
 // setup adds to the manager what stands in the registry and can run.
-func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
+func setup(ctx context.Context, mgr ctrl.Manager, o *Options, place serve.Place) error {
 	if o.CloneSet.InPlace.Resources {
 		served, err := servesResize(mgr)
 		if err != nil {
@@ -111,9 +143,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
 			o.CloneSet.InPlace.Resources = false
 		}
 	}
-	for _, e := range registry(o) {
+	for _, e := range registry(o, place) {
 		logger := log.FromContext(ctx).WithValues("kind", e.kind.Kind)
-		if !e.on || len(o.Kinds) > 0 && !slices.Contains(o.Kinds, e.kind.Kind) {
+		if !e.on || !e.named(o.Kinds) {
 			logger.Info("The kind is switched off")
 			continue
 		}

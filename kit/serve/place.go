@@ -11,10 +11,16 @@ import (
 type Place struct {
 	// Namespace is the component's own.
 	Namespace string
+	// Only is the one namespace that the component looks at; empty is all.
+	Only string
 
 	service, host string
 	port          int
 	authority     func() []byte
+}
+
+func newPlace(o *Options, authority func() []byte) Place {
+	return Place{Namespace: o.OwnNamespace, Only: o.Namespace, service: o.ServiceName, host: o.WebhookHost, port: o.WebhookPort, authority: authority}
 }
 
 // ClientConfig says how the API server calls the component at a path: through its Service, or by the host of WEBHOOK_HOST.

@@ -95,7 +95,7 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 		}
 		mgr.GetWebhookServer().Register(convert.Path, handler)
 	}
-	if err := c.Setup(ctx, mgr, Place{Namespace: o.OwnNamespace, service: o.ServiceName, host: o.WebhookHost, port: o.WebhookPort, authority: keeper.Authority}); err != nil {
+	if err := c.Setup(ctx, mgr, newPlace(o, keeper.Authority)); err != nil {
 		return err
 	}
 

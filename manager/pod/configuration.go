@@ -28,8 +28,6 @@ const (
 	awaitCertificate = 200 * time.Millisecond
 )
 
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,resourceNames=kruise-pod-mutating-webhook-configuration,verbs=get;list;watch;patch
-
 // keeper keeps the webhooks of the configuration as the objects that exist ask for.
 type keeper struct {
 	// read reads the configuration, write writes it.
@@ -94,6 +92,12 @@ func (k *keeper) webhooks() ([]podwebhook.Webhook, error) {
 		policy := k.options.policy(line)
 		for _, d := range demands {
 			d.Operation, d.Policy = podwebhook.Create, policy
+			if only := k.place.Only; only != "" {
+				if d.Namespace != "" && d.Namespace != only {
+					continue
+				}
+				d.Namespace = only // what no controller looks at must not wait for one
+			}
 			all = append(all, d)
 		}
 	}

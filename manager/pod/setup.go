@@ -57,6 +57,15 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Defaults are the names of the lines and their policies, as name=policy.
+func Defaults() string {
+	var all []string
+	for _, line := range chain() {
+		all = append(all, line.name+"="+string(line.policy))
+	}
+	return strings.Join(all, ", ")
+}
+
 func (o Options) policy(line mutator) admissionregistrationv1.FailurePolicyType {
 	if policy, ok := o.Policies[line.name]; ok {
 		return admissionregistrationv1.FailurePolicyType(policy)
@@ -111,6 +120,9 @@ func SetupController(mgr ctrl.Manager, o Options, place serve.Place) error {
 	}
 	if err := mgr.Add(configurations); err != nil {
 		return fmt.Errorf("set up the webhooks for pods: %w", err)
+	}
+	if o.TimeoutSeconds == 0 {
+		o.TimeoutSeconds = 10
 	}
 	all := handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, *admissionregistrationv1.MutatingWebhookConfiguration) []reconcile.Request {
 		return []reconcile.Request{{}}

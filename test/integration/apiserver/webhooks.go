@@ -16,6 +16,7 @@ import (
 
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
+	"kruise.io/kruise/manager/pod"
 )
 
 const (
@@ -50,7 +51,9 @@ func webhookConfigurations(port int) []client.Object {
 		MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
 		SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
 	}}
-	return []client.Object{mutating, validating}
+	pods := &admissionregistrationv1.MutatingWebhookConfiguration{} // the manager fills it in
+	pods.Name = pod.MutatingConfiguration
+	return []client.Object{mutating, validating, pods}
 }
 
 // Replica is one running manager.
@@ -98,8 +101,8 @@ func (s *Server) StartReplica(ctx context.Context, change func(*manager.Options,
 		return nil, err
 	}
 	options.WebhookPort, options.HealthProbeAddr, options.MetricsAddr = webhooks, address(health), "0"
-	options.LeaderElection = false
-	managerOptions := &manager.Options{WebhooksOnly: true}
+	options.LeaderElection, options.WebhookHost = false, "localhost"
+	managerOptions := &manager.Options{WebhooksOnly: true, Pod: pod.Options{Enabled: true}}
 	change(managerOptions, options)
 	component, err := manager.Component(managerOptions)
 	if err != nil {
