@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -37,13 +38,14 @@ type keeper struct {
 	chain   []mutator
 	options Options
 	place   serve.Place
+	clock   clock.PassiveClock
 
 	wrote time.Time
 }
 
 // Reconcile implements reconcile.Reconciler. There is one thing to keep, so the request says nothing.
 func (k *keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
-	if wait := time.Until(k.wrote.Add(configurationPace)); wait > 0 {
+	if wait := k.wrote.Add(configurationPace).Sub(k.clock.Now()); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	call, ok := k.place.ClientConfig(mutatePath)
@@ -73,7 +75,7 @@ func (k *keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.
 		}
 		return reconcile.Result{}, fmt.Errorf("writing MutatingWebhookConfiguration %s: %w", MutatingConfiguration, err)
 	}
-	k.wrote = time.Now()
+	k.wrote = k.clock.Now()
 	log.FromContext(ctx).Info("Changed for which pods the API server asks", "webhooks", len(webhooks))
 	return reconcile.Result{}, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -131,7 +132,7 @@ func SetupController(mgr ctrl.Manager, o Options, place serve.Place) error {
 		Named("podwebhook").
 		WatchesRawSource(source.Kind(configurations, &admissionregistrationv1.MutatingWebhookConfiguration{}, all)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
-		Complete(&keeper{read: configurations, write: mgr.GetClient(), world: o.world(), chain: chain(), options: o, place: place})
+		Complete(&keeper{read: configurations, write: mgr.GetClient(), world: o.world(), chain: chain(), options: o, place: place, clock: clock.RealClock{}})
 	if err != nil {
 		return fmt.Errorf("set up the webhooks for pods: %w", err)
 	}
