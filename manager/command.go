@@ -10,6 +10,7 @@ import (
 
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/pod"
+	"kruise.io/kruise/manager/podops"
 )
 
 // Command makes the command kruise-manager. The environment is read through getenv.
@@ -28,8 +29,8 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 		Ignored: ignoredFlags(),
 		Flags: func(flags *pflag.FlagSet) {
 			gates.AddFlag(flags)
-			flags.IntVar(&options.CloneSet.Workers, "cloneset-workers", 3, "CloneSets that are worked on at a time.")
-			flags.BoolVar(&options.CloneSet.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
+			flags.IntVar(&options.CloneSetWorkers, "cloneset-workers", podops.DefaultWorkers, "CloneSets that are worked on at a time.")
+			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
 			flags.Int32Var(&options.Pod.TimeoutSeconds, "pod-webhook-timeout-seconds", 10, "How long the API server waits for an answer about a pod, in seconds, from 1 to 30.")
 			flags.StringToStringVar(&options.Pod.Policies, "pod-webhook-failure-policy", nil,
@@ -39,9 +40,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			for _, warning := range gates.Warnings() {
 				log.FromContext(ctx).Info("WARNING: " + warning)
 			}
-			options.Gates = ReadGates(gates)
-			options.CloneSet = options.Gates.cloneSet(options.CloneSet)
-			options.Pod = options.Gates.pod(options.Pod)
+			options.setGates(gates)
 			if err := options.Pod.Validate(); err != nil {
 				return serve.Component{}, err
 			}

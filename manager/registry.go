@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -27,6 +27,7 @@ import (
 	"kruise.io/kruise/manager/launchpriority"
 	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/manager/podreadiness"
+	"kruise.io/kruise/plan/workload"
 )
 
 // Name is the name of the program, its lease and its user agent.
@@ -34,14 +35,16 @@ const Name = "kruise-manager"
 
 // Options is what the flags say.
 type Options struct {
-	// Gates are the feature gates.
-	Gates Gates
+	// ExternalCerts says that somebody else keeps the webhook certificate.
+	ExternalCerts bool
 	// Kinds limits the manager to kinds of these names; empty is all.
 	Kinds []string
 	// WebhooksOnly runs no controllers.
 	WebhooksOnly bool
-	// CloneSet tunes the controller of CloneSets.
-	CloneSet cloneset.Options
+	// Workloads are what feature gates and flags say about workloads of all kinds.
+	Workloads workload.Options
+	// CloneSetWorkers is how many CloneSets are worked on at a time.
+	CloneSetWorkers int
 	// Pod tunes the admission of pods.
 	Pod pod.Options
 }
@@ -68,12 +71,12 @@ func (e entry) named(kinds []string) bool {
 
 // registry is THE list.
 func registry(o *Options, place serve.Place) []entry {
-	cloneSets := cloneset.Conversion()
+	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
 	return []entry{
 		{
-			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: o.CloneSet.SetupWebhook,
+			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneSet.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
-				return cloneset.SetupController(ctx, mgr, o.CloneSet)
+				return cloneset.SetupController(ctx, mgr, cloneSet)
 			},
 		},
 		{
@@ -107,7 +110,7 @@ func Component(o *Options) (serve.Component, error) {
 		Scheme:        scheme,
 		Mutating:      []string{"kruise-mutating-webhook-configuration", pod.MutatingConfiguration},
 		Validating:    []string{"kruise-validating-webhook-configuration"},
-		ExternalCerts: o.Gates.ExternalCerts,
+		ExternalCerts: o.ExternalCerts,
 		Setup: func(ctx context.Context, mgr ctrl.Manager, place serve.Place) error {
 			return setup(ctx, mgr, o, place)
 		},
@@ -133,14 +136,14 @@ func NewScheme() (*runtime.Scheme, error) {
 
 // setup adds to the manager what stands in the registry and can run.
 func setup(ctx context.Context, mgr ctrl.Manager, o *Options, place serve.Place) error {
-	if o.CloneSet.InPlace.Resources {
+	if o.Workloads.InPlace.Resources {
 		served, err := servesResize(mgr)
 		if err != nil {
 			return err
 		}
 		if !served {
 			log.FromContext(ctx).Info("WARNING: the API server does not serve pods/resize, which Kubernetes has since 1.33: pods are recreated for other resources, whatever the gate InPlaceWorkloadVerticalScaling says")
-			o.CloneSet.InPlace.Resources = false
+			o.Workloads.InPlace.Resources = false
 		}
 	}
 	for _, e := range registry(o, place) {

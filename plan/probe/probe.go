@@ -49,11 +49,16 @@ func Matching(markers []*v1alpha1.PodProbeMarker, pod *corev1.Pod) []*v1alpha1.P
 
 // Matches says whether a marker is about a pod of its namespace.
 func Matches(m *v1alpha1.PodProbeMarker, pod *corev1.Pod) bool {
-	if m.DeletionTimestamp != nil {
-		return false
-	}
+	return Selector(m).Matches(labels.Set(pod.Labels))
+}
+
+// Selector selects the pods that a marker is about: none, if it is being deleted or its selector cannot be.
+func Selector(m *v1alpha1.PodProbeMarker) labels.Selector {
 	selector, err := metav1.LabelSelectorAsSelector(m.Spec.Selector)
-	return err == nil && !selector.Empty() && selector.Matches(labels.Set(pod.Labels))
+	if m.DeletionTimestamp != nil || err != nil || selector.Empty() {
+		return labels.Nothing()
+	}
+	return selector
 }
 
 // Probed says whether a pod can be probed: it runs on a node, or is about to, with its init containers done, and has an address.
