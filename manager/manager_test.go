@@ -52,7 +52,7 @@ func TestEveryGateIsKnownAndOnlyThoseThatSwitchSomethingAreShown(t *testing.T) {
 		names = append(names, match[1])
 	}
 	if want := []string{
-		"CloneSetPartitionRollback", "CloneSetShortHash", "EnableExternalCerts", "InPlaceWorkloadVerticalScaling", "KruisePodReadinessGate", "PodWebhook", "PreDownloadImageForInPlaceUpdate", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
+		"CloneSetPartitionRollback", "CloneSetShortHash", "EnableExternalCerts", "EnablePodProbeMarkerOnServerless", "InPlaceWorkloadVerticalScaling", "KruiseDaemon", "KruisePodReadinessGate", "PodProbeMarkerGate", "PodWebhook", "PreDownloadImageForInPlaceUpdate", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
 	}; !slices.Equal(names, want) {
 		t.Errorf("shown are %q, want %q", names, want)
 	}
@@ -122,7 +122,7 @@ func TestTheListIsSound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range registry(&Options{}, serve.Place{}) {
-		if !scheme.Recognizes(e.kind) || e.webhook == nil || e.controller == nil {
+		if !scheme.Recognizes(e.kind) || e.controller == nil {
 			t.Errorf("%s is not complete", e.kind)
 		}
 		if e.converts == nil {

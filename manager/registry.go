@@ -25,7 +25,9 @@ import (
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
 	"kruise.io/kruise/manager/launchpriority"
+	"kruise.io/kruise/manager/nodepodprobe"
 	"kruise.io/kruise/manager/pod"
+	"kruise.io/kruise/manager/podprobemarker"
 	"kruise.io/kruise/manager/podreadiness"
 	"kruise.io/kruise/plan/workload"
 )
@@ -47,6 +49,9 @@ type Options struct {
 	CloneSetWorkers int
 	// Pod tunes the admission of pods.
 	Pod pod.Options
+	// Probes switches PodProbeMarkers on, for which the workers work: so many markers and nodes at a time.
+	Probes                                     bool
+	PodProbeMarkerWorkers, NodePodProbeWorkers int
 }
 
 // entry is one kind that the manager knows.
@@ -59,7 +64,7 @@ type entry struct {
 	on bool
 	// converts says how versions are converted, if it takes more than another apiVersion.
 	converts *convert.Kind
-	// webhook and controller add them to the manager.
+	// webhook and controller add them to the manager. A kind that no user writes has no webhook.
 	webhook    func(mgr ctrl.Manager) error
 	controller func(ctx context.Context, mgr ctrl.Manager) error
 }
@@ -81,15 +86,27 @@ func registry(o *Options, place serve.Place) []entry {
 		},
 		{
 			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"}, webhook: o.Pod.SetupWebhook,
-			controller: func(_ context.Context, mgr ctrl.Manager) error { return setupPods(mgr, o.Pod, place) },
+			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, o.Pod, place) },
+		},
+		{
+			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: o.Probes, webhook: podprobemarker.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return podprobemarker.SetupController(ctx, mgr, o.PodProbeMarkerWorkers)
+			},
+		},
+		{
+			kind: v1alpha1.GroupVersion.WithKind("NodePodProbe"), on: o.Probes, needed: []string{"PodProbeMarker"},
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return nodepodprobe.SetupController(ctx, mgr, nodepodprobe.Options{Workers: o.NodePodProbeWorkers, Serverless: o.Pod.Serverless})
+			},
 		},
 	}
 }
 
 // setupPods adds the controllers that go with the admission of pods. With its gate off, one is left: it takes away the
 // webhooks of an earlier run.
-func setupPods(mgr ctrl.Manager, o pod.Options, place serve.Place) error {
-	err := pod.SetupController(mgr, o, place)
+func setupPods(ctx context.Context, mgr ctrl.Manager, o pod.Options, place serve.Place) error {
+	err := pod.SetupController(ctx, mgr, o, place)
 	if err == nil && o.Enabled {
 		err = launchpriority.SetupController(mgr)
 	}
@@ -160,8 +177,10 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options, place serve.Place)
 		if err != nil {
 			return fmt.Errorf("asking the API server for %s: %w", e.kind, err)
 		}
-		if err := e.webhook(mgr); err != nil {
-			return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
+		if e.webhook != nil {
+			if err := e.webhook(mgr); err != nil {
+				return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
+			}
 		}
 		if o.WebhooksOnly {
 			continue

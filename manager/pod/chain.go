@@ -9,6 +9,7 @@ import (
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/launch"
 	"kruise.io/kruise/plan/podwebhook"
+	"kruise.io/kruise/plan/probe"
 )
 
 // mutator is one line of the chain that a pod goes through before it is created.
@@ -31,6 +32,8 @@ func chain() []mutator {
 		{name: "readiness-gate", policy: admissionregistrationv1.Ignore, asks: asksForReadinessGate, change: addReadinessGate},
 		// After all that adds containers, which take part in the order. A pod that asked for an order must not start in another.
 		{name: "launch-priority", policy: admissionregistrationv1.Fail, asks: asksForOrder, change: order},
+		// Last, since it speaks of containers by name, which all stand there by now. A pod runs without being probed.
+		{name: "serverless-probes", policy: admissionregistrationv1.Ignore, asks: asksForProbes, change: askForProbes},
 	}
 }
 
@@ -53,3 +56,21 @@ func asksForOrder(*world) ([]podwebhook.Demand, error) {
 }
 
 func order(pod *corev1.Pod, f *facts) field.ErrorList { return launch.Prepare(pod, f.name) }
+
+func asksForProbes(w *world) ([]podwebhook.Demand, error) {
+	if w.markers == nil {
+		return nil, nil
+	}
+	var out []podwebhook.Demand
+	for _, m := range w.markers.All() {
+		if m.DeletionTimestamp == nil {
+			out = append(out, podwebhook.Demand{Namespace: m.Namespace, Pods: m.Spec.Selector})
+		}
+	}
+	return out, nil
+}
+
+func askForProbes(pod *corev1.Pod, f *facts) field.ErrorList {
+	probe.Annotate(pod, probe.Matching(f.markers, pod))
+	return nil
+}

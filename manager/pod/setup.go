@@ -11,16 +11,21 @@ import (
 	"sync/atomic"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	"kruise.io/kruise/api/apps/v1alpha1"
+	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/kit/serve"
 )
 
@@ -30,6 +35,8 @@ type Options struct {
 	Enabled bool
 	// GateForAll gives every pod the readiness gate KruisePodReady.
 	GateForAll bool
+	// Serverless asks virtual kubelets for the probes of PodProbeMarkers.
+	Serverless bool
 	// TimeoutSeconds is how long the API server waits for an answer, from 1 to 30. Default: 10.
 	TimeoutSeconds int32
 	// Policies change what becomes of the pods that ask for a line of the chain while no manager answers: Fail or Ignore, by
@@ -77,8 +84,14 @@ func (o Options) policy(line mutator) admissionregistrationv1.FailurePolicyType 
 // SetupWebhook serves the chain. A replica is ready once it has read the objects that the chain needs.
 func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 	var synced atomic.Bool
+	served := &world{}
 	err := mgr.Add(everyReplica(func(ctx context.Context) error {
-		synced.Store(mgr.GetCache().WaitForCacheSync(ctx))
+		w, err := o.world(ctx, mgr)
+		if err != nil {
+			return err
+		}
+		*served = *w
+		synced.Store(mgr.GetCache().WaitForCacheSync(ctx)) // nobody looks at the world before
 		return nil
 	}))
 	if err == nil {
@@ -92,11 +105,26 @@ func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 	if err != nil {
 		return fmt.Errorf("set up the admission of pods: %w", err)
 	}
-	setupWebhook(mgr, o.world(), synced.Load)
+	setupWebhook(mgr, served, synced.Load)
 	return nil
 }
 
-func (o Options) world() *world { return &world{gateForAll: o.GateForAll} }
+// world starts to watch what the chain needs to know. It watches no kind that the API server does not serve.
+func (o Options) world(ctx context.Context, mgr ctrl.Manager) (*world, error) {
+	w := &world{gateForAll: o.GateForAll}
+	kind := v1alpha1.GroupVersion.WithKind("PodProbeMarker")
+	_, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
+	if !o.Serverless || meta.IsNoMatchError(err) {
+		return w, nil
+	}
+	if err == nil {
+		w.markers, err = index.For(ctx, mgr.GetCache(), &v1alpha1.PodProbeMarker{})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("watching %s: %w", kind.Kind, err)
+	}
+	return w, nil
+}
 
 // everyReplica runs in every replica, whether it leads or not.
 type everyReplica func(context.Context) error
@@ -108,7 +136,7 @@ func (f everyReplica) Start(ctx context.Context) error { return f(ctx) }
 func (everyReplica) NeedLeaderElection() bool { return false }
 
 // SetupController adds the controller that keeps the webhooks to a manager. It runs in the leader.
-func SetupController(mgr ctrl.Manager, o Options, place serve.Place) error {
+func SetupController(ctx context.Context, mgr ctrl.Manager, o Options, place serve.Place) error {
 	// The manager's role names the one configuration, so a cache of its own watches that alone.
 	configurations, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
@@ -125,16 +153,33 @@ func SetupController(mgr ctrl.Manager, o Options, place serve.Place) error {
 	if o.TimeoutSeconds == 0 {
 		o.TimeoutSeconds = 10
 	}
-	all := handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, *admissionregistrationv1.MutatingWebhookConfiguration) []reconcile.Request {
-		return []reconcile.Request{{}}
-	})
-	err = ctrl.NewControllerManagedBy(mgr).
+	w, err := o.world(ctx, mgr)
+	if err != nil {
+		return err
+	}
+	b := ctrl.NewControllerManagedBy(mgr).
 		Named("podwebhook").
-		WatchesRawSource(source.Kind(configurations, &admissionregistrationv1.MutatingWebhookConfiguration{}, all)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
-		Complete(&keeper{read: configurations, write: mgr.GetClient(), world: o.world(), chain: chain(), options: o, place: place, clock: clock.RealClock{}})
+		WatchesRawSource(source.Kind(configurations, &admissionregistrationv1.MutatingWebhookConfiguration{}, wakes[*admissionregistrationv1.MutatingWebhookConfiguration]())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 1})
+	if w.markers != nil {
+		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &v1alpha1.PodProbeMarker{}, wakes[*v1alpha1.PodProbeMarker](), asksAnew[*v1alpha1.PodProbeMarker]()))
+	}
+	err = b.Complete(&keeper{read: configurations, write: mgr.GetClient(), world: w, chain: chain(), options: o, place: place, clock: clock.RealClock{}})
 	if err != nil {
 		return fmt.Errorf("set up the webhooks for pods: %w", err)
 	}
 	return nil
+}
+
+// wakes wakes the keeper, who has one thing to keep.
+func wakes[T client.Object]() handler.TypedEventHandler[T, reconcile.Request] {
+	return handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, T) []reconcile.Request { return []reconcile.Request{{}} })
+}
+
+// asksAnew lets through that what an object asks for may have changed: its spec, or that it is there at all.
+func asksAnew[T client.Object]() predicate.TypedPredicate[T] {
+	return predicate.TypedFuncs[T]{UpdateFunc: func(e event.TypedUpdateEvent[T]) bool {
+		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+			(e.ObjectOld.GetDeletionTimestamp() == nil) != (e.ObjectNew.GetDeletionTimestamp() == nil)
+	}}
 }
