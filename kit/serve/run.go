@@ -129,7 +129,7 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 		LeaseDuration:                 &o.LeaseDuration,
 		RenewDeadline:                 &o.RenewDeadline,
 		RetryPeriod:                   &o.RetryPeriod,
-		Controller:                    ctrlconfig.Controller{CacheSyncTimeout: o.CacheSyncTimeout},
+		Controller:                    ctrlconfig.Controller{CacheSyncTimeout: o.CacheSyncTimeout, SkipNameValidation: &o.RunsAgain},
 		WebhookServer: webhook.NewServer(webhook.Options{
 			Port: o.WebhookPort,
 			TLSOpts: []func(*tls.Config){func(t *tls.Config) {

@@ -103,7 +103,7 @@ func (s *Server) StartReplica(ctx context.Context, change func(*manager.Options,
 		return nil, err
 	}
 	options.WebhookPort, options.HealthProbeAddr, options.MetricsAddr = webhooks, address(health), "0"
-	options.LeaderElection, options.WebhookHost = false, "localhost"
+	options.LeaderElection, options.WebhookHost, options.RunsAgain = false, "localhost", true
 	managerOptions := &manager.Options{WebhooksOnly: true, Probes: true, Pod: pod.Options{Enabled: true}}
 	change(managerOptions, options)
 	component, err := manager.Component(managerOptions)
