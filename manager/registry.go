@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
@@ -80,6 +82,7 @@ func Component(o *Options) (serve.Component, error) {
 		Scheme:        scheme,
 		Mutating:      []string{"kruise-mutating-webhook-configuration"},
 		Validating:    []string{"kruise-validating-webhook-configuration"},
+		ClusterScoped: []client.Object{&corev1.Node{}},
 		ExternalCerts: o.ExternalCerts,
 		Setup:         func(ctx context.Context, mgr ctrl.Manager) error { return setup(ctx, mgr, o) },
 	}
