@@ -50,7 +50,9 @@ func (c *cloneSet) View(owned Owned, options workload.Options, newID func() stri
 		ObservedGeneration: c.set.Status.ObservedGeneration, Counts: c.counts,
 		Plan:  func(now time.Time) (podset.Plan, error) { return view.Plan(now, newID) },
 		Facts: view.Replicas,
-		Act:   func(w *world.World, plan podset.Plan) error { return w.Act(view, plan, nil) },
+		Act: func(w *world.World, plan podset.Plan) error {
+			return w.Act(view, plan, world.Tidy{Strays: view.Strays, Claims: view.ExpiredClaims()}, nil)
+		},
 	}
 	for _, s := range c.set.Status.Conditions {
 		v.Conditions = append(v.Conditions, Condition{
