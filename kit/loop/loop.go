@@ -115,6 +115,7 @@ type Loop[O client.Object] struct {
 
 // pace is when things may happen again to one object, and the events that wait for its status to be written.
 type pace struct {
+	of     types.UID // the object; another one may have its name by now
 	next   time.Time
 	status time.Time
 	held   []Event
@@ -145,6 +146,10 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 	}
 	if obj.GetDeletionTimestamp() != nil {
 		return reconcile.Result{}, nil // the garbage collector deletes what it owns
+	}
+	if kept.of != obj.GetUID() { // nobody looked while the name was free
+		l.change(req.NamespacedName, func(p *pace) { *p = pace{of: obj.GetUID()} })
+		wait = 0
 	}
 	if wait > 0 && obj.GetGeneration() == kept.generation { // what failed will not work better at every event
 		return reconcile.Result{RequeueAfter: wait}, nil

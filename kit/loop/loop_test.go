@@ -415,6 +415,31 @@ func TestEventsDoNotAskForAnAnswerThatIsNotToBeHad(t *testing.T) {
 	}
 }
 
+func TestAnotherObjectOfTheSameNameIsNotTakenForTheOneBefore(t *testing.T) {
+	w := newWorld(t, object())
+	w.act = errBroken
+	for range 20 { // long enough for the longest pause
+		if _, err := w.reconcile(); err == nil {
+			t.Fatal("the work did not fail")
+		}
+		w.pass(lastRetry)
+	}
+	begun := w.begun
+	if err := w.api.Delete(t.Context(), object()); err != nil {
+		t.Fatal(err)
+	}
+	again := object()
+	again.UID = "another"
+	if err := w.api.Create(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(-lastRetry) // nobody looked while the name was free
+	w.act = nil
+	if w.done(); w.begun != begun+1 {
+		t.Error("the new object waits for the failures of the one before")
+	}
+}
+
 func TestAnObjectThatIsGoneIsForgotten(t *testing.T) {
 	w := newWorld(t, object())
 	w.cache.version = "1"
