@@ -36,7 +36,10 @@ const mostRounds = 1_000_000
 func Foresee(ctx context.Context, set kinds.Workload, owned kinds.Owned, now time.Time, o Options) (*Forecast, error) {
 	p := &player{w: world.New(), set: set.Copy(), owned: owned, began: now, options: o}
 	p.w.Now, p.w.StartTakes = now, o.StartTakes
-	p.w.Import(owned.Pods, owned.Claims)
+	if len(owned.Nodes) > 0 {
+		p.w.Nodes = owned.Nodes
+	}
+	p.w.Import(owned.Pods, owned.Selected)
 	view, err := p.view()
 	if err != nil {
 		return nil, err
@@ -104,7 +107,6 @@ func (p *player) play(ctx context.Context) (time.Duration, error) {
 		}
 		at := p.w.Now.Sub(p.began)
 		p.recorder.see(at, plan)
-		p.set.Report(view, plan.Tally)
 		if p.options.Progress != nil {
 			p.options.Progress(len(p.recorder.waves), at)
 		}
@@ -130,8 +132,11 @@ func (p *player) play(ctx context.Context) (time.Duration, error) {
 // view is the workload with what belongs to it in the modelled cluster. A new template is a revision at once.
 func (p *player) view() (*kinds.View, error) {
 	owned := p.owned
-	owned.Claims, owned.PodExists = p.w.Claims, func(name string) bool { return p.w.Pod(name) != nil }
+	owned.Nodes, owned.PodExists = p.w.Nodes, func(name string) bool { return p.w.Pod(name) != nil }
 	owned.Pods = slices.DeleteFunc(slices.Clone(p.w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, p.set.Object()) })
+	owned.Claims = slices.DeleteFunc(slices.Clone(p.w.Claims), func(claim *corev1.PersistentVolumeClaim) bool {
+		return !metav1.IsControlledBy(claim, p.set.Object())
+	})
 	view, err := p.set.View(owned, p.options.Manager, p.newID)
 	if err != nil || view.Newest != nil {
 		return view, err

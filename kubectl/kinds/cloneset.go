@@ -51,6 +51,7 @@ func (c *cloneSet) View(owned Owned, options workload.Options, newID func() stri
 		Plan:  func(now time.Time) (podset.Plan, error) { return view.Plan(now, newID) },
 		Facts: view.Replicas,
 		Act: func(w *world.World, plan podset.Plan) error {
+			c.report(view, plan.Tally, pool.Replicas)
 			return w.Act(view, plan, world.Tidy{Strays: view.Strays, Claims: view.ExpiredClaims()}, nil)
 		},
 	}
@@ -70,13 +71,14 @@ func (c *cloneSet) counts(t podset.Tally) []Count {
 	}
 }
 
-func (c *cloneSet) Report(v *View, t podset.Tally) {
+// report keeps what the controller would.
+func (c *cloneSet) report(view *workload.CloneSet, t podset.Tally, wanted int) {
 	s := &c.set.Status
 	s.ObservedGeneration, s.Conditions = c.set.Generation, nil
 	s.Replicas, s.ReadyReplicas, s.AvailableReplicas, s.UpdatedReplicas = int32(t.Replicas), int32(t.Ready), int32(t.Available), int32(t.Updated)
-	s.CurrentRevision = v.Current
-	if t.Updated == t.Replicas && t.Replicas == v.Rules.Replicas {
-		s.CurrentRevision = v.Update
+	s.CurrentRevision = view.Current
+	if t.Updated == t.Replicas && t.Replicas == wanted {
+		s.CurrentRevision = view.Update
 	}
 }
 

@@ -30,6 +30,8 @@ type Kind struct {
 	Words []string
 	// Native are words by which kubectl means a kind of Kubernetes, unless the group stands behind them.
 	Native []string
+	// Nodes says that its pods are told apart by their nodes, which have to be known.
+	Nodes bool
 	// New makes an empty workload, NewList an empty list of its objects.
 	New     func() Workload
 	NewList func() client.ObjectList
@@ -58,6 +60,8 @@ func Called(word string) *Kind {
 // Owned are the objects that belong to a workload.
 type Owned struct {
 	workload.Owned
+	// Selected are the claims that the workload selects, whoever controls them.
+	Selected []*corev1.PersistentVolumeClaim
 	// Nodes are the nodes of the cluster, for kinds whose pods are told apart by them.
 	Nodes []*corev1.Node
 }
@@ -77,8 +81,6 @@ type Workload interface {
 	View(owned Owned, options workload.Options, newID func() string) (*View, error)
 	// Change changes the spec. The error names each field, its value and the rule that it breaks; they are the rules of the API.
 	Change(c Change) error
-	// Report keeps in the status what the controller would, as far as decisions turn on it.
-	Report(v *View, t podset.Tally)
 }
 
 // View is a workload with what belongs to it, as its controller sees it.
@@ -106,7 +108,8 @@ type View struct {
 	Plan func(now time.Time) (podset.Plan, error)
 	// Facts are the facts about Pods, in their order.
 	Facts func(now time.Time) []replica.Replica
-	// Act carries a plan out in a modelled cluster.
+	// Act carries a plan out in a modelled cluster, and keeps in the status what the controller would, as far as decisions turn
+	// on it.
 	Act func(w *world.World, plan podset.Plan) error
 }
 

@@ -44,6 +44,7 @@ func Connect(config *rest.Config) (*Cluster, error) {
 	for _, kind := range read {
 		mapper.Add(kind, meta.RESTScopeNamespace)
 	}
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("Node"), meta.RESTScopeRoot)
 	reader, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {
 		return nil, err
@@ -65,12 +66,18 @@ func (c *Cluster) Read(ctx context.Context, kind *kinds.Kind, namespace, name st
 	var pods corev1.PodList
 	var claims corev1.PersistentVolumeClaimList
 	var revisions appsv1.ControllerRevisionList
+	var nodes corev1.NodeList
 	for _, list := range []client.ObjectList{&pods, &claims, &revisions} {
 		if err := c.reader.List(ctx, list, of...); err != nil {
 			return nil, none, err
 		}
 	}
-	return found, kinds.Owned{Owned: workload.Owned{
+	if kind.Nodes {
+		if err := c.reader.List(ctx, &nodes); err != nil {
+			return nil, none, err
+		}
+	}
+	return found, kinds.Owned{Selected: pointers(claims.Items), Nodes: pointers(nodes.Items), Owned: workload.Owned{
 		Pods:      owned(found.Object(), pods.Items, func(p *corev1.Pod) metav1.Object { return p }),
 		Claims:    owned(found.Object(), claims.Items, func(c *corev1.PersistentVolumeClaim) metav1.Object { return c }),
 		Revisions: owned(found.Object(), revisions.Items, func(r *appsv1.ControllerRevision) metav1.Object { return r }),
@@ -83,6 +90,14 @@ func (c *Cluster) Read(ctx context.Context, kind *kinds.Kind, namespace, name st
 			return nil
 		},
 	}}, nil
+}
+
+func pointers[T any](items []T) []*T {
+	var out []*T
+	for i := range items {
+		out = append(out, &items[i])
+	}
+	return out
 }
 
 // owned are those of the objects whose controller a workload is.
