@@ -42,6 +42,9 @@ type Component struct {
 	// Converts are the kinds whose versions the component converts, whether or not it runs anything else for them: what
 	// cannot be converted cannot be read.
 	Converts []convert.Kind
+	// ClusterScoped are the kinds in no namespace that the component watches. All objects of them are seen, also by a component
+	// that is limited to one namespace.
+	ClusterScoped []client.Object
 	// ExternalCerts says that somebody else keeps the webhook certificate.
 	ExternalCerts bool
 	// Setup adds the component's controllers and webhooks to the manager.
@@ -143,6 +146,10 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 	if o.Namespace != "" {
 		// The cache lists and watches that namespace alone, as with DefaultNamespaces, whose informers have no index, though.
 		options.Cache.DefaultFieldSelector = fields.OneTermEqualSelector("metadata.namespace", o.Namespace)
+		options.Cache.ByObject = map[client.Object]cache.ByObject{}
+		for _, kind := range c.ClusterScoped {
+			options.Cache.ByObject[kind] = cache.ByObject{Field: fields.Everything()}
+		}
 	}
 	if o.EnablePprof {
 		options.PprofBindAddress = o.PprofAddr
