@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager/images"
 )
 
 // Command makes the command kruise-manager. The environment is read through getenv.
@@ -18,6 +20,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 		return nil, err
 	}
 	options := &Options{}
+	options.Images.ConfigNamespace = cmp.Or(getenv("KRUISE_DAEMON_CONFIG_NS"), images.DefaultConfigNamespace)
 	if kinds := getenv("CUSTOM_RESOURCE_ENABLE"); kinds != "" {
 		options.Kinds = strings.Split(kinds, ",")
 	}
@@ -30,6 +33,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			flags.IntVar(&options.CloneSet.Workers, "cloneset-workers", 3, "CloneSets that are worked on at a time.")
 			flags.BoolVar(&options.CloneSet.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
+			options.Images.AddFlags(flags)
 		},
 		Component: func(ctx context.Context) (serve.Component, error) {
 			for _, warning := range gates.Warnings() {
@@ -37,6 +41,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			}
 			options.Gates = ReadGates(gates)
 			options.CloneSet = options.Gates.cloneSet(options.CloneSet)
+			options.Images.Enabled = options.Gates.PullImages
 			return Component(options)
 		},
 	}, getenv)
@@ -58,12 +63,10 @@ func ignoredFlags() []serve.IgnoredFlag {
 		{Name: "rate-limiter-max-delay", Why: noLimiter},
 		{Name: "rate-limiter-qps", Why: noLimiter},
 		{Name: "webhook-initialize-timeout", Why: "readiness waits for the webhook without a limit"},
-		{Name: "default-ttlseconds-for-always-nodeimage", Why: notYet},
-		{Name: "nodeimage-creation-delay", Why: notYet},
 		{Name: "ws-enabled-versioned-status", Bool: true, Why: notYet},
 	}
 	for _, kind := range []string{
-		"advancedcronjob", "broadcastjob", "crr", "daemonset", "imagepulljob", "nodeimage", "nodepodprobe", "persistentpodstate",
+		"advancedcronjob", "broadcastjob", "crr", "daemonset", "nodepodprobe", "persistentpodstate",
 		"podprobemarker", "podunavailablebudget", "resourcedistribution", "sidecarset", "statefulset", "uniteddeployment", "workloadspread",
 	} {
 		flags = append(flags, serve.IgnoredFlag{Name: kind + "-workers", Why: notYet})

@@ -17,6 +17,8 @@ type Gates struct {
 	PullAhead bool
 	// Resources is as in inplace.Options.
 	Resources bool
+	// PullImages is images.Options.Enabled. Who pulls ahead needs it.
+	PullImages bool
 }
 
 // NewGateSet makes the set of all gates, each with its default.
@@ -32,6 +34,7 @@ func ReadGates(set *gate.Set) Gates {
 		RecreateForClaims:       set.Enabled("RecreatePodWhenChangeVCTInCloneSetGate"),
 		Resources:               set.Enabled("InPlaceWorkloadVerticalScaling"),
 		PullAhead:               set.Enabled("PreDownloadImageForInPlaceUpdate"),
+		PullImages:              set.Enabled("ImagePullJobGate") || set.Enabled("PreDownloadImageForInPlaceUpdate"),
 	}
 }
 
@@ -55,8 +58,10 @@ func gateTable() []gate.Gate {
 		{Name: "CloneSetPartitionRollback", Spec: alpha},
 		{Name: "CloneSetShortHash", Spec: alpha},
 		{Name: "EnableExternalCerts", Spec: alpha},
+		{Name: "ImagePullJobGate", Spec: alpha, Needs: []string{"KruiseDaemon"}},
 		{Name: "InPlaceWorkloadVerticalScaling", Spec: alpha},
-		{Name: "PreDownloadImageForInPlaceUpdate", Spec: alpha},
+		{Name: "KruiseDaemon", Spec: betaOn},
+		{Name: "PreDownloadImageForInPlaceUpdate", Spec: alpha, Needs: []string{"KruiseDaemon"}},
 		{Name: "PreparingUpdateAsUpdate", Spec: alpha},
 		{Name: "RecreatePodWhenChangeVCTInCloneSetGate", Spec: alpha},
 
@@ -69,10 +74,8 @@ func gateTable() []gate.Gate {
 		{Name: "EnableSortSidecarContainerByName", Spec: alpha, Inert: true},
 		{Name: "EnhancedLivenessProbe", Spec: alpha, Inert: true},
 		{Name: "ForceDeleteTimeoutExpectationGate", Spec: alpha, Inert: true},
-		{Name: "ImagePullJobGate", Spec: alpha, Inert: true},
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
 		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
-		{Name: "KruiseDaemon", Spec: betaOn, Inert: true},
 		{Name: "KruisePodReadinessGate", Spec: alpha, Inert: true},
 		{Name: "PodIndexLabel", Spec: betaOn, Inert: true},
 		{Name: "PodProbeMarkerGate", Spec: betaOn, Inert: true},

@@ -48,7 +48,7 @@ func TestEveryGateIsKnownAndOnlyThoseThatSwitchSomethingAreShown(t *testing.T) {
 		names = append(names, match[1])
 	}
 	if want := []string{
-		"CloneSetPartitionRollback", "CloneSetShortHash", "EnableExternalCerts", "InPlaceWorkloadVerticalScaling", "PreDownloadImageForInPlaceUpdate", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
+		"CloneSetPartitionRollback", "CloneSetShortHash", "EnableExternalCerts", "ImagePullJobGate", "InPlaceWorkloadVerticalScaling", "KruiseDaemon", "PreDownloadImageForInPlaceUpdate", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
 	}; !slices.Equal(names, want) {
 		t.Errorf("shown are %q, want %q", names, want)
 	}
@@ -96,7 +96,7 @@ func TestTheListIsSound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range registry(&Options{}) {
-		if !scheme.Recognizes(e.kind) || e.webhook == nil || e.controller == nil {
+		if !scheme.Recognizes(e.kind) || e.controller == nil {
 			t.Errorf("%s is not complete", e.kind)
 		}
 		if e.converts == nil {

@@ -23,6 +23,7 @@ import (
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/manager/images"
 )
 
 // Name is the name of the program, its lease and its user agent.
@@ -38,6 +39,8 @@ type Options struct {
 	WebhooksOnly bool
 	// CloneSet tunes the controller of CloneSets.
 	CloneSet cloneset.Options
+	// Images tunes the controllers that pull images ahead.
+	Images images.Options
 }
 
 // entry is one kind that the manager knows.
@@ -48,7 +51,7 @@ type entry struct {
 	on bool
 	// converts says how versions are converted, if it takes more than another apiVersion.
 	converts *convert.Kind
-	// webhook and controller add them to the manager.
+	// webhook and controller add them to the manager; a kind may have no webhook.
 	webhook    func(mgr ctrl.Manager) error
 	controller func(ctx context.Context, mgr ctrl.Manager) error
 }
@@ -56,6 +59,7 @@ type entry struct {
 // registry is THE list.
 func registry(o *Options) []entry {
 	cloneSets := cloneset.Conversion()
+	pulls := &images.Shared{Options: o.Images}
 	return []entry{
 		{
 			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: o.CloneSet.SetupWebhook,
@@ -63,6 +67,10 @@ func registry(o *Options) []entry {
 				return cloneset.SetupController(ctx, mgr, o.CloneSet)
 			},
 		},
+		{kind: v1beta1.GroupVersion.WithKind("NodeImage"), on: o.Images.Enabled, controller: pulls.SetupNodeImages},
+		// Their webhooks are served even where nobody works on them, to say so.
+		{kind: v1beta1.GroupVersion.WithKind("ImagePullJob"), on: true, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
+		{kind: v1beta1.GroupVersion.WithKind("ImageListPullJob"), on: true, webhook: o.Images.SetupListWebhook, controller: pulls.SetupLists},
 	}
 }
 
@@ -125,8 +133,10 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
 		if err != nil {
 			return fmt.Errorf("asking the API server for %s: %w", e.kind, err)
 		}
-		if err := e.webhook(mgr); err != nil {
-			return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
+		if e.webhook != nil {
+			if err := e.webhook(mgr); err != nil {
+				return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
+			}
 		}
 		if o.WebhooksOnly {
 			continue

@@ -86,7 +86,9 @@ func (v *validator[O]) ValidateUpdate(_ context.Context, old, job O) (admission.
 }
 
 // ValidateDelete implements admission.Validator.
-func (v *validator[O]) ValidateDelete(context.Context, O) (admission.Warnings, error) { return nil, nil }
+func (v *validator[O]) ValidateDelete(context.Context, O) (admission.Warnings, error) {
+	return nil, nil
+}
 
 func (v *validator[O]) validate(job O) error {
 	s, path := v.read(job), field.NewPath("spec")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -28,28 +27,6 @@ const (
 	kindNodeImage = "NodeImage"
 	kindJob       = "ImagePullJob"
 	kindList      = "ImageListPullJob"
-)
-
-// Options tune the controllers.
-type Options struct {
-	// Enabled runs the controllers; otherwise jobs are refused.
-	Enabled bool
-	// NodeWorkers, JobWorkers and ListWorkers are how many objects of each kind are worked on at a time. Default: 3.
-	NodeWorkers, JobWorkers, ListWorkers int
-	// CreationDelay is how long a node must be ready before it gets a NodeImage.
-	CreationDelay time.Duration
-	// Keep is how long a task is kept beyond the time that its job may take, in seconds.
-	Keep int64
-	// ConfigNamespace is the namespace from which nodes read pull secrets.
-	ConfigNamespace string
-}
-
-// Defaults of the options.
-const (
-	DefaultWorkers         = 3
-	DefaultCreationDelay   = 30 * time.Second
-	DefaultKeep            = images.DefaultKeep
-	DefaultConfigNamespace = "kruise-daemon-config"
 )
 
 var (

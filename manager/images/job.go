@@ -224,7 +224,7 @@ func (w *jobWork) Report(now time.Time, failure error) loop.Report[*v1beta1.Imag
 	if len(w.missing) > 0 {
 		report.Events = []loop.Event{{
 			Warning: true, Reason: "FailedGetPullSecret", Action: "PullImage", Once: "secrets " + strings.Join(w.missing, " "),
-			Note: "pulling without " + strings.Join(w.missing, ", ") + ": no such secret of type kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg in the namespace of the job",
+			Note: "pulling without " + strings.Join(w.missing, ", ") + ": in the namespace of the job there is no such secret of type kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg that kruise-manager may read",
 		}}
 	}
 	return report

@@ -22,9 +22,9 @@ import (
 )
 
 // Nodes read pull secrets from one namespace, and no others; the manager copies there what a job needs, as long as it needs
-// it. It can read secrets of other namespaces by name, but neither list nor watch them.
+// it. Secrets of other namespaces it can read by name at most, and neither list nor watch; in which namespaces is for who
+// installs it to say, so that right is not generated.
 //
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 // +kubebuilder:rbac:groups="",namespace=kruise-daemon-config,resources=secrets,verbs=get;list;create;patch;delete
 
 // refreshEvery is how often a copy is compared with its source while a job needs it.
@@ -39,7 +39,7 @@ type copyState int
 const (
 	unknown copyState = iota
 	copied
-	missing // there is no such secret, or it is none for pulling
+	missing // there is no such secret, or it is none for pulling, or it must not be read
 )
 
 // secrets keeps the copies. A request names a source.
@@ -195,7 +195,7 @@ func (s *secrets) drop(ctx context.Context, source types.NamespacedName) error {
 func (s *secrets) refresh(ctx context.Context, source types.NamespacedName, users []types.NamespacedName) (copyState, error) {
 	original := &corev1.Secret{}
 	err := s.live.Get(ctx, source, original)
-	if err != nil && !apierrors.IsNotFound(err) {
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 		return unknown, fmt.Errorf("read pull secret %s: %w", source, err)
 	}
 	if err != nil || original.Type != corev1.SecretTypeDockerConfigJson && original.Type != corev1.SecretTypeDockercfg {

@@ -42,8 +42,8 @@ func workers(n int) controller.Options {
 	}
 }
 
-// SetupNodeImages adds the controllers of NodeImages to a manager.
-func (c *Controllers) SetupNodeImages(mgr ctrl.Manager) error {
+// setupNodeImages adds the controllers of NodeImages to a manager.
+func (c *Controllers) setupNodeImages(mgr ctrl.Manager) error {
 	sameName := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: o.GetName()}}}
 	})
@@ -96,8 +96,8 @@ func (c *Controllers) enqueueNodesOf(job client.Object, queue workqueue.TypedRat
 	}
 }
 
-// SetupJobs adds the controllers of ImagePullJobs and their pull secrets to a manager.
-func (c *Controllers) SetupJobs(mgr ctrl.Manager) error {
+// setupJobs adds the controllers of ImagePullJobs and their pull secrets to a manager.
+func (c *Controllers) setupJobs(mgr ctrl.Manager) error {
 	changes := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return !sameForNodes(e.ObjectOld, e.ObjectNew)
 	}})
@@ -176,8 +176,8 @@ func podChanges() predicate.Funcs {
 	}}
 }
 
-// SetupLists adds the controller of ImageListPullJobs to a manager.
-func (c *Controllers) SetupLists(mgr ctrl.Manager) error {
+// setupLists adds the controller of ImageListPullJobs to a manager.
+func (c *Controllers) setupLists(mgr ctrl.Manager) error {
 	return wrap(kindList, ctrl.NewControllerManagedBy(mgr).Named("imagelistpulljob").
 		For(&v1beta1.ImageListPullJob{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&v1beta1.ImagePullJob{}, builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
