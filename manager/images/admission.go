@@ -42,13 +42,12 @@ func (o Options) SetupListWebhook(mgr ctrl.Manager) error {
 
 // spec is what the specs of both kinds have in common.
 type spec struct {
-	images   []string
-	template *v1beta1.ImagePullJobTemplate
+	Images   []string
+	Template *v1beta1.ImagePullJobTemplate
 }
 
-func serve[O client.Object](mgr ctrl.Manager, enabled bool, kind, path string, read func(O) spec) error {
-	var none O
-	err := ctrl.NewWebhookManagedBy(mgr, none).
+func serve[T any, O object[T]](mgr ctrl.Manager, enabled bool, kind, path string, read func(O) spec) error {
+	err := ctrl.NewWebhookManagedBy(mgr, O(new(T))).
 		WithValidator(&validator[O]{kind: kind, enabled: enabled, read: read}).
 		WithValidatorCustomPath(path).
 		Complete()
@@ -93,7 +92,7 @@ func (v *validator[O]) ValidateDelete(context.Context, O) (admission.Warnings, e
 func (v *validator[O]) validate(job O) error {
 	s, path := v.read(job), field.NewPath("spec")
 	var errs field.ErrorList
-	for i, image := range s.images {
+	for i, image := range s.Images {
 		at := path.Child("image")
 		if v.kind == kindList {
 			at = path.Child("images").Index(i)
@@ -102,10 +101,10 @@ func (v *validator[O]) validate(job O) error {
 			errs = append(errs, field.Invalid(at, image, err.Error()))
 		}
 	}
-	if selector := s.template.Selector; selector != nil {
+	if selector := s.Template.Selector; selector != nil {
 		errs = append(errs, validateSelector(&selector.LabelSelector, path.Child("selector"))...)
 	}
-	errs = append(errs, validateSelector(s.template.PodSelector, path.Child("podSelector"))...)
+	errs = append(errs, validateSelector(s.Template.PodSelector, path.Child("podSelector"))...)
 	if len(errs) > 0 {
 		return apierrors.NewInvalid(v1beta1.GroupVersion.WithKind(v.kind).GroupKind(), job.GetName(), errs)
 	}

@@ -323,7 +323,7 @@ func TestANodeThatDoesNotEndATaskIsGivenUp(t *testing.T) {
 
 func TestANodeIsLookedAtWhenItsTimeIsOver(t *testing.T) {
 	s := begun(newScene(job("a", "nginx", 0)))
-	if got := s.decide(1).Wake; !got.Equal(noon.Add(silence)) {
+	if got := s.decide(1).Wake; !got.Equal(noon.Add(Silence)) {
 		t.Errorf("a silent node is looked at %s", got)
 	}
 	s = through(newScene(job("a", "nginx", 0)))

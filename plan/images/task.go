@@ -29,8 +29,8 @@ const (
 func (s State) Final() bool { return s == Succeeded || s == Failed }
 
 const (
-	// silence is how long a node may not answer.
-	silence = 10 * time.Minute
+	// Silence is how long a node may not answer.
+	Silence = 10 * time.Minute
 	// longestPause is the longest pause between two attempts of a node.
 	longestPause = 30 * time.Second
 )
@@ -121,16 +121,16 @@ func limit(task *v1beta1.ImageTagSpec, status *v1beta1.ImageTagStatus, busy bool
 	created := task.CreatedAt.Time
 	policy := ptr.Deref(task.PullPolicy, v1beta1.ImageTagPullPolicy{})
 	if policy.ActiveDeadlineSeconds != nil {
-		at, why = created.Add(time.Duration(*policy.ActiveDeadlineSeconds)*time.Second+silence), messageDeadline
+		at, why = created.Add(time.Duration(*policy.ActiveDeadlineSeconds)*time.Second+Silence), messageDeadline
 	}
 	var quiet time.Time
 	switch {
 	case status == nil || status.Version != task.Version:
-		quiet = created.Add(silence)
+		quiet = created.Add(Silence)
 	case status.Phase == v1beta1.ImagePhasePulling:
 		quiet = pullEnds(task, status)
 	case !busy:
-		quiet = later(created, sign).Add(silence)
+		quiet = later(created, sign).Add(Silence)
 	}
 	if !quiet.IsZero() && (at.IsZero() || quiet.Before(at)) {
 		at, why = quiet, messageSilent
@@ -146,7 +146,7 @@ func pullEnds(task *v1beta1.ImageTagSpec, status *v1beta1.ImageTagStatus) time.T
 	if status.StartTime != nil {
 		began = later(began, status.StartTime.Time)
 	}
-	return began.Add(attempt*time.Duration(ptr.Deref(policy.BackoffLimit, defaultBackoff)+1) + silence)
+	return began.Add(attempt*time.Duration(ptr.Deref(policy.BackoffLimit, defaultBackoff)+1) + Silence)
 }
 
 func later(a, b time.Time) time.Time {

@@ -45,11 +45,15 @@ func webhookConfigurations(port int) []client.Object {
 	}}
 	validating := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	validating.Name = validatingWebhooks
-	validating.Webhooks = []admissionregistrationv1.ValidatingWebhook{{
-		Name: "vcloneset.kb.io", ClientConfig: at("/validate-apps-kruise-io-cloneset"), Rules: rules("clonesets"),
-		MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
-		SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
-	}}
+	for name, kind := range map[string]string{
+		"vcloneset.kb.io": "cloneset", "vimagepulljob-v1beta1.kb.io": "imagepulljob", "vimagelistpulljob-v1beta1.kb.io": "imagelistpulljob",
+	} {
+		validating.Webhooks = append(validating.Webhooks, admissionregistrationv1.ValidatingWebhook{
+			Name: name, ClientConfig: at("/validate-apps-kruise-io-" + kind), Rules: rules(kind + "s"),
+			MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
+			SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
+		})
+	}
 	return []client.Object{mutating, validating}
 }
 
