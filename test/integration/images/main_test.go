@@ -4,6 +4,7 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -28,36 +29,44 @@ var server *apiserver.Server
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
+// user is who the manager is: it may do what the chart lets it, and no more.
+const user = "system:serviceaccount:kruise-system:kruise-manager"
+
 // run starts a server with a manager that runs what pulls images ahead, and nothing else.
 func run(m *testing.M) int {
 	ctx := context.Background()
-	var err error
-	if server, err = apiserver.Start(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	replica, err := server.RunWebhooks(ctx, func(m *manager.Options, o *serve.Options) {
-		m.WebhooksOnly, m.Kinds = false, []string{"NodeImage", "ImagePullJob", "ImageListPullJob"}
-		m.Images = images.Options{Enabled: true, NodeWorkers: 3, JobWorkers: 3, ListWorkers: 3, Keep: 300, ConfigNamespace: configNamespace}
-	})
-	code := 1
-	if err == nil {
-		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: configNamespace}}
-		if err = server.Client.Create(ctx, ns); err == nil {
-			code = m.Run()
-		}
-		if stopped := replica.Stop(); err == nil {
-			err = stopped
-		}
-	}
-	if stopped := server.Stop(); err == nil {
-		err = stopped
+	code, err := 1, error(nil)
+	if server, err = apiserver.Start(ctx); err == nil {
+		code, err = runOn(ctx, m)
+		err = errors.Join(err, server.Stop())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return code
+}
+
+func runOn(ctx context.Context, m *testing.M) (int, error) {
+	for _, object := range []client.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: configNamespace}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "kruise-system", Name: "kruise-webhook-certs"}},
+	} {
+		if err := server.Client.Create(ctx, object); err != nil {
+			return 1, err
+		}
+	}
+	if err := server.Grant(ctx, user); err != nil {
+		return 1, err
+	}
+	replica, err := server.As(user).RunWebhooks(ctx, func(m *manager.Options, o *serve.Options) {
+		m.WebhooksOnly, m.Kinds = false, []string{"NodeImage", "ImagePullJob", "ImageListPullJob"}
+		m.Images = images.Options{Enabled: true, NodeWorkers: 3, JobWorkers: 3, ListWorkers: 3, Keep: 300, ConfigNamespace: configNamespace}
+	})
+	if err != nil {
+		return 1, err
+	}
+	return m.Run(), replica.Stop()
 }
 
 // object reads an object from YAML.
