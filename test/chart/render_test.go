@@ -161,12 +161,14 @@ func TestTheWebhooksAreCalledForOurOwnKindsOnly(t *testing.T) {
 	}
 }
 
+// ofNodes is the namespace from which nodes read, wherever the manager is.
+const ofNodes = "kruise-daemon-config"
+
 func TestEveryObjectFollowsTheReleaseIntoItsNamespace(t *testing.T) {
 	clusterWide := []string{
 		"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "MutatingWebhookConfiguration",
 		"ValidatingWebhookConfiguration", "FlowSchema", "PriorityLevelConfiguration", "Namespace",
 	}
-	const ofNodes = "kruise-daemon-config" // what nodes read lies there, wherever the manager is
 	for _, object := range newHelm(t).render(t, "elsewhere", "networkPolicy.enabled=true") {
 		if object.GetNamespace() == ofNodes {
 			continue
