@@ -20,7 +20,11 @@ func (s *Server) Grant(ctx context.Context, user string) error {
 		return err
 	}
 	for file, namespace := range map[string]string{"rbac/cluster.yaml": "", "rbac/namespace.yaml": ownNamespace, "rbac/daemon-config.yaml": "kruise-daemon-config"} {
-		text, err := os.ReadFile(ChartFile(file))
+		path, err := ChartFile(file)
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(path)
 		if err != nil {
 			return fmt.Errorf("reading the rules of a role: %w", err)
 		}

@@ -54,7 +54,7 @@ func TestRefused(t *testing.T) {
 				}
 				got := err.Error()
 				for _, prefix := range []string{
-					`admission webhook "vimagepulljob-v1beta1.kb.io" denied the request: `, `admission webhook "vimagelistpulljob-v1beta1.kb.io" denied the request: `,
+					`admission webhook "vimagepulljob.kb.io" denied the request: `, `admission webhook "vimagelistpulljob.kb.io" denied the request: `,
 					tc.kind + `.apps.kruise.io "demo" is invalid: `,
 				} {
 					got = strings.TrimPrefix(got, prefix)
