@@ -153,20 +153,15 @@ func (p *player) patch(text string) error {
 }
 
 func (p *player) gate(name string) error {
-	gates := map[string]func(*workload.Options){
-		"CloneSetShortHash":                      func(o *workload.Options) { o.ShortHash = true },
-		"CloneSetPartitionRollback":              func(o *workload.Options) { o.PartitionRollback = true },
-		"PreparingUpdateAsUpdate":                func(o *workload.Options) { o.PreparingUpdateAsUpdate = true },
-		"RecreatePodWhenChangeVCTInCloneSetGate": func(o *workload.Options) { o.RecreateForClaims = true },
-		"InPlaceWorkloadVerticalScaling":         func(o *workload.Options) { o.InPlace.Resources = true },
-		"InPlaceUpdateEnvFromMetadata":           func(o *workload.Options) { o.InPlace.EnvFromMetadata = true },
+	gates := append(workload.Gates(), // and what no gate of the manager switches yet
+		workload.Gate{Name: "InPlaceUpdateEnvFromMetadata", Option: func(o *workload.Options) *bool { return &o.InPlace.EnvFromMetadata }})
+	for _, gate := range gates {
+		if gate.Name == name {
+			*gate.Option(&p.c.Options) = true
+			return nil
+		}
 	}
-	open, ok := gates[name]
-	if !ok {
-		return fmt.Errorf("there is no gate %q", name)
-	}
-	open(&p.c.Options)
-	return nil
+	return fmt.Errorf("there is no gate %q", name)
 }
 
 func (p *player) image(text string) error {

@@ -13,7 +13,6 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
-	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/order"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
@@ -22,35 +21,6 @@ import (
 
 // cloneSetKind is the kind in the owner references of pods, claims and revisions.
 var cloneSetKind = v1beta1.GroupVersion.WithKind("CloneSet")
-
-// Owned are the objects whose controller a workload is.
-type Owned struct {
-	Pods      []*corev1.Pod
-	Claims    []*corev1.PersistentVolumeClaim
-	Revisions []*appsv1.ControllerRevision
-	// Revision finds a revision by its name, whoever owns it. Nil: there are no others.
-	Revision func(name string) *appsv1.ControllerRevision
-	// Node tells the labels of a node; nil for one that is not known. Nil: no node is known.
-	Node func(name string) map[string]string
-	// PodExists tells whether a pod of a name exists, whoever owns it. Nil: there are no others.
-	PodExists func(name string) bool
-}
-
-// Options are what the user of a whole cluster decides about CloneSets.
-type Options struct {
-	// ShortHash writes the short hash, and not the whole name, of a revision into the revision label of pods.
-	ShortHash bool
-	// PartitionRollback brings pods back to the current revision when the partition is raised.
-	PartitionRollback bool
-	// PreparingUpdateAsUpdate counts pods in PreparingUpdate as updated when pods are created and removed.
-	PreparingUpdateAsUpdate bool
-	// RecreateForClaims makes a change of claim templates a rollout that recreates the pods, with new claims.
-	RecreateForClaims bool
-	// ExcludePreparingDelete leaves pods in PreparingDelete out of the count of pods, whatever a set says.
-	ExcludePreparingDelete bool
-	// InPlace says what more than images, labels and annotations can be changed in place.
-	InPlace inplace.Options
-}
 
 // CloneSet is a CloneSet with what belongs to it.
 type CloneSet struct {
@@ -65,7 +35,8 @@ type CloneSet struct {
 	// Claims are its claims by instance id.
 	Claims map[string][]*corev1.PersistentVolumeClaim
 
-	ids       map[string]bool // instance ids of pods, also of those that end
+	all       []*corev1.Pod   // Pods and Strays
+	ids       map[string]bool // instance ids of all, also of those that end; nil until somebody asks
 	node      func(name string) map[string]string
 	podExists func(name string) bool
 }
@@ -73,28 +44,21 @@ type CloneSet struct {
 // NewCloneSet reads a CloneSet. The error names the field that cannot be read.
 func NewCloneSet(set *v1beta1.CloneSet, owned Owned, options Options) (*CloneSet, error) {
 	c := &CloneSet{
-		Set: set, Claims: map[string][]*corev1.PersistentVolumeClaim{}, ids: map[string]bool{},
+		Set: set, Claims: map[string][]*corev1.PersistentVolumeClaim{}, all: owned.Pods,
 		Options: options, node: owned.Node, podExists: owned.PodExists,
 	}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	if err != nil {
 		return nil, fmt.Errorf("spec.selector: %w", err)
 	}
-	for _, pod := range owned.Pods {
-		c.ids[pod.Labels[v1beta1.CloneSetInstanceID]] = true
-		if pod.DeletionTimestamp == nil && !selector.Matches(labels.Set(pod.Labels)) {
-			c.Strays = append(c.Strays, pod)
-			continue
-		}
-		c.Pods = append(c.Pods, pod)
-	}
+	c.Pods, c.Strays = owned.selected(selector)
 	for _, claim := range owned.Claims {
 		if id := claim.Labels[v1beta1.CloneSetInstanceID]; id != "" {
 			c.Claims[id] = append(c.Claims[id], claim)
 		}
 	}
-	c.Orphans = c.orphans(owned, selector)
-	of := Definition{Workload: set.Name, Template: &set.Spec.Template, Current: set.Status.CurrentRevision, InPlace: options.InPlace}
+	c.Orphans = owned.orphans(set.Name, selector, c.Pods, set.Status.UpdateRevision, set.Status.CurrentRevision)
+	of := Definition{Workload: set, Owner: c.Owner(), Template: &set.Spec.Template, Current: set.Status.CurrentRevision, InPlace: options.InPlace}
 	if set.Status.CollisionCount != nil {
 		of.Collisions = *set.Status.CollisionCount
 	}
@@ -105,36 +69,6 @@ func NewCloneSet(set *v1beta1.CloneSet, owned Owned, options Options) (*CloneSet
 	}
 	c.Revisions, err = ReadRevisions(slices.Concat(owned.Revisions, c.Orphans), of)
 	return c, err
-}
-
-// orphans looks for the revisions that status and pods name and that are not among those owned. Without them every pod
-// would be of an unknown revision, and be recreated.
-func (c *CloneSet) orphans(owned Owned, selector labels.Selector) []*appsv1.ControllerRevision {
-	if owned.Revision == nil {
-		return nil
-	}
-	known := map[string]bool{"": true}
-	for _, r := range owned.Revisions {
-		known[revision.ShortHash(r.Name)] = true
-	}
-	var out []*appsv1.ControllerRevision
-	look := func(label string) {
-		hash := revision.ShortHash(label)
-		if known[hash] {
-			return
-		}
-		known[hash] = true
-		r := owned.Revision(revision.Name(c.Set.Name, hash))
-		if r != nil && r.DeletionTimestamp == nil && metav1.GetControllerOfNoCopy(r) == nil && selector.Matches(labels.Set(r.Labels)) {
-			out = append(out, r)
-		}
-	}
-	look(c.Set.Status.UpdateRevision)
-	look(c.Set.Status.CurrentRevision)
-	for _, pod := range c.Pods {
-		look(pod.Labels[appsv1.ControllerRevisionHashLabelKey])
-	}
-	return out
 }
 
 // inPlaceOnly says whether pods are never recreated for an update.
@@ -189,32 +123,6 @@ func (c *CloneSet) Owner() metav1.OwnerReference {
 	return *metav1.NewControllerRef(c.Set, cloneSetKind)
 }
 
-// NewRevision makes the revision of the template, to be created.
-func (c *CloneSet) NewRevision() *appsv1.ControllerRevision {
-	r := &appsv1.ControllerRevision{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: c.Set.Namespace, Name: c.Update,
-			Labels:          maps.Clone(c.Set.Spec.Template.Labels),
-			Annotations:     maps.Clone(c.Set.Annotations),
-			OwnerReferences: []metav1.OwnerReference{c.Owner()},
-		},
-		Revision: revision.Next(c.History),
-	}
-	r.Data.Raw = c.Data
-	if r.Labels == nil {
-		r.Labels = map[string]string{}
-	}
-	r.Labels[revision.HashLabel] = revision.ShortHash(r.Name)
-	if c.of.ClaimsHash != "" {
-		if r.Annotations == nil {
-			r.Annotations = map[string]string{}
-		}
-		r.Annotations[v1beta1.ClaimTemplatesHashKey] = c.of.ClaimsHash
-	}
-	delete(r.Annotations, corev1.LastAppliedConfigAnnotation)
-	return r
-}
-
 // NewPod makes the pod of a step that creates one, and the claims that must be created before it.
 func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVolumeClaim, error) {
 	template, err := c.Template(step.To)
@@ -225,7 +133,8 @@ func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVo
 	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
 	pod.Namespace, pod.Name, pod.GenerateName = c.Set.Namespace, c.podName(step.Slot), ""
 	pod.OwnerReferences = append(pod.OwnerReferences, owner)
-	podset.Prepare(pod, c.revisionLabel(step.To), revision.ShortHash(step.To), c.Set.Spec.Lifecycle)
+	podset.Prepare(pod, c.revisionLabel(step.To), revision.ShortHash(step.To), c.Set.Spec.Lifecycle,
+		v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType)
 	pod.Labels[v1beta1.CloneSetInstanceID] = step.Slot
 
 	var claims []*corev1.PersistentVolumeClaim
@@ -244,19 +153,7 @@ func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVo
 
 // Target tells where an update of a pod in place leads to.
 func (c *CloneSet) Target(_ *corev1.Pod, step podset.Step) (inplace.Target, error) {
-	template, err := c.Template(step.To)
-	if err != nil {
-		return inplace.Target{}, err
-	}
-	t := inplace.Target{
-		Revision: c.revisionLabel(step.To), Hash: revision.ShortHash(step.To), Template: template,
-		Change: c.Change(step.Pod.Revision, step.To),
-		Hooked: c.Set.Spec.Lifecycle != nil && lifecycle.Hooked(c.Set.Spec.Lifecycle.InPlaceUpdate),
-	}
-	if r := c.Set.Spec.UpdateStrategy.RollingUpdate; r != nil && r.InPlaceUpdateStrategy != nil {
-		t.GraceSeconds = r.InPlaceUpdateStrategy.GracePeriodSeconds
-	}
-	return t, nil
+	return c.target(step, c.revisionLabel(step.To), c.Set.Spec.Lifecycle, c.inPlaceTuning())
 }
 
 // ClaimsOf lists the claims that go with a pod.
@@ -326,8 +223,8 @@ func (c *CloneSet) freshIDs(n int, newID func() string) []string {
 		out = append(out, idle[:min(n, len(idle))]...)
 	}
 	for len(out) < n {
-		if id := newID(); !c.ids[id] && c.Claims[id] == nil {
-			c.ids[id] = true
+		if id := newID(); !c.used()[id] && c.Claims[id] == nil {
+			c.used()[id] = true
 			out = append(out, id)
 		}
 	}
@@ -337,9 +234,23 @@ func (c *CloneSet) freshIDs(n int, newID func() string) []string {
 // idleClaims lists the instance ids of claims that no pod has and nobody deletes, in order. A pod that the set let go of
 // keeps its claims.
 func (c *CloneSet) idleClaims() []string {
+	if len(c.Claims) == 0 {
+		return nil
+	}
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.Claims)), func(id string) bool {
-		return c.ids[id] || c.podExists != nil && c.podExists(c.podName(id)) || terminating(c.Claims[id])
+		return c.used()[id] || c.podExists != nil && c.podExists(c.podName(id)) || terminating(c.Claims[id])
 	})
+}
+
+// used are the instance ids that are in use.
+func (c *CloneSet) used() map[string]bool {
+	if c.ids == nil { // seldom needed, and there may be many pods
+		c.ids = make(map[string]bool, len(c.all))
+		for _, pod := range c.all {
+			c.ids[pod.Labels[v1beta1.CloneSetInstanceID]] = true
+		}
+	}
+	return c.ids
 }
 
 func (c *CloneSet) podName(id string) string { return c.Set.Name + "-" + id }

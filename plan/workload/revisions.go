@@ -2,15 +2,19 @@ package workload
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/revision"
 )
 
@@ -35,8 +39,10 @@ type Revisions struct {
 
 // Definition is what makes a revision of a workload.
 type Definition struct {
-	// Workload is its name.
-	Workload string
+	// Workload is the workload itself, of which the metadata is read.
+	Workload metav1.Object
+	// Owner is the owner reference of everything that it owns.
+	Owner metav1.OwnerReference
 	// Template is the pod template that it has now.
 	Template *corev1.PodTemplateSpec
 	// ClaimsHash is the hash of its claim templates, where they make revisions, too; otherwise empty.
@@ -67,13 +73,36 @@ func ReadRevisions(history []*appsv1.ControllerRevision, of Definition) (*Revisi
 		if len(sameClaims) < len(history) && revision.Find(history, of.Template, data) != nil { // the claims alone tell them apart
 			hashed = append(slices.Clone(data), of.ClaimsHash...)
 		}
-		r.Update = revision.Name(of.Workload, revision.Hash(hashed, of.Collisions))
+		r.Update = revision.Name(of.Workload.GetName(), revision.Hash(hashed, of.Collisions))
 	}
 	r.Current = r.Update
 	if r.Named(of.Current) != nil {
 		r.Current = of.Current
 	}
 	return r, nil
+}
+
+// NewRevision makes the revision of the template, to be created.
+func (r *Revisions) NewRevision() *appsv1.ControllerRevision {
+	made := &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: r.of.Workload.GetNamespace(), Name: r.Update,
+			Labels:          maps.Clone(r.of.Template.Labels),
+			Annotations:     maps.Clone(r.of.Workload.GetAnnotations()),
+			OwnerReferences: []metav1.OwnerReference{r.of.Owner},
+		},
+		Revision: revision.Next(r.History),
+	}
+	made.Data.Raw = r.Data
+	if made.Labels == nil {
+		made.Labels = map[string]string{}
+	}
+	made.Labels[revision.HashLabel] = revision.ShortHash(made.Name)
+	if r.of.ClaimsHash != "" {
+		metav1.SetMetaDataAnnotation(&made.ObjectMeta, v1beta1.ClaimTemplatesHashKey, r.of.ClaimsHash)
+	}
+	delete(made.Annotations, corev1.LastAppliedConfigAnnotation)
+	return made
 }
 
 // otherClaims says whether a revision was made for other claim templates.
@@ -98,7 +127,7 @@ func (r *Revisions) Named(name string) *appsv1.ControllerRevision {
 		return nil
 	}
 	for _, kept := range r.History {
-		if kept.Name == name || kept.Labels[revision.HashLabel] == name {
+		if kept.Name == name || kept.Labels[revision.HashLabel] == name || revision.ShortHash(kept.Name) == name {
 			return kept
 		}
 	}
@@ -178,10 +207,26 @@ func (r *Revisions) claimsDiffer(from, to string) bool {
 	return r.of.ClaimsHash != "" && a != "" && b != "" && a != b
 }
 
+// target tells where an update of a pod in place leads to. label is what the revision label of the pod will say.
+func (r *Revisions) target(step podset.Step, label string, hooks *v1beta1.Lifecycle, tuning v1beta1.InPlaceUpdateStrategy) (inplace.Target, error) {
+	template, err := r.Template(step.To)
+	if err != nil {
+		return inplace.Target{}, err
+	}
+	return inplace.Target{
+		Revision: label, Hash: revision.ShortHash(step.To), Template: template, Change: r.Change(step.Pod.Revision, step.To),
+		Hooked: hooks != nil && lifecycle.Hooked(hooks.InPlaceUpdate), GraceSeconds: tuning.GracePeriodSeconds,
+	}, nil
+}
+
 // Expired lists the revisions to delete: those that no pod has, beyond the newest limit of them. current names the revision
 // of the last complete rollout, as it is from now on: nothing looks again once that rollout is at rest.
 func (r *Revisions) Expired(pods []*corev1.Pod, current string, limit int) []*appsv1.ControllerRevision {
 	live := map[string]bool{r.Update: true, current: true}
+	most := len(slices.DeleteFunc(slices.Clone(r.History), func(kept *appsv1.ControllerRevision) bool { return live[kept.Name] }))
+	if most <= limit { // nearly always, and there may be many pods
+		return nil
+	}
 	for _, pod := range pods {
 		live[pod.Labels[appsv1.ControllerRevisionHashLabelKey]] = true
 	}
