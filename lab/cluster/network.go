@@ -36,8 +36,9 @@ func connectHost(ctx context.Context, l Layout, control machine.Identity) error 
 		"link set host up",
 		fmt.Sprintf("route add %s/32 dev host src %s", l.HostAddress(), l.Address()),
 		// Services have no address anywhere: kube-proxy redirects what the API server sends to them, webhooks above all, but
-		// only after a route was found.
-		fmt.Sprintf("route add %s dev lo src %s", l.ServiceRange(), l.Address()),
+		// only after a route was found. Nothing takes this one. It is no route to the loopback device, where the kernel cannot
+		// answer that a service has no endpoints.
+		fmt.Sprintf("route add %s dev host src %s", l.ServiceRange(), l.Address()),
 	)
 	if err != nil {
 		return err

@@ -118,8 +118,8 @@ func TestALabWorksAsAnyCluster(t *testing.T) {
 		address := l.state().Layout(l.dir).DNSAddress().Next().String()
 		// The same port again, as a port of many requests comes again by chance.
 		const port = 24680
-		for _, pid := range []int{os.Getpid(), control} {
-			l.eventually("there is no service yet", func() error {
+		for place, pid := range map[string]int{"the host": os.Getpid(), "the control plane": control} {
+			l.eventually(place+" is refused while there is no service", func() error {
 				if err := getFromPort(t.Context(), pid, port, address+":80"); !errors.Is(err, unix.ECONNREFUSED) {
 					return fmt.Errorf("it was not refused: %v", err)
 				}
@@ -127,8 +127,8 @@ func TestALabWorksAsAnyCluster(t *testing.T) {
 			})
 		}
 		l.apply(fmt.Sprintf(late, address))
-		for _, pid := range []int{os.Getpid(), control} {
-			l.eventually("the service is in reach", func() error { return getFromPort(t.Context(), pid, port, address+":80") })
+		for place, pid := range map[string]int{"the host": os.Getpid(), "the control plane": control} {
+			l.eventually(place+" reaches the service", func() error { return getFromPort(t.Context(), pid, port, address+":80") })
 		}
 	})
 	t.Run("every request is recorded", func(t *testing.T) {
