@@ -10,7 +10,7 @@ type NodeImageSpec struct {
 	// images are the tasks by the name of the image, without docker.io/library and without a tag. Default: none; at most 256
 	// names.
 	// +kubebuilder:validation:MaxProperties=256
-	// +kubebuilder:validation:XValidation:rule="self.all(name, name != '')",message="the name of an image must not be empty"
+	// +kubebuilder:validation:XValidation:rule="self.all(name, size(name) > 0)",message="the name of an image must not be empty"
 	// +optional
 	Images map[string]ImageSpec `json:"images,omitempty"`
 }
