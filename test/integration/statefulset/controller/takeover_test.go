@@ -71,12 +71,14 @@ func situations() map[string]situation {
 		"partition-reached":                   goOn,
 		"paused":                              goOn,
 		"at-rest-with-orphans": {pods: "web-0 a:2, web-1 a:2, web-2 a:2", then: func(w *world) {
-			for _, pod := range w.Pods() {
-				if !metav1.IsControlledBy(&pod, w.set()) {
-					w.Errorf("pod %s is owned by %v", pod.Name, pod.OwnerReferences)
-				}
-			}
+			w.wantAllOwned()
 			w.wantUpdateInPlace()
+		}},
+		"from-a-native-set": {pods: "web-0 a:2, web-1 a:2, web-2 a:2", then: func(w *world) {
+			w.wantAllOwned()
+			w.image("a:3")
+			w.rest()
+			w.wantPods("after an update", "web-0 a:3, web-1 a:3, web-2 a:3")
 		}},
 		"updating-not-restarted": {pods: "web-0 a:2, web-1 a:2, web-2 a:2", restarted: []string{"web-0", "web-1", "web-2"}},
 		"recreating":             {pods: "web-0 a:2, web-1 a:2, web-2 a:2"},
@@ -120,6 +122,21 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 				s.then(w)
 			}
 		})
+	}
+}
+
+// wantAllOwned fails the test unless all pods and revisions are the set's own.
+func (w *world) wantAllOwned() {
+	w.Helper()
+	for _, pod := range w.Pods() {
+		if !metav1.IsControlledBy(&pod, w.set()) {
+			w.Errorf("pod %s is owned by %v", pod.Name, pod.OwnerReferences)
+		}
+	}
+	for _, r := range w.revisions() {
+		if !metav1.IsControlledBy(&r, w.set()) {
+			w.Errorf("revision %s is owned by %v", r.Name, r.OwnerReferences)
+		}
 	}
 }
 
