@@ -35,6 +35,9 @@ func (m *machine) finish() {
 	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
 		m.edit(pod, func(meta *metav1.ObjectMeta) {
 			meta.Finalizers = slices.DeleteFunc(meta.Finalizers, func(f string) bool { return f == pin })
+			if m.kind.adopts {
+				meta.Labels["app"] = "web" // whoever took it away gives it back
+			}
 		})
 	}
 	began := m.world.Now
@@ -121,6 +124,9 @@ func (m *machine) checkEnd() {
 	m.checkPods(v)
 	m.checkClaims(v)
 	m.checkStatus(v, status)
+	if !blocked { // a pod that was adopted may have a revision that is gone
+		m.checkHistory(v)
+	}
 	m.kind.ended(m, v)
 }
 
@@ -175,7 +181,6 @@ func (m *machine) checkStatus(v *view, got reported) {
 			m.brokenf("the status tells of a failure that is over: %s: %s", name, message)
 		}
 	}
-	m.checkHistory(v)
 }
 
 func tally(t *podset.Tally, r *replica.Replica, isNew bool) {

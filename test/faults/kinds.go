@@ -24,6 +24,8 @@ type kind struct {
 	blank func() client.Object
 	// reconciler makes the reconciler of the product.
 	reconciler func(context.Context, ctrl.Manager, clocks.PassiveClock, workload.Options) (reconcile.Reconciler, error)
+	// adopts is true where pods that nobody owns are adopted, and keep their names from others meanwhile.
+	adopts bool
 	// template finds the pod template of a set.
 	template func(client.Object) *corev1.PodTemplateSpec
 	// keep keeps in a changed set what a write does not reach: all but the status, or the status.

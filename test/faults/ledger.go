@@ -238,6 +238,10 @@ func (m *machine) podCreated(v *view, pod *corev1.Pod) {
 
 // podWritten checks what a change of a pod promises. after is nil when the pod is gone.
 func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
+	if after != nil && !ours(before, v.set.GetUID()) && ours(after, v.set.GetUID()) {
+		m.podAdopted(v, before)
+		return
+	}
 	was := m.count(v)
 	known, uid := v.pods[before.UID], before.UID
 	ends := after == nil || after.DeletionTimestamp != nil && before.DeletionTimestamp == nil
@@ -282,6 +286,18 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 		m.brokenf("%s leaves %d pods available in all, at least %d must stay", r, is.serving, v.wanted.floor)
 	}
 	m.checkUpdate(v, r, was, known, ends || leaves, prepares || revises)
+}
+
+// podAdopted checks that nobody loses a pod, and that no pod is adopted that the selector does not choose.
+func (m *machine) podAdopted(v *view, pod *corev1.Pod) {
+	selector, err := metav1.LabelSelectorAsSelector(v.wanted.selector)
+	m.must(err)
+	if metav1.GetControllerOfNoCopy(pod) != nil || !m.kind.adopts {
+		m.brokenf("pod %s is adopted, and is another's", pod.Name)
+	}
+	if err == nil && v.at >= versionOf(pod) && !selector.Matches(labels.Set(pod.Labels)) {
+		m.brokenf("pod %s is adopted, and the selector does not choose it", pod.Name)
+	}
 }
 
 // checkUpdate checks that updates stop where the partition, a pause or OnDelete says so. was is how pods were counted

@@ -26,7 +26,7 @@ import (
 const statefulSetKind = "StatefulSet"
 
 var statefulSets = &kind{
-	name: statefulSetKind, resource: "statefulsets", manifest: "statefulset.yaml",
+	name: statefulSetKind, resource: "statefulsets", manifest: "statefulset.yaml", adopts: true,
 	blank: func() client.Object { return &v1beta1.StatefulSet{} },
 	reconciler: func(ctx context.Context, mgr ctrl.Manager, now clocks.PassiveClock, o workload.Options) (reconcile.Reconciler, error) {
 		return statefulset.Options{Options: o}.NewReconciler(ctx, mgr, now)
