@@ -108,8 +108,6 @@ func (r Reasons) eventOf(n podset.Note) loop.Event {
 		e.Action = "CreatePod"
 	case podset.WishScaleIn:
 		e.Action = "DeletePod"
-	case podset.WishGrow:
-		e.Action = "ExpandClaims"
 	case podset.WishResize: // an action of its own: the recorder takes events with the same reason and action for one
 		e.Action = "ResizePod"
 	}
@@ -124,7 +122,7 @@ func (r Reasons) eventOf(n podset.Note) loop.Event {
 		e.Warning, e.Reason = true, reasonResizePending
 	case podset.CauseHook:
 		e.Reason = reasonWaitingForHook
-	case podset.CauseVolume, podset.CauseClaims:
+	case podset.CauseVolume:
 		e.Reason = reasonWaitingForVolume
 	case podset.CausePaused:
 		e.Reason = reasonPaused

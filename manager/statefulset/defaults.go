@@ -73,11 +73,11 @@ func lacksRollingUpdate(raw json.RawMessage) bool {
 	return err == nil && strategy.Type == appsv1.RollingUpdateStatefulSetStrategyType && strategy.RollingUpdate == nil
 }
 
-// keepNewer keeps the fields that came with v1beta1 when a whole object is written as v1alpha1 without them: the client
-// reads and writes objects with types that lack them, and does not mean to remove anything. A patch, such as that of
-// kubectl apply, says what it removes, and is taken at its word.
+// keepNewer keeps the fields that came with v1beta1 when an object is written as v1alpha1 without them: most clients of
+// v1alpha1 read and write objects with types that lack these fields, and do not mean to remove anything. Nothing in a
+// request tells them from one that does, who can write v1beta1, or an empty value.
 func keepNewer(req *admission.Request, set request) ([]jsonpatch.Operation, []string) {
-	if req.Operation != admissionv1.Update || req.RequestKind == nil || req.RequestKind.Version != v1alpha1.GroupVersion.Version || !replaces(req) {
+	if req.Operation != admissionv1.Update || req.RequestKind == nil || req.RequestKind.Version != v1alpha1.GroupVersion.Version {
 		return nil, nil
 	}
 	var old request
@@ -97,15 +97,6 @@ func keepNewer(req *admission.Request, set request) ([]jsonpatch.Operation, []st
 		return nil, nil
 	}
 	return patches, []string{fmt.Sprintf(
-		"%s kept as before: a write of the whole object as %s may come from a client that does not know what came with v1beta1; to remove it, write v1beta1 or a patch",
+		"kept as before: %s. What is written as %s may come from a client that does not know what came with v1beta1; to remove it, write v1beta1, or an empty value",
 		strings.Join(names, ", "), v1alpha1.GroupVersion)}
-}
-
-// replaces says whether a request writes a whole object (PUT), and not a patch.
-func replaces(req *admission.Request) bool {
-	var options struct {
-		Kind string `json:"kind"`
-	}
-	err := json.Unmarshal(req.Options.Raw, &options)
-	return err == nil && options.Kind == "UpdateOptions"
 }

@@ -15,14 +15,13 @@ import (
 )
 
 // changeOf makes the request to write an object with a spec, where before it was another.
-func changeOf(operation admissionv1.Operation, version, options, before, spec string) admission.Request {
+func changeOf(operation admissionv1.Operation, version, before, spec string) admission.Request {
 	raw := func(spec string) runtime.RawExtension {
 		return runtime.RawExtension{Raw: []byte(`{"spec":` + spec + `}`)}
 	}
 	return admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
 		Operation: operation, RequestKind: &metav1.GroupVersionKind{Group: "apps.kruise.io", Version: version, Kind: "StatefulSet"},
-		Options: runtime.RawExtension{Raw: []byte(`{"kind":"` + options + `","apiVersion":"meta.k8s.io/v1"}`)},
-		Object:  raw(spec), OldObject: raw(before),
+		Object: raw(spec), OldObject: raw(before),
 	}}
 }
 
@@ -62,7 +61,7 @@ func TestDefaultsFillInEmptyObjectsAndTouchNothingElse(t *testing.T) {
 		"a spec of the wrong shape":                              {all, `"web"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := patchesOf(t, tc.options.setDefaults(t.Context(), changeOf(admissionv1.Create, "v1beta1", "CreateOptions", "null", tc.spec)))
+			got := patchesOf(t, tc.options.setDefaults(t.Context(), changeOf(admissionv1.Create, "v1beta1", "null", tc.spec)))
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("patches (-want +got):\n%s", diff)
 			}
@@ -76,16 +75,15 @@ func TestAClientOfTheOlderVersionTakesNothingAwayThatItDoesNotKnow(t *testing.T)
 {"op":"add","path":"/spec/persistentVolumeClaimRetentionPolicy","value":{"whenScaled":"Delete"}}
 {"op":"add","path":"/spec/reserveOrdinals","value":[1,"4-6"]}`
 	for name, tc := range map[string]struct {
-		version, options, spec, want string
+		version, spec, want string
 	}{
-		"the whole object, as v1alpha1": {"v1alpha1", "UpdateOptions", `{"replicas":5}`, kept},
-		"the whole object, as v1beta1":  {"v1beta1", "UpdateOptions", `{"replicas":5,"persistentVolumeClaimRetentionPolicy":{}}`, ""},
-		"a patch, as v1alpha1":          {"v1alpha1", "PatchOptions", `{"replicas":5,"persistentVolumeClaimRetentionPolicy":{}}`, ""},
-		"another value for each field, as v1alpha1": {"v1alpha1", "UpdateOptions",
+		"as v1alpha1": {"v1alpha1", `{"replicas":5}`, kept},
+		"as v1beta1":  {"v1beta1", `{"replicas":5,"persistentVolumeClaimRetentionPolicy":{}}`, ""},
+		"an empty value for each field, as v1alpha1": {"v1alpha1",
 			`{"replicas":5,"reserveOrdinals":[],"lifecycle":{},"persistentVolumeClaimRetentionPolicy":{}}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			response := Options{Options: workload.Options{AutoDeleteClaims: true}}.setDefaults(t.Context(), changeOf(admissionv1.Update, tc.version, tc.options, before, tc.spec))
+			response := Options{Options: workload.Options{AutoDeleteClaims: true}}.setDefaults(t.Context(), changeOf(admissionv1.Update, tc.version, before, tc.spec))
 			if diff := cmp.Diff(tc.want, patchesOf(t, response)); diff != "" {
 				t.Errorf("patches (-want +got):\n%s", diff)
 			}

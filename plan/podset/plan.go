@@ -111,6 +111,8 @@ const (
 	CauseOrder Cause = "Order"
 	// CauseClaims: claims do not grow.
 	CauseClaims Cause = "Claims"
+	// CauseRestart: a pod has to start anew, which nobody is asked to do for it.
+	CauseRestart Cause = "Restart"
 	// CauseBroken: pods are broken, as kubelet says.
 	CauseBroken Cause = "Broken"
 	// CauseResize: kubelet puts a resize off, or refuses it.

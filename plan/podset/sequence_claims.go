@@ -59,6 +59,10 @@ func (d *sequel) noteClaims() {
 		if n > most {
 			because += fmt.Sprintf(" and %d more", n-most)
 		}
-		d.note(WishGrow, n, because, cause{Cause: CauseClaims})
+		why := CauseClaims
+		if stage == storage.AtRestart {
+			why = CauseRestart
+		}
+		d.note(WishGrow, n, because, cause{Cause: why})
 	}
 }

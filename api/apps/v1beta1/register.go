@@ -19,7 +19,8 @@ var (
 )
 
 func addKnownTypes(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &CloneSet{}, &CloneSetList{}, &ImagePullJob{}, &ImagePullJobList{}, &StatefulSet{}, &StatefulSetList{})
+	scheme.AddKnownTypes(GroupVersion, &CloneSet{}, &CloneSetList{}, &ImagePullJob{}, &ImagePullJobList{},
+		&ImageListPullJob{}, &ImageListPullJobList{}, &NodeImage{}, &NodeImageList{}, &StatefulSet{}, &StatefulSetList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -77,7 +77,7 @@ type StatefulSetSpec struct {
 	// +kubebuilder:validation:MaxItems=10000
 	// +kubebuilder:validation:items:XIntOrString
 	// +kubebuilder:validation:items:MaxLength=21
-	// +kubebuilder:validation:items:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,10}-[0-9]{1,10}$') && int(self.split('-')[0]) <= int(self.split('-')[1])",messageExpression="string(self) + ' must be an integer of 0 or more, or a range like \"2-5\" whose start is not above its end; a number in quotes is neither'",message="must be an integer of 0 or more, or a range like \"2-5\" whose start is not above its end"
+	// +kubebuilder:validation:items:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,10}-[0-9]{1,10}$') && int(self.split('-')[0]) <= int(self.split('-')[1])",message="must be an integer of 0 or more, or a range like \"2-5\" whose start is not above its end; a number in quotes is neither"
 	// +listType=atomic
 	// +optional
 	ReserveOrdinals []intstr.IntOrString `json:"reserveOrdinals,omitempty"`

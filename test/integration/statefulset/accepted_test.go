@@ -134,16 +134,18 @@ func TestAcceptedChanges(t *testing.T) {
 
 // TestDefaults shows what a user who wrote the least reads back, in either version.
 func TestDefaults(t *testing.T) {
-	least := map[string]any{
-		"replicas": int64(1), "revisionHistoryLimit": int64(10), "podManagementPolicy": "OrderedReady", "serviceName": "demo",
-		"persistentVolumeClaimRetentionPolicy": map[string]any{"whenDeleted": "Retain", "whenScaled": "Retain"},
-		"volumeClaimUpdateStrategy":            map[string]any{"type": "OnDelete"},
-		"selector":                             map[string]any{"matchLabels": map[string]any{"app": "guestbook"}},
-		// The template stays as it was written, to the last field.
-		"template": map[string]any{
-			"metadata": map[string]any{"labels": map[string]any{"app": "guestbook"}},
-			"spec":     map[string]any{"containers": []any{map[string]any{"name": "main", "image": "demo:1"}}},
-		},
+	least := func() map[string]any {
+		return map[string]any{
+			"replicas": int64(1), "revisionHistoryLimit": int64(10), "podManagementPolicy": "OrderedReady", "serviceName": "demo",
+			"persistentVolumeClaimRetentionPolicy": map[string]any{"whenDeleted": "Retain", "whenScaled": "Retain"},
+			"volumeClaimUpdateStrategy":            map[string]any{"type": "OnDelete"},
+			"selector":                             map[string]any{"matchLabels": map[string]any{"app": "guestbook"}},
+			// The template stays as it was written, to the last field.
+			"template": map[string]any{
+				"metadata": map[string]any{"labels": map[string]any{"app": "guestbook"}},
+				"spec":     map[string]any{"containers": []any{map[string]any{"name": "main", "image": "demo:1"}}},
+			},
+		}
 	}
 	rolling := map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{
 		"podUpdatePolicy": "ReCreate", "partition": int64(0), "maxUnavailable": int64(1), "minReadySeconds": int64(0)}}
@@ -167,7 +169,7 @@ func TestDefaults(t *testing.T) {
 					t.Fatal(err)
 				}
 				want := map[string]any{}
-				apiserver.Merge(want, least)
+				apiserver.Merge(want, least())
 				apiserver.Merge(want, tc.want)
 				if diff := cmp.Diff(want, server.Read(t, set, version)["spec"]); diff != "" {
 					t.Errorf("-want +got:\n%s", diff)

@@ -2,6 +2,7 @@ package statefulset
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -172,20 +173,28 @@ func TestAnOldClientTakesNothingAway(t *testing.T) {
 	}
 }
 
-func TestAPatchOfTheOlderVersionIsTakenAtItsWord(t *testing.T) {
-	set := object(t, v1alpha1, server.Namespace(t), `{spec: {`+newer+`}}`)
-	if err := server.Client.Create(t.Context(), set); err != nil {
-		t.Fatal(err)
-	}
-	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"reserveOrdinals":null,"lifecycle":null}}`))
-	if err := server.Client.Patch(t.Context(), set, patch); err != nil {
-		t.Fatal(err)
-	}
-	spec := server.Read(t, set, v1beta1)["spec"].(map[string]any)
-	for field, want := range map[string]bool{"reserveOrdinals": false, "lifecycle": false, "ordinals": true, "scaleStrategy": true} {
-		if _, has := spec[field]; has != want {
-			t.Errorf("%s is there: %v, want %v", field, has, want)
-		}
+func TestWhatCameWithV1beta1IsRemovedThereOrWithAnEmptyValue(t *testing.T) {
+	for name, tc := range map[string]struct {
+		version, patch, want string
+	}{
+		"as v1alpha1":                      {v1alpha1, `{"spec":{"reserveOrdinals":null,"lifecycle":null}}`, `[1 4-6] map[preDelete:map[labelsHandler:map[hold:true]]]`},
+		"as v1alpha1, with an empty value": {v1alpha1, `{"spec":{"reserveOrdinals":[],"lifecycle":{"preDelete":null}}}`, `[] map[]`},
+		"as v1beta1":                       {v1beta1, `{"spec":{"reserveOrdinals":null,"lifecycle":null}}`, `<nil> <nil>`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := object(t, tc.version, server.Namespace(t), `{spec: {`+newer+`}}`)
+			if err := server.Client.Create(t.Context(), set); err != nil {
+				t.Fatal(err)
+			}
+			if err := server.Client.Patch(t.Context(), set, client.RawPatch("application/merge-patch+json", []byte(tc.patch))); err != nil {
+				t.Fatal(err)
+			}
+			spec := server.Read(t, set, v1beta1)["spec"].(map[string]any)
+			if got := fmt.Sprint(spec["reserveOrdinals"], " ", spec["lifecycle"]); got != tc.want {
+				t.Errorf("left are %s, want %s", got, tc.want)
+			}
+		})
 	}
 }
 

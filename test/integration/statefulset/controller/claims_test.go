@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/manager/statefulset"
 	"kruise.io/kruise/test/builder"
 )
 
@@ -102,9 +103,12 @@ func TestAPodWaitsUntilTheClaimOfTheOneBeforeItIsGone(t *testing.T) {
 	}
 }
 
-// TestTheGarbageCollectorDeletesWhatIsToGo lets the garbage collector of Kubernetes itself run.
+// TestTheGarbageCollectorDeletesWhatIsToGo lets the garbage collector of Kubernetes itself run. It does not run beside other
+// tests, whose claims would be collected.
 func TestTheGarbageCollectorDeletesWhatIsToGo(t *testing.T) {
-	w := running(t, builder.StatefulSet(web).Replicas(2).Claim("data").Retention(deletion, deletion))
+	w := worldIn(t, server.Namespace(t), statefulset.Options{Options: gates()})
+	w.create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(2).Claim("data").Retention(deletion, deletion).Object())
+	w.rest()
 	server.RunControllers(t, "garbage-collector-controller", "persistentvolumeclaim-protection-controller")
 	w.scale(1)
 	w.reconcile()

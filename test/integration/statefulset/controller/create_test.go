@@ -119,15 +119,14 @@ func TestTheStatusOfACompleteSet(t *testing.T) {
 }
 
 func TestAPodThatFailedIsReplacedUnderItsName(t *testing.T) {
-	for name, phase := range map[string]string{"failed": "Failed", "succeeded": "Succeeded"} {
-		t.Run(name, func(t *testing.T) {
+	for _, phase := range []corev1.PodPhase{corev1.PodFailed, corev1.PodSucceeded} {
+		t.Run(string(phase), func(t *testing.T) {
 			w := running(t, builder.StatefulSet(web).Replicas(3).Claim("data"))
 			before := w.uids()
 			pod := w.Pod("web-1")
-			before1 := pod.DeepCopy()
-			pod.Status.Phase = corev1.PodPhase(phase)
+			pod.Status.Phase = phase
 			if err := w.API.Status().Update(w.Context(), pod); err != nil {
-				t.Fatal(err, before1.Name)
+				t.Fatal(err)
 			}
 			w.rest()
 			w.wantAvailable("in the end", 3)

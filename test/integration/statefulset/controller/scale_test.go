@@ -1,14 +1,19 @@
 package controller
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/manager/statefulset"
 	"kruise.io/kruise/test/builder"
 )
 
@@ -175,4 +180,26 @@ func TestAPodThatNoLongerMatchesIsLetGoAndItsNameIsWaitedFor(t *testing.T) {
 	w.patch(w.Pod("web-1"), `{"metadata":{"labels":{"app":"web"}}}`)
 	w.rest()
 	w.wantAvailable("once it matches again", 2)
+}
+
+// TestASetGoesWithItsNamespace lets the namespace controller of Kubernetes itself run. It does not run beside other tests, whose
+// namespaces it would look after.
+func TestASetGoesWithItsNamespace(t *testing.T) {
+	w := worldIn(t, server.Namespace(t), statefulset.Options{Options: gates()})
+	w.create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(3).Claim("data").Object())
+	w.rest()
+	server.RunControllers(t, "namespace-controller")
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.Namespace}}
+	if err := w.API.Delete(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		_ = w.Reconcile(w.key) // what it tries to create is refused, which it may say
+		w.Cluster()
+		err := w.API.Get(ctx, client.ObjectKeyFromObject(namespace), namespace)
+		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		t.Errorf("waiting until the namespace is gone: %v; there are the pods %q", err, w.pods())
+	}
 }

@@ -120,7 +120,7 @@ func TestTheManagerIsWokenByWhatItDoesNotOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{World: nil, key: client.ObjectKey{Namespace: namespace, Name: web}}
+	key := client.ObjectKey{Namespace: namespace, Name: web}
 	blocker := builder.Pod("web-0").Namespace(namespace).Object()
 	blocker.UID, blocker.Labels = "", map[string]string{"app": "other"}
 	if err := server.Client.Create(t.Context(), blocker); err != nil {
@@ -133,7 +133,7 @@ func TestTheManagerIsWokenByWhatItDoesNotOwn(t *testing.T) {
 		t.Helper()
 		set := &v1beta1.StatefulSet{}
 		err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-			err := server.Client.Get(ctx, w.key, set)
+			err := server.Client.Get(ctx, key, set)
 			return err == nil && is(set), err
 		})
 		if err != nil {

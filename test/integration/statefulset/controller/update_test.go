@@ -55,7 +55,9 @@ func TestThePartitionCountsNoReservedOrdinals(t *testing.T) {
 
 func TestPodsAreUpdatedByPriorityWhereTheyAreNotInOrder(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(3).Parallel().Unordered("order").Partition(2))
-	w.patch(w.Pod("web-1"), `{"metadata":{"labels":{"order":"9"}}}`)
+	for pod, order := range map[string]string{"web-0": "1", "web-1": "9", "web-2": "5"} {
+		w.patch(w.Pod(pod), `{"metadata":{"labels":{"order":"`+order+`"}}}`)
+	}
 	w.image("a:2")
 	w.rest()
 	w.wantPods("with a partition of 2", "web-0 a:1, web-1 a:2, web-2 a:1")
