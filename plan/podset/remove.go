@@ -33,12 +33,13 @@ func (d *draft) toSpare() spare {
 
 // deleteWithin deletes the pods in their order. It never takes more of the available pods than there are to spare, nor of
 // the ready ones: a pod that is ready and waits for minReadySeconds may serve already. What is not ready is deleted
-// freely.
+// freely, and so is what a hook or a label keeps out of service.
 func (d *draft) deleteWithin(pods []*replica.Replica, left spare, why string, specified bool) bool {
 	waiting := 0
 	d.plan.Steps = slices.Grow(d.plan.Steps, len(pods))
 	for i, r := range pods {
-		if r.Available && left.available <= 0 || r.Ready && left.ready <= 0 {
+		mayServe := r.Ready && !r.AvailableAt.IsZero()
+		if r.Available && left.available <= 0 || mayServe && left.ready <= 0 {
 			waiting = len(pods) - i // those behind serve no less
 			break
 		}

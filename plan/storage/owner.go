@@ -7,7 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 )
@@ -69,14 +68,14 @@ func OwnerPatch(claim *corev1.PersistentVolumeClaim, wanted *metav1.OwnerReferen
 	return body, nil
 }
 
-// Stale says why no pod may use a claim: it is being deleted, or goes with a pod that is gone. Empty: one may.
-func Stale(claim *corev1.PersistentVolumeClaim, lives func(types.UID) bool) string {
+// Stale says why no pod may use a claim: it is being deleted, or goes with an owner that is gone. Empty: one may.
+func Stale(claim *corev1.PersistentVolumeClaim, gone func(metav1.OwnerReference) bool) string {
 	if claim.DeletionTimestamp != nil {
 		return fmt.Sprintf("claim %s is being deleted", claim.Name)
 	}
 	for _, ref := range claim.OwnerReferences {
-		if ref.Kind == "Pod" && ref.APIVersion == "v1" && !lives(ref.UID) {
-			return fmt.Sprintf("claim %s goes with pod %s, which is gone", claim.Name, ref.Name)
+		if gone(ref) {
+			return fmt.Sprintf("claim %s goes with %s %s, which is gone", claim.Name, ref.Kind, ref.Name)
 		}
 	}
 	return ""

@@ -202,19 +202,19 @@ func TestAClaimThatIsOnItsWayOutIsForNoPod(t *testing.T) {
 			c.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: "web-0", UID: uid}}
 		}
 	}
-	lives := func(uid types.UID) bool { return uid == "alive" }
+	gone := func(ref metav1.OwnerReference) bool { return ref.UID != "alive" }
 	for want, c := range map[string]*corev1.PersistentVolumeClaim{
 		"": claim("1Gi", ""),
 		"claim data-web-0 is being deleted": claim("1Gi", "", func(c *corev1.PersistentVolumeClaim) {
 			c.DeletionTimestamp = new(metav1.Now())
 		}),
-		"claim data-web-0 goes with pod web-0, which is gone": claim("1Gi", "", owned("dead")),
+		"claim data-web-0 goes with Pod web-0, which is gone": claim("1Gi", "", owned("dead")),
 	} {
-		if got := storage.Stale(c, lives); got != want {
+		if got := storage.Stale(c, gone); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	if got := storage.Stale(claim("1Gi", "", owned("alive")), lives); got != "" {
+	if got := storage.Stale(claim("1Gi", "", owned("alive")), gone); got != "" {
 		t.Errorf("of a pod that lives: %q", got)
 	}
 }

@@ -1,12 +1,13 @@
 package workload
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/podset"
@@ -105,20 +106,25 @@ func (s *StatefulSet) Retention(sequence *podset.Sequence) (patches []podset.Cla
 
 // staleClaim says which claim of an ordinal has to be gone before a pod is created; empty, when none has.
 func (s *StatefulSet) staleClaim(ordinal string) (why string) {
-	lives := func(uid types.UID) bool {
-		for _, pod := range s.Pods {
-			if pod.UID == uid {
-				return true
-			}
-		}
-		return false
-	}
 	s.eachClaim(ordinal, func(_, claim *corev1.PersistentVolumeClaim) {
 		if claim != nil && why == "" {
-			why = storage.Stale(claim, lives)
+			why = storage.Stale(claim, s.gone)
 		}
 	})
 	return why
+}
+
+// gone says whether an owner of a claim is a pod, or a set of the same name, that is there no more. The collector need not have
+// seen that yet.
+func (s *StatefulSet) gone(ref metav1.OwnerReference) bool {
+	switch {
+	case ref.Kind == "Pod" && ref.APIVersion == "v1":
+		return !slices.ContainsFunc(s.Pods, func(pod *corev1.Pod) bool { return pod.UID == ref.UID })
+	case ref.Kind == statefulSetKind.Kind && ref.Name == s.Set.Name:
+		return ref.UID != s.Set.UID && strings.HasPrefix(ref.APIVersion, statefulSetKind.Group+"/")
+	default:
+		return false
+	}
 }
 
 // growsClaims says whether claims grow with their templates.

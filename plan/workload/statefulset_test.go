@@ -134,8 +134,11 @@ func TestNoPodIsCreatedUnderANameThatIsTakenOrForAClaimOnItsWayOut(t *testing.T)
 	gone := claimNamed("data-web-1", "1Gi", metav1.OwnerReference{APIVersion: "v1", Kind: "Pod", Name: "web-1", UID: "gone"})
 	for want, owned := range map[string]Owned{
 		"pod web-1 exists and is not the set's own":           {PodExists: func(name string) bool { return name == "web-1" }},
-		"claim data-web-1 goes with pod web-1, which is gone": {Claim: finds(gone)},
-		"": {PodExists: func(string) bool { return false }, Claim: finds(claimNamed("data-web-1", "1Gi"))},
+		"claim data-web-1 goes with Pod web-1, which is gone": {Claim: finds(gone)},
+		"claim data-web-1 goes with StatefulSet web, which is gone": {Claim: finds(claimNamed("data-web-1", "1Gi",
+			metav1.OwnerReference{APIVersion: "apps.kruise.io/v1beta1", Kind: "StatefulSet", Name: "web", UID: "the one before"}))},
+		"": {PodExists: func(string) bool { return false }, Claim: finds(claimNamed("data-web-1", "1Gi",
+			metav1.OwnerReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "web", UID: "a native one"}))},
 	} {
 		s := viewOf(t, web(), owned, Options{})
 		if got := s.blocked(1); got != want {

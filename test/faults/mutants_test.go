@@ -51,7 +51,7 @@ func TestWhatIsWrongOnPurposeIsFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := uint64(1); seed <= enough; seed++ {
-				r := Run(t, Generate(seed), c.mutant)
+				r := Run(t, Generate(cloneSets, seed), c.mutant)
 				if r.Failure == nil {
 					continue
 				}
@@ -68,7 +68,7 @@ func TestWhatIsWrongOnPurposeIsFound(t *testing.T) {
 
 func TestAScriptThatFailsIsMadeShorter(t *testing.T) {
 	mutant := seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) { *s.Replicas++ })
-	script := Generate(1)
+	script := Generate(cloneSets, 1)
 	if Run(t, script, mutant).Failure == nil {
 		t.Fatal("nothing is broken")
 	}
@@ -80,7 +80,7 @@ func TestAScriptThatFailsIsMadeShorter(t *testing.T) {
 // faulty is a client that does things wrong.
 type faulty struct {
 	client.Client
-	see           func(*v1beta1.CloneSet)
+	see           func(client.Object)
 	answer        func(error) error
 	keepInService bool
 	keepPods      bool
@@ -88,7 +88,7 @@ type faulty struct {
 
 func wrapped(change func(*faulty)) Mutant {
 	return Mutant{client: func(c client.Client) client.Client {
-		f := &faulty{Client: c, see: func(*v1beta1.CloneSet) {}, answer: func(err error) error { return err }}
+		f := &faulty{Client: c, see: func(client.Object) {}, answer: func(err error) error { return err }}
 		change(f)
 		return f
 	}}
@@ -97,7 +97,11 @@ func wrapped(change func(*faulty)) Mutant {
 // seeing is a mutant that reads another spec than the one that is there.
 func seeing(change func(*v1beta1.CloneSetSpec, *v1beta1.RollingUpdateCloneSetStrategy)) Mutant {
 	return wrapped(func(f *faulty) {
-		f.see = func(set *v1beta1.CloneSet) { change(&set.Spec, set.Spec.UpdateStrategy.RollingUpdate) }
+		f.see = func(set client.Object) {
+			if c, ok := set.(*v1beta1.CloneSet); ok {
+				change(&c.Spec, c.Spec.UpdateStrategy.RollingUpdate)
+			}
+		}
 	})
 }
 
@@ -112,8 +116,8 @@ func refusal(err error) error {
 // Get implements client.Reader.
 func (f *faulty) Get(ctx context.Context, at client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 	err := f.Client.Get(ctx, at, obj, opts...)
-	if set, ok := obj.(*v1beta1.CloneSet); ok && err == nil {
-		f.see(set)
+	if err == nil {
+		f.see(obj)
 	}
 	return err
 }

@@ -1,0 +1,62 @@
+package faults
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	clocks "k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/workload"
+)
+
+// kind is what is particular to one kind of workload: how its objects are made and read, what its controller promises
+// beyond what all promise, and what people do to it.
+type kind struct {
+	// name is that of the kind, as its cache is named, and resource that of its objects.
+	name, resource string
+	// manifest is the name of the file of its objects in an archive.
+	manifest string
+	// blank makes an object without content.
+	blank func() client.Object
+	// reconciler makes the reconciler of the product.
+	reconciler func(context.Context, ctrl.Manager, clocks.PassiveClock, workload.Options) (reconcile.Reconciler, error)
+	// adopts is true where pods that nobody owns are adopted, and keep their names from others meanwhile.
+	adopts bool
+	// template finds the pod template of a set.
+	template func(client.Object) *corev1.PodTemplateSpec
+	// keep keeps in a changed set what a write does not reach: all but the status, or the status.
+	keep func(before, after client.Object, sub string)
+	// doom puts a pod on the list of those to delete; nil where there is none.
+	doom func(set client.Object, pod string)
+	// view is what a set wants.
+	view func(p *process, set client.Object) (*view, error)
+	// created, written and ended check what only this kind promises: when a pod was created, when a claim was written, and in
+	// the end.
+	created func(m *machine, v *view, pod *corev1.Pod)
+	ended   func(m *machine, v *view)
+	// reported is what the status of a set says.
+	reported func(client.Object) reported
+	// draw draws a set, and person what a person does to it, where it is not what people do to all.
+	draw    func(generator) client.Object
+	person  func(generator) string
+	options []string
+	// simpler are parts of a set that may have nothing to do with a failure.
+	simpler []func(client.Object)
+}
+
+// reported is what a status says.
+type reported struct {
+	tally      podset.Tally
+	generation int64
+	update     string
+	// conditions are those that are there, with their messages; failures those that tell of one.
+	conditions map[string]string
+	failures   []string
+}
+
+// kinds of workloads.
+var workloads = []*kind{cloneSets, statefulSets}
