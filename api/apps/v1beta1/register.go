@@ -20,6 +20,7 @@ var (
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion, &CloneSet{}, &CloneSetList{}, &ImagePullJob{}, &ImagePullJobList{})
+	scheme.AddKnownTypes(GroupVersion, &ContainerRecreateRequest{}, &ContainerRecreateRequestList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }
