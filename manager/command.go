@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"kruise.io/kruise/kit/program"
 	"kruise.io/kruise/kit/serve"
 )
 
@@ -43,11 +44,11 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 }
 
 // ignoredFlags lists flags with which OpenKruise is deployed and that mean nothing here.
-func ignoredFlags() []serve.IgnoredFlag {
+func ignoredFlags() []program.IgnoredFlag {
 	const noExpectations = "the manager waits until its caches show its own writes, for as long as it takes"
 	const noLimiter = "failed objects are retried with exponential delay, and requests are not limited here"
 	const notYet = "the kind that it tunes is not in this version"
-	flags := []serve.IgnoredFlag{
+	flags := []program.IgnoredFlag{
 		{Name: "allow-privileged", Bool: true, Why: "the API server decides what pods may do"},
 		{Name: "disable-no-deepcopy", Bool: true, Why: "there is no such mode"},
 		{Name: "expectation-timeout", Why: noExpectations},
@@ -66,7 +67,7 @@ func ignoredFlags() []serve.IgnoredFlag {
 		"advancedcronjob", "broadcastjob", "crr", "daemonset", "imagepulljob", "nodeimage", "nodepodprobe", "persistentpodstate",
 		"podprobemarker", "podunavailablebudget", "resourcedistribution", "sidecarset", "statefulset", "uniteddeployment", "workloadspread",
 	} {
-		flags = append(flags, serve.IgnoredFlag{Name: kind + "-workers", Why: notYet})
+		flags = append(flags, program.IgnoredFlag{Name: kind + "-workers", Why: notYet})
 	}
 	return flags
 }

@@ -39,8 +39,9 @@ type Facts struct {
 	// Request is the request, and Queue the requests for its pod that are active, itself among them.
 	Request *Request
 	Queue   []*Request
-	// Runtime are the pod's containers by name; nil, when the runtime does not answer.
+	// Runtime are the pod's containers by name; nil, when the runtime does not answer. Trouble says why then.
 	Runtime map[string]Container
+	Trouble string
 	// Attempts are the stops of this process for the request, by container name.
 	Attempts map[string]Attempt
 	// Mine are the containers, by name, whose stops this process wrote down, or tried to: it alone may run their hooks.
@@ -84,7 +85,7 @@ func Act(f Facts) AgentPlan {
 		return p
 	}
 	if f.Runtime == nil {
-		p.Status.Message = "the container runtime does not answer"
+		p.Status.Message = "the container runtime does not answer: " + f.Trouble
 		p.Wake = f.Now.Add(poll)
 		return p
 	}

@@ -223,8 +223,8 @@ func TestAContainerThatFailsEndsTheRequestUnlessFailuresAreIgnored(t *testing.T)
 }
 
 func TestARuntimeThatDoesNotAnswerIsToldAndWaitedFor(t *testing.T) {
-	p := act(request("one", v1beta1.ContainerRecreateRequestStrategy{}, "app"), Facts{})
-	if is(t, p.Status, "Recreating app=Pending"); p.Status.Message != "the container runtime does not answer" || !p.Wake.After(start) {
+	p := act(request("one", v1beta1.ContainerRecreateRequestStrategy{}, "app"), Facts{Trouble: "no socket"})
+	if is(t, p.Status, "Recreating app=Pending"); p.Status.Message != "the container runtime does not answer: no socket" || !p.Wake.After(start) {
 		t.Errorf("%+v", p)
 	}
 }
