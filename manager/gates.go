@@ -13,19 +13,27 @@ import (
 // NewGateSet makes the set of all gates, each with its default.
 func NewGateSet() (*gate.Set, error) { return gate.New(gateTable()) }
 
-// gateExternalCerts switches Options.ExternalCerts.
-const gateExternalCerts = "EnableExternalCerts"
+// The gates of the manager itself.
+const (
+	// gateExternalCerts switches Options.ExternalCerts.
+	gateExternalCerts = "EnableExternalCerts"
+	// gateDaemon says that nodes have the daemon, and what needs it can be had.
+	gateDaemon = "KruiseDaemon"
+)
 
 // setGates reads the gates of a set, once.
 func (o *Options) setGates(set *gate.Set) {
 	o.ExternalCerts = set.Enabled(gateExternalCerts)
+	o.Recreate.Off = !set.Enabled(gateDaemon)
 	o.Workloads.SetGates(func(g workload.Gate) bool { return set.Enabled(g.Name) })
 }
 
 // gateTable lists every gate that a deployment may name, with its default and its stage. Those of workload.Gates are beta where
 // they are on by default, and alpha otherwise.
 func gateTable() []gate.Gate {
-	table := append(inert(), gate.Gate{Name: gateExternalCerts, Spec: featuregate.FeatureSpec{PreRelease: featuregate.Alpha}})
+	table := append(inert(),
+		gate.Gate{Name: gateExternalCerts, Spec: featuregate.FeatureSpec{PreRelease: featuregate.Alpha}},
+		gate.Gate{Name: gateDaemon, Spec: featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}})
 	for _, g := range workload.Gates() {
 		spec := featuregate.FeatureSpec{PreRelease: featuregate.Alpha}
 		if g.On {
@@ -56,7 +64,6 @@ func inert() []gate.Gate {
 		{Name: "ImagePullJobGate", Spec: alpha, Inert: true},
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
 		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
-		{Name: "KruiseDaemon", Spec: betaOn, Inert: true},
 		{Name: "KruisePodReadinessGate", Spec: alpha, Inert: true},
 		{Name: "PodIndexLabel", Spec: betaOn, Inert: true},
 		{Name: "PodProbeMarkerGate", Spec: betaOn, Inert: true},

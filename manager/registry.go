@@ -23,6 +23,7 @@ import (
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/manager/containerrecreaterequest"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -41,6 +42,8 @@ type Options struct {
 	Workloads workload.Options
 	// CloneSetWorkers is how many CloneSets are worked on at a time.
 	CloneSetWorkers int
+	// Recreate are the options of ContainerRecreateRequests.
+	Recreate containerrecreaterequest.Options
 }
 
 // entry is one kind that the manager knows.
@@ -65,6 +68,10 @@ func registry(o *Options) []entry {
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
 				return cloneset.SetupController(ctx, mgr, cloneSet)
 			},
+		},
+		{
+			kind: v1beta1.GroupVersion.WithKind("ContainerRecreateRequest"), on: true,
+			webhook: o.Recreate.SetupWebhook, controller: o.Recreate.SetupController,
 		},
 	}
 }
