@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -70,19 +71,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	}
 	ended := make(chan event.GenericEvent, stops)
 	c := &Controller{
-		client: mgr.GetClient(), runtimes: o.Runtimes, clock: clock.RealClock{},
-		stopper: newStopper(o, ended),
+		client: mgr.GetClient(), runtimes: o.Runtimes, clock: clock.RealClock{}, stopper: newStopper(o, ended),
 	}
 	if err := mgr.Add(c.stopper); err != nil {
 		return fmt.Errorf("set up the stops of containers: %w", err)
-	}
-	reconciler := &loop.Loop[*v1beta1.ContainerRecreateRequest]{
-		Kind: Kind, Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("kruise-daemon-crr"),
-		Writes: seen.New(map[string]seen.Cache{Kind: requests}), Clock: c.clock, SharedStatus: true,
-		New: func() *v1beta1.ContainerRecreateRequest { return &v1beta1.ContainerRecreateRequest{} },
-		Begin: func(r *v1beta1.ContainerRecreateRequest) loop.Work[*v1beta1.ContainerRecreateRequest] {
-			return &work{Controller: c, request: r}
-		},
 	}
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named("containerrecreaterequest").
@@ -103,7 +95,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			MaxConcurrentReconciles: workers,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](shortestBackoff, longestBackoff),
 		}).
-		Complete(reconciler)
+		Complete(c.loop(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("kruise-daemon-crr"), requests))
 	if err != nil {
 		return fmt.Errorf("set up the controller of ContainerRecreateRequests: %w", err)
 	}
@@ -116,6 +108,18 @@ type Controller struct {
 	runtimes *cri.Node
 	clock    clock.PassiveClock
 	stopper  *stopper
+}
+
+// loop makes the reconciler.
+func (c *Controller) loop(api client.Client, live client.Reader, recorder events.EventRecorder, requests seen.Cache) *loop.Loop[*v1beta1.ContainerRecreateRequest] {
+	return &loop.Loop[*v1beta1.ContainerRecreateRequest]{
+		Kind: Kind, Client: api, Live: live, Recorder: recorder,
+		Writes: seen.New(map[string]seen.Cache{Kind: requests}), Clock: c.clock, SharedStatus: true,
+		New: func() *v1beta1.ContainerRecreateRequest { return &v1beta1.ContainerRecreateRequest{} },
+		Begin: func(r *v1beta1.ContainerRecreateRequest) loop.Work[*v1beta1.ContainerRecreateRequest] {
+			return &work{Controller: c, request: r}
+		},
+	}
 }
 
 // wakePod brings back every request for the pod of one: which of them comes first may have changed.
