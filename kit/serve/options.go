@@ -47,6 +47,9 @@ type Options struct {
 	SecretName   string
 	ServiceName  string
 	WebhookHost  string
+
+	// RunsAgain lets one process run the component several times, as tests do: the metrics of all runs are then one.
+	RunsAgain bool
 }
 
 // NewOptions returns the defaults of a component, some of which come from the environment.

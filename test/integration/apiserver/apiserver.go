@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
@@ -26,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/yaml"
 
+	"kruise.io/kruise/lab/checkout"
 	"kruise.io/kruise/manager"
 )
 
@@ -155,14 +155,20 @@ func findPrograms() (string, error) {
 }
 
 // ChartFile is the path of a generated file of the chart.
-func ChartFile(name string) string {
-	_, here, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(here), "../../../deploy/chart/files", name)
+func ChartFile(name string) (string, error) {
+	root, err := checkout.Root()
+	if err != nil {
+		return "", fmt.Errorf("looking for %s of the chart: %w", name, err)
+	}
+	return filepath.Join(root, "deploy/chart/files", name), nil
 }
 
 // readCRDs reads the CRDs of the chart. Those that convert by webhook are told to call it on this machine.
 func readCRDs(port int) ([]*apiextensionsv1.CustomResourceDefinition, error) {
-	pattern := ChartFile("crds/*.yaml")
+	pattern, err := ChartFile("crds/*.yaml")
+	if err != nil {
+		return nil, err
+	}
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		return nil, fmt.Errorf("no CustomResourceDefinitions at %s: run `make generate`", pattern)
