@@ -26,7 +26,11 @@ func tied(t *testing.T) {
 	role := &rbacv1.ClusterRole{}
 	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{}
 	for file, into := range map[string]any{"rbac/daemon.yaml": role, "daemon-policy.yaml": policy} {
-		text, err := os.ReadFile(apiserver.ChartFile(file))
+		path, err := apiserver.ChartFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
