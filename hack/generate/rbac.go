@@ -8,10 +8,13 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
+// configNamespace is the namespace from which nodes read.
+const configNamespace = "kruise-daemon-config"
+
 // ruleFiles are the files for the rules of each program: those of its ClusterRole, and those of its Roles by namespace.
 func ruleFiles() map[string]map[string]string {
 	return map[string]map[string]string{
-		"manager": {"": "cluster.yaml", namespace: "namespace.yaml"},
+		"manager": {"": "cluster.yaml", namespace: "namespace.yaml", configNamespace: "daemon-config.yaml"},
 		"daemon":  {"": "daemon.yaml"},
 	}
 }
