@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/manager/podops"
 )
 
@@ -31,12 +32,20 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			flags.IntVar(&options.CloneSetWorkers, "cloneset-workers", podops.DefaultWorkers, "CloneSets that are worked on at a time.")
 			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
+			flags.IntVar(&options.PodProbeMarkerWorkers, "podprobemarker-workers", podops.DefaultWorkers, "PodProbeMarkers that are worked on at a time.")
+			flags.IntVar(&options.NodePodProbeWorkers, "nodepodprobe-workers", podops.DefaultWorkers, "Nodes whose probes are worked on at a time.")
+			flags.Int32Var(&options.Pod.TimeoutSeconds, "pod-webhook-timeout-seconds", 10, "How long the API server waits for an answer about a pod, in seconds, from 1 to 30.")
+			flags.StringToStringVar(&options.Pod.Policies, "pod-webhook-failure-policy", nil,
+				"What the API server does with pods that ask for something while no manager answers, as name=Fail|Ignore,... Names and defaults: "+pod.Defaults()+".")
 		},
 		Component: func(ctx context.Context) (serve.Component, error) {
 			for _, warning := range gates.Warnings() {
 				log.FromContext(ctx).Info("WARNING: " + warning)
 			}
 			options.setGates(gates)
+			if err := options.Pod.Validate(); err != nil {
+				return serve.Component{}, err
+			}
 			return Component(options)
 		},
 	}, getenv)
@@ -63,8 +72,8 @@ func ignoredFlags() []serve.IgnoredFlag {
 		{Name: "ws-enabled-versioned-status", Bool: true, Why: notYet},
 	}
 	for _, kind := range []string{
-		"advancedcronjob", "broadcastjob", "crr", "daemonset", "imagepulljob", "nodeimage", "nodepodprobe", "persistentpodstate",
-		"podprobemarker", "podunavailablebudget", "resourcedistribution", "sidecarset", "statefulset", "uniteddeployment", "workloadspread",
+		"advancedcronjob", "broadcastjob", "crr", "daemonset", "imagepulljob", "nodeimage", "persistentpodstate",
+		"podunavailablebudget", "resourcedistribution", "sidecarset", "statefulset", "uniteddeployment", "workloadspread",
 	} {
 		flags = append(flags, serve.IgnoredFlag{Name: kind + "-workers", Why: notYet})
 	}

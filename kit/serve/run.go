@@ -48,7 +48,7 @@ type Component struct {
 	// ExternalCerts says that somebody else keeps the webhook certificate.
 	ExternalCerts bool
 	// Setup adds the component's controllers and webhooks to the manager.
-	Setup func(ctx context.Context, mgr ctrl.Manager) error
+	Setup func(ctx context.Context, mgr ctrl.Manager, place Place) error
 }
 
 // Run runs a component until the context ends, or until it cannot go on. The process must end when Run returns:
@@ -98,7 +98,7 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 		}
 		mgr.GetWebhookServer().Register(convert.Path, handler)
 	}
-	if err := c.Setup(ctx, mgr); err != nil {
+	if err := c.Setup(ctx, mgr, newPlace(o, keeper.Authority)); err != nil {
 		return err
 	}
 
@@ -132,7 +132,7 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 		LeaseDuration:                 &o.LeaseDuration,
 		RenewDeadline:                 &o.RenewDeadline,
 		RetryPeriod:                   &o.RetryPeriod,
-		Controller:                    ctrlconfig.Controller{CacheSyncTimeout: o.CacheSyncTimeout},
+		Controller:                    ctrlconfig.Controller{CacheSyncTimeout: o.CacheSyncTimeout, SkipNameValidation: &o.RunsAgain},
 		WebhookServer: webhook.NewServer(webhook.Options{
 			Port: o.WebhookPort,
 			TLSOpts: []func(*tls.Config){func(t *tls.Config) {
