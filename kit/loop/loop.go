@@ -150,7 +150,7 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 		return reconcile.Result{}, nil // the garbage collector deletes what it owns
 	}
 	if kept.of != obj.GetUID() { // nobody looked while the name was free
-		l.change(req.NamespacedName, func(p *pace) { *p = pace{of: obj.GetUID()} })
+		l.change(req.NamespacedName, func(p *pace) { *p = pace{of: obj.GetUID(), status: p.status} })
 		wait = 0
 	}
 	if wait > 0 && obj.GetGeneration() == kept.generation { // what failed will not work better at every event

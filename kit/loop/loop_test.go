@@ -311,10 +311,8 @@ func TestAConflictThatDoesNotPassIsMetLessAndLess(t *testing.T) {
 		waits = append(waits, wait)
 		w.pass(wait)
 	}
-	want := []time.Duration{50, 100, 200, 400, 800, 1600, 2000, 2000}
-	for i := range want {
-		want[i] *= time.Millisecond
-	}
+	const ms = time.Millisecond
+	want := []time.Duration{50 * ms, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 2000 * ms, 2000 * ms}
 	if diff := cmp.Diff(want, waits); diff != "" {
 		t.Errorf("pauses (-want +got):\n%s", diff)
 	}
