@@ -45,6 +45,8 @@ type Options struct {
 	Node string
 	// Runtimes are the container runtimes of the node. The first one pulls.
 	Runtimes *cri.Node
+	// Plugins are asked for credentials besides the secrets of a task; nil for none.
+	Plugins *Plugins
 	// Workers is how many pulls run at a time. 0 and less: no limit.
 	Workers int
 	// Pause is the pause after the first attempt that fails; it doubles with each. Default: a second.
@@ -104,7 +106,7 @@ type Controller struct {
 
 func newController(o Options, api client.Client, live client.Reader, recorder events.EventRecorder, now clock.Clock) *Controller {
 	c := &Controller{node: o.Node, client: api, recorder: recorder, clock: now, pace: cmp.Or(o.Pace, 2*time.Second), pulls: map[images.Ref]*pull{}}
-	c.puller = &puller{runtimes: o.Runtimes, keys: newKeyring(live, now), clock: now, pause: cmp.Or(o.Pause, time.Second)}
+	c.puller = &puller{runtimes: o.Runtimes, keys: newKeyring(live, o.Plugins, now), clock: now, pause: cmp.Or(o.Pause, time.Second)}
 	if o.Workers > 0 {
 		c.puller.slots = make(chan struct{}, o.Workers)
 	}

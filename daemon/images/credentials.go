@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -30,8 +31,9 @@ const freshFor = 30 * time.Second
 
 // keyring finds credentials for images.
 type keyring struct {
-	live  client.Reader
-	clock clock.PassiveClock
+	live    client.Reader
+	plugins *Plugins
+	clock   clock.PassiveClock
 
 	mu    sync.Mutex
 	known map[client.ObjectKey]keys
@@ -43,42 +45,56 @@ type keys struct {
 	auths map[string]clitypes.AuthConfig
 }
 
-func newKeyring(live client.Reader, now clock.PassiveClock) *keyring {
-	return &keyring{live: live, clock: now, known: map[client.ObjectKey]keys{}}
+func newKeyring(live client.Reader, plugins *Plugins, now clock.PassiveClock) *keyring {
+	return &keyring{live: live, plugins: plugins, clock: now, known: map[client.ObjectKey]keys{}}
 }
 
-// credentials are those of the secrets that are for an image, the most particular first. A secret that cannot be read is left
-// out, which the log says: the image may be public.
+// credentials are those for an image: of the secrets, and then of the plugins, the most particular first. What cannot be read
+// is left out, which the log says: the image may be public.
 func (k *keyring) credentials(ctx context.Context, image string, secrets []v1beta1.ReferenceObject) []cri.Credentials {
-	type match struct {
-		pattern string
-		auth    clitypes.AuthConfig
-	}
-	var found []match
+	logger := log.FromContext(ctx).WithValues("image", image)
+	bySecret := map[string][]clitypes.AuthConfig{}
 	for _, secret := range secrets {
 		auths, err := k.read(ctx, client.ObjectKey{Namespace: secret.Namespace, Name: secret.Name})
 		if err != nil {
-			log.FromContext(ctx).Error(err, "Pulling without a secret", "image", image)
+			logger.Error(err, "Pulling without a secret")
 			continue
 		}
 		for pattern, auth := range auths {
-			if matches(pattern, image) {
-				found = append(found, match{pattern, auth})
+			bySecret[pattern] = append(bySecret[pattern], auth)
+		}
+	}
+	byPlugin := map[string][]clitypes.AuthConfig{}
+	auths, err := k.plugins.auths(ctx, image)
+	if err != nil {
+		logger.Error(err, "Pulling without a credential provider")
+	}
+	for pattern, auth := range auths {
+		byPlugin[pattern] = append(byPlugin[pattern], auth)
+	}
+	return slices.Concat(matching(bySecret, image), matching(byPlugin, image))
+}
+
+// matching are the credentials that are for an image, the most particular first.
+func matching(all map[string][]clitypes.AuthConfig, image string) []cri.Credentials {
+	var found []cri.Credentials
+	patterns := slices.Sorted(maps.Keys(all))
+	slices.Reverse(patterns)
+	for _, pattern := range patterns {
+		if !matches(pattern, image) {
+			continue
+		}
+		for _, auth := range all[pattern] {
+			c := cri.Credentials{
+				Username: auth.Username, Password: auth.Password, ServerAddress: auth.ServerAddress,
+				IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken,
+			}
+			if !slices.Contains(found, c) {
+				found = append(found, c)
 			}
 		}
 	}
-	slices.SortStableFunc(found, func(a, b match) int { return strings.Compare(b.pattern, a.pattern) })
-	var all []cri.Credentials
-	for _, m := range found {
-		c := cri.Credentials{
-			Username: m.auth.Username, Password: m.auth.Password, ServerAddress: m.auth.ServerAddress,
-			IdentityToken: m.auth.IdentityToken, RegistryToken: m.auth.RegistryToken,
-		}
-		if !slices.Contains(all, c) {
-			all = append(all, c)
-		}
-	}
-	return all
+	return found
 }
 
 // read reads a secret, or remembers what it was a moment ago.
