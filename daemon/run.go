@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -102,6 +103,7 @@ func Run(ctx context.Context, config *rest.Config, o *Options) (err error) {
 			ExtraHandlers: map[string]http.Handler{"/healthz": http.StripPrefix("/healthz", health)},
 		},
 		HealthProbeBindAddress: "0",
+		Controller:             ctrlconfig.Controller{SkipNameValidation: &o.RunsAgain},
 		BaseContext:            func() context.Context { return context.WithoutCancel(ctx) },
 	}
 	for _, f := range all {

@@ -1,6 +1,7 @@
 package containerrecreaterequest
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -14,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
@@ -98,22 +98,19 @@ func TestADaemonWritesWhatBelongsToItsNodeAndNothingElse(t *testing.T) {
 	}
 
 	// Even where a role allowed it.
-	all := metav1.ObjectMeta{Name: "all"}
-	for _, object := range []client.Object{
-		&rbacv1.ClusterRoleBinding{
-			ObjectMeta: all, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-			Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: account}},
-		},
-	} {
-		if err := server.Client.Create(t.Context(), object); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := server.Client.Delete(t.Context(), object); err != nil && t.Context().Err() == nil {
-				t.Error(err)
-			}
-		})
+	everything := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "everything"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: account}},
 	}
+	if err := server.Client.Create(t.Context(), everything); err != nil {
+		t.Fatal(err)
+	}
+	after := context.WithoutCancel(t.Context())
+	t.Cleanup(func() {
+		if err := server.Client.Delete(after, everything); err != nil {
+			t.Error(err)
+		}
+	})
 	mine := as(t, "node-1")
 	until(t, "the role is in force", func() bool { return mine.List(t.Context(), &corev1.SecretList{}) == nil })
 	const annotation = `{"metadata":{"annotations":{"apps.kruise.io/runtime-containers-meta":"{}"}}}`
@@ -129,9 +126,6 @@ func TestADaemonWritesWhatBelongsToItsNodeAndNothingElse(t *testing.T) {
 		"the deletion of a pod":    func() error { return mine.Delete(t.Context(), p.DeepCopy()) },
 		"the deletion of requests": func() error { return mine.Delete(t.Context(), r.DeepCopy()) },
 		"a request":                func() error { return mine.Create(t.Context(), request(namespace, "new", "app")) },
-		"a CloneSet": func() error {
-			return mine.Create(t.Context(), &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "new"}})
-		},
 	} {
 		if err := write(); err == nil || !strings.Contains(err.Error(), "kruise-daemon") {
 			t.Errorf("%s: %v", name, err)
@@ -144,6 +138,7 @@ func TestADaemonReadsNoSecretAndTouchesNoPod(t *testing.T) {
 	namespace := server.Namespace(t)
 	p := pod(t, namespace, nil)
 	c := as(t, "node-1")
+	until(t, "no role of another test is left", func() bool { return c.List(t.Context(), &corev1.SecretList{}) != nil })
 	for name, do := range map[string]func() error{
 		"reading secrets": func() error { return c.List(t.Context(), &corev1.SecretList{}) },
 		"deleting a pod":  func() error { return c.Delete(t.Context(), p.DeepCopy()) },
