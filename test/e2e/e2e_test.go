@@ -47,6 +47,8 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"claims that are not used again go with a pod that vanishes or is recreated", claimsGo},
 			{"an image that does not exist stops the update at the extra pod", badImageOfAnExtraPod},
 			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
+			{"the containers of a pod start in the order that it asks for", launchesInOrder},
+			{"what the nodes probe stands on the pods", probesMark},
 			{"a node that is cut off in the middle of an update holds it up, and one that is gone is done without", nodeCutOff},
 		} {
 			t.Run(story.name, func(t *testing.T) {

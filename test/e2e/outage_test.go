@@ -135,6 +135,8 @@ func nothingWaits(s *space) {
 		return !ownedBy(pod, "orphan") && statusOf(pod, corev1.PodReady) == corev1.ConditionTrue
 	})
 
+	s.refusesOrdered() // only what asks for us waits for us
+
 	// What a Deployment does with its pods goes on, too, and pods of ours can go.
 	s.kubectl(s.T, "", "set", "image", "deployment/deployment", app+"="+demo("1.10.3"), "--namespace", s.name)
 	s.untilPods("the Deployment runs the new image", 2, func(pod *corev1.Pod) bool {
