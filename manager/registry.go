@@ -17,7 +17,6 @@ import (
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
@@ -136,7 +135,6 @@ func Component(o *Options) (serve.Component, error) {
 		Scheme:        scheme,
 		Mutating:      []string{"kruise-mutating-webhook-configuration", pod.MutatingConfiguration},
 		Validating:    []string{"kruise-validating-webhook-configuration"},
-		ClusterScoped: []client.Object{&corev1.Node{}},
 		ExternalCerts: o.ExternalCerts,
 		Setup: func(ctx context.Context, mgr ctrl.Manager, place serve.Place) error {
 			return setup(ctx, mgr, o, place)

@@ -44,9 +44,9 @@ const (
 	// of the object's spec ends it. The queue's own pauses do not hold while events bring the object back.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 30 * time.Second
-	// lastLookup bounds, in the same way, how long nobody asks again what became of a write in doubt. It is shorter, since the
-	// answer may be had at any moment, and nothing is decided before.
-	lastLookup = 2 * time.Second
+	// lastLook bounds, in the same way, the pauses while nobody can tell what became of a write in doubt, and while conflicts do
+	// not pass. It is shorter, since either may be over at any moment.
+	lastLook = 2 * time.Second
 	// mostHeld is how many events may wait for a status to be written.
 	mostHeld = 100
 	// retold is how long a state must be gone for its event to be sent anew: longer than a wave of a rollout takes.
@@ -123,6 +123,8 @@ type pace struct {
 	// failures is how often the work failed since it last succeeded, generation that of the object when it last did.
 	failures   int
 	generation int64
+	// conflicts is how often the work met a conflict since it last succeeded.
+	conflicts int
 	// unanswered is how often nobody could tell what became of a write in doubt, ask when to ask again.
 	unanswered int
 	ask        time.Time
@@ -148,7 +150,7 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 		return reconcile.Result{}, nil // the garbage collector deletes what it owns
 	}
 	if kept.of != obj.GetUID() { // nobody looked while the name was free
-		l.change(req.NamespacedName, func(p *pace) { *p = pace{of: obj.GetUID()} })
+		l.change(req.NamespacedName, func(p *pace) { *p = pace{of: obj.GetUID(), status: p.status} })
 		wait = 0
 	}
 	if wait > 0 && obj.GetGeneration() == kept.generation { // what failed will not work better at every event
@@ -173,7 +175,7 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 	if failure != nil {
 		return l.outcome(ctx, obj, report.Advanced, failure, now)
 	}
-	l.change(req.NamespacedName, func(p *pace) { p.failures = 0 })
+	l.change(req.NamespacedName, func(p *pace) { p.failures, p.conflicts = 0, 0 })
 	return reconcile.Result{RequeueAfter: earliest(now, report.Wake, again)}, nil
 }
 
@@ -185,7 +187,7 @@ func (l *Loop[O]) resolve(ctx context.Context, key types.NamespacedName) time.Du
 		return wait
 	}
 	if err := l.Writes.Resolve(ctx, key, l.Live); err != nil {
-		wait := backoff(kept.unanswered+1, lastLookup)
+		wait := backoff(kept.unanswered+1, lastLook)
 		log.FromContext(ctx).Error(err, "Nothing is decided before it is known what became of a write", "askedAgainIn", wait.String())
 		l.change(key, func(p *pace) { p.unanswered, p.ask = p.unanswered+1, l.Clock.Now().Add(wait) })
 		return wait
@@ -315,11 +317,16 @@ func statusPatch(before, after client.Object) ([]byte, error) {
 }
 
 // outcome tells errors that pass by themselves from those to report: a conflict means that the cache lags behind
-// somebody's write, and the event of that write brings the object back.
+// somebody's write, and the event of that write brings the object back. Where none comes, it is tried again with growing pauses.
 func (l *Loop[O]) outcome(ctx context.Context, obj O, advanced bool, err error, now time.Time) (reconcile.Result, error) {
 	if apierrors.IsConflict(err) {
 		log.FromContext(ctx).V(1).Info("Trying again after a conflict", "cause", err.Error())
-		return reconcile.Result{RequeueAfter: unseenPace}, nil
+		var wait time.Duration
+		l.change(client.ObjectKeyFromObject(obj), func(p *pace) {
+			p.conflicts++
+			wait = backoff(p.conflicts, lastLook)
+		})
+		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	l.change(client.ObjectKeyFromObject(obj), func(p *pace) {
 		if advanced {

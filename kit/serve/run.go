@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -42,9 +41,6 @@ type Component struct {
 	// Converts are the kinds whose versions the component converts, whether or not it runs anything else for them: what
 	// cannot be converted cannot be read.
 	Converts []convert.Kind
-	// ClusterScoped are the kinds in no namespace that the component watches. All objects of them are seen, also by a component
-	// that is limited to one namespace.
-	ClusterScoped []client.Object
 	// ExternalCerts says that somebody else keeps the webhook certificate.
 	ExternalCerts bool
 	// Setup adds the component's controllers and webhooks to the manager.
@@ -77,7 +73,13 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 	if err != nil {
 		return err
 	}
-	mgr, err := manager.New(config, managerOptions(ctx, c, o, keeper))
+	options := managerOptions(ctx, c, o, keeper)
+	if o.Namespace != "" {
+		if err := limit(&options.Cache, config, c.Scheme, o.Namespace); err != nil {
+			return err
+		}
+	}
+	mgr, err := manager.New(config, options)
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
@@ -142,14 +144,6 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 		}),
 		// What the manager runs gets the logger of ctx; when to stop, the manager says itself.
 		BaseContext: func() context.Context { return context.WithoutCancel(ctx) },
-	}
-	if o.Namespace != "" {
-		// The cache lists and watches that namespace alone, as with DefaultNamespaces, whose informers have no index, though.
-		options.Cache.DefaultFieldSelector = fields.OneTermEqualSelector("metadata.namespace", o.Namespace)
-		options.Cache.ByObject = map[client.Object]cache.ByObject{}
-		for _, kind := range c.ClusterScoped {
-			options.Cache.ByObject[kind] = cache.ByObject{Field: fields.Everything()}
-		}
 	}
 	if o.EnablePprof {
 		options.PprofBindAddress = o.PprofAddr
