@@ -24,6 +24,7 @@ import (
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/manager/containerrecreaterequest"
 	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/manager/launchpriority"
 	"kruise.io/kruise/manager/nodepodprobe"
@@ -48,6 +49,8 @@ type Options struct {
 	Workloads workload.Options
 	// CloneSetWorkers is how many CloneSets are worked on at a time.
 	CloneSetWorkers int
+	// Recreate are the options of ContainerRecreateRequests.
+	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
 	Images images.Options
 	// Pod tunes the admission of pods.
@@ -92,6 +95,10 @@ func registry(o *Options, place serve.Place) []entry {
 		// Their webhooks are served even where nobody works on them, to say so.
 		{kind: v1beta1.GroupVersion.WithKind("ImagePullJob"), on: true, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
 		{kind: v1beta1.GroupVersion.WithKind("ImageListPullJob"), on: true, webhook: o.Images.SetupListWebhook, controller: pulls.SetupLists},
+		{
+			kind: v1beta1.GroupVersion.WithKind("ContainerRecreateRequest"), on: true,
+			webhook: o.Recreate.SetupWebhook, controller: o.Recreate.SetupController,
+		},
 		{
 			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"}, webhook: o.Pod.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, o.Pod, place) },

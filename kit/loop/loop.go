@@ -85,6 +85,8 @@ type Event struct {
 	Reason  string
 	Action  string
 	Note    string
+	// About is what the event is about. Default: the object.
+	About runtime.Object
 	// Once names a state of the object. An event with a name is sent when the state is first reported, and again only when
 	// it was not reported for ten minutes. Empty: the event is sent each time.
 	Once string
@@ -104,6 +106,12 @@ type Loop[O client.Object] struct {
 	Writes *seen.Writes
 	// Clock tells the time.
 	Clock clock.PassiveClock
+	// SharedStatus says that others write the status, too. Its patches then name the fields that changed alone, and hold only
+	// for the version of the object that was read, or that the work left.
+	SharedStatus bool
+	// Finalizes says that the work is also done on objects that are being deleted. Otherwise these are left to the garbage
+	// collector.
+	Finalizes bool
 	// New makes an empty object.
 	New func() O
 	// Begin begins the work on an object, which the work must not change.
@@ -146,7 +154,7 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 		}
 		return reconcile.Result{}, fmt.Errorf("get %s: %w", req.NamespacedName, err)
 	}
-	if obj.GetDeletionTimestamp() != nil {
+	if obj.GetDeletionTimestamp() != nil && !l.Finalizes {
 		return reconcile.Result{}, nil // the garbage collector deletes what it owns
 	}
 	if kept.of != obj.GetUID() { // nobody looked while the name was free
@@ -230,7 +238,11 @@ func (l *Loop[O]) publish(ctx context.Context, before O, report Report[O], now t
 		if e.Warning {
 			kind = corev1.EventTypeWarning
 		}
-		l.Recorder.Eventf(before, nil, kind, e.Reason, e.Action, "%s", e.Note)
+		about := runtime.Object(before)
+		if e.About != nil {
+			about = e.About
+		}
+		l.Recorder.Eventf(about, nil, kind, e.Reason, e.Action, "%s", e.Note)
 	}
 	return time.Time{}, nil
 }
@@ -240,7 +252,7 @@ func (l *Loop[O]) writeStatus(ctx context.Context, key types.NamespacedName, bef
 	if any(after) == any(l.zero()) {
 		return again, nil
 	}
-	data, err := statusPatch(before, after)
+	data, err := statusPatch(before, after, l.SharedStatus)
 	if err != nil || data == nil {
 		return again, err
 	}
@@ -285,8 +297,9 @@ func (l *Loop[O]) hold(key types.NamespacedName, more []Event, now time.Time) []
 }
 
 // statusPatch is the merge patch from one object's status to the other's, or nil when they are equal. It names every field
-// of the new status, since a field that is 0 in the cache may never have been written, and null for those that are gone.
-func statusPatch(before, after client.Object) ([]byte, error) {
+// of the new status, since a field that is 0 in the cache may never have been written, and null for those that are gone;
+// where the status is shared, only what changed.
+func statusPatch(before, after client.Object, shared bool) ([]byte, error) {
 	data, err := client.MergeFrom(before).Data(after)
 	if err != nil {
 		return nil, fmt.Errorf("compare the status: %w", err)
@@ -299,6 +312,13 @@ func statusPatch(before, after client.Object) ([]byte, error) {
 	}
 	if err := json.Unmarshal(data, &changed); err != nil {
 		return nil, fmt.Errorf("compare the status: %w", err)
+	}
+	if shared {
+		if len(changed.Status) == 0 { // the work changed something else, and has written it
+			return nil, nil
+		}
+		meta := map[string]any{"uid": after.GetUID(), "resourceVersion": after.GetResourceVersion()}
+		return json.Marshal(map[string]any{"metadata": meta, "status": changed.Status})
 	}
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(after)
 	if err != nil {

@@ -26,14 +26,13 @@ import (
 
 	"kruise.io/kruise/kit/certs"
 	"kruise.io/kruise/kit/convert"
+	"kruise.io/kruise/kit/program"
 )
 
 // Component is what a program of ours adds to what all of them have.
 type Component struct {
-	// Name names the program, its lease and its user agent, like kruise-manager.
+	// Name names the component, its lease and its user agent, like kruise-manager.
 	Name string
-	// Version is told by --version and in the user agent.
-	Version string
 	// Scheme knows every kind that the component reads or writes.
 	Scheme *runtime.Scheme
 	// Mutating and Validating name the configurations that call the component's admission webhooks.
@@ -50,12 +49,7 @@ type Component struct {
 // Run runs a component until the context ends, or until it cannot go on. The process must end when Run returns:
 // leadership has been handed on by then.
 func Run(ctx context.Context, config *rest.Config, c Component, o *Options) error {
-	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = o.QPS, o.Burst
-	if o.QPS <= 0 {
-		config.QPS = -1 // 0 would mean client-go's default
-	}
-	config.UserAgent = c.Name + "/" + c.Version
+	config = o.Configure(config, c.Name)
 
 	var crds []string
 	for _, kind := range c.Converts {
@@ -116,7 +110,7 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 	options := manager.Options{
 		Scheme:         c.Scheme,
 		Logger:         log.FromContext(ctx),
-		MapperProvider: newMapper,
+		MapperProvider: program.NewMapper,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			SyncPeriod:       &o.SyncPeriod,

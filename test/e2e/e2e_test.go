@@ -49,6 +49,9 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
 			{"the containers of a pod start in the order that it asks for", launchesInOrder},
 			{"what the nodes probe stands on the pods", probesMark},
+			{"the walk-through of a restarted container works word for word", restartsContainer},
+			{"a second request for a pod waits for the first", queues},
+			{"the token of a daemon is worth no more than its node", tiedToItsNode},
 			{"a node that is cut off in the middle of an update holds it up, and one that is gone is done without", nodeCutOff},
 		} {
 			t.Run(story.name, func(t *testing.T) {
