@@ -50,14 +50,18 @@ func launchesInOrder(s *space) {
 // untilLaunched waits until the pod of a workload has started its containers, and checks that it did so in their order.
 func (s *space) untilLaunched(name string) {
 	s.Helper()
+	pod := &corev1.Pod{}
 	s.until("the containers of the pod have had their turn", func() string {
-		pods := s.podsNow(name)
-		if len(pods) != 1 || pods[0].Annotations[v1beta1.ContainerLaunchPriorityCompletedKey] != "true" {
-			return fmt.Sprintf("%d pods", len(pods))
+		var pods corev1.PodList
+		if err := s.seen.List(s.Context(), &pods, client.InNamespace(s.name), client.MatchingLabels{app: name}); err != nil {
+			return err.Error()
 		}
+		if len(pods.Items) != 1 || pods.Items[0].Annotations[v1beta1.ContainerLaunchPriorityCompletedKey] != "true" {
+			return fmt.Sprintf("%d pods", len(pods.Items))
+		}
+		pod = &pods.Items[0]
 		return ""
 	})
-	pod := s.podsNow(name)[0]
 	first, second := containerOf(pod, app).State.Running, containerOf(pod, "second").State.Running
 	if first == nil || second == nil {
 		s.Fatalf("the containers do not run:%s", describePod(pod))
