@@ -46,7 +46,7 @@ func (s *space) untilManagersAre(n int32) {
 			return err.Error()
 		}
 		var pods corev1.PodList
-		if err := s.seen.List(s.Context(), &pods); err != nil {
+		if err := s.seen.List(s.Context(), &pods, client.MatchingLabels{"control-plane": "controller-manager"}); err != nil {
 			return err.Error()
 		}
 		status := deployment.Status
