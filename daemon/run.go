@@ -21,9 +21,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
 	"kruise.io/kruise/daemon/images"
+	"kruise.io/kruise/daemon/probe"
 	"kruise.io/kruise/daemon/recreate"
 	"kruise.io/kruise/kit/program"
 )
@@ -45,6 +47,7 @@ type feature struct {
 // features is THE list.
 func features(o *Options, runtimes *cri.Node) []feature {
 	restarts := recreate.Options{Node: o.Node, Address: o.NodeAddress, Runtimes: runtimes}
+	probes := probe.Options{Node: o.Node, Runtimes: runtimes}
 	return []feature{
 		{
 			kind: &v1beta1.ContainerRecreateRequest{}, watched: restarts.Watched(), on: o.Gates.KruiseDaemon, check: "crrInformerSynced",
@@ -62,6 +65,10 @@ func features(o *Options, runtimes *cri.Node) []feature {
 				return images.Setup(mgr, pulls)
 			},
 		},
+		{
+			kind: &v1alpha1.NodePodProbe{}, watched: probes.Watched(), on: o.Gates.Probes, check: "nodePodProbeInformerSynced",
+			setup: func(ctx context.Context, mgr ctrl.Manager) error { return probe.Setup(ctx, mgr, probes) },
+		},
 	}
 }
 
@@ -73,7 +80,7 @@ func (o *Options) pulls(runtimes *cri.Node) images.Options {
 // NewScheme makes a scheme that knows what the daemon reads and writes.
 func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, eventsv1.AddToScheme, v1beta1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, eventsv1.AddToScheme, v1beta1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("making the scheme: %w", err)
 		}

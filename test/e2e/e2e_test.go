@@ -47,6 +47,8 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"claims that are not used again go with a pod that vanishes or is recreated", claimsGo},
 			{"an image that does not exist stops the update at the extra pod", badImageOfAnExtraPod},
 			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
+			{"the containers of a pod start in the order that it asks for", launchesInOrder},
+			{"what the nodes probe stands on the pods", probesMark},
 			{"the walk-through of a restarted container works word for word", restartsContainer},
 			{"a second request for a pod waits for the first", queues},
 			{"the walk-through of an image pulled ahead works word for word", pullsImage},

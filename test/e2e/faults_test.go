@@ -55,14 +55,11 @@ func apiServerKilled(s *space) {
 	}
 }
 
-// ofManagers tells the pods of the managers from those of the daemons beside them.
-var ofManagers = client.MatchingLabels{"control-plane": "controller-manager"}
-
-// podsOfManagers are the pods of the managers.
+// podsOfManagers are the pods of the namespace of the managers.
 func (s *space) podsOfManagers() []*corev1.Pod {
 	s.Helper()
 	var list corev1.PodList
-	if err := s.client.List(s.Context(), &list, client.InNamespace(s.name), ofManagers); err != nil {
+	if err := s.client.List(s.Context(), &list, client.InNamespace(s.name)); err != nil {
 		s.Fatalf("listing the managers: %v", err)
 	}
 	var pods []*corev1.Pod
