@@ -5,11 +5,14 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -17,6 +20,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/index"
+	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/kit/seen"
 	"kruise.io/kruise/plan/workload"
 )
@@ -46,7 +50,7 @@ func puller(t *testing.T, faults interceptor.Funcs, jobs ...*v1beta1.ImagePullJo
 		}
 	}
 	return &Base{
-		Executor: Executor{Client: build.Build(), Writes: seen.New(map[string]seen.Cache{KindRevision: stale{}, KindJob: stale{}})},
+		Executor: Executor{Client: build.Build(), Clock: clock.RealClock{}, Writes: seen.New(map[string]seen.Cache{KindRevision: stale{}, KindJob: stale{}})},
 		jobs:     index.Over[*metav1.PartialObjectMetadata](indexer),
 	}
 }
@@ -61,6 +65,36 @@ func jobsOf(t *testing.T, b *Base) (names []string) {
 		names = append(names, list.Items[i].Name)
 	}
 	return names
+}
+
+// A webhook or a quota that refuses a job refuses it at every event of a rollout.
+func TestAJobThatIsRefusedIsNotAskedForAtEveryEvent(t *testing.T) {
+	asked := 0
+	b := puller(t, interceptor.Funcs{
+		Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error {
+			asked++
+			return errors.New("refused")
+		},
+	})
+	now := clocktesting.NewFakePassiveClock(time.Unix(1_000_000, 0))
+	b.Clock = now
+	ask := func() []loop.Event {
+		events, err := b.PullAhead(t.Context(), web, "web", revisionOf("web-2", 2), workload.Pulls{Create: []*v1beta1.ImagePullJob{jobOf("web-2-main")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return events
+	}
+	if events := ask(); len(events) != 1 || asked != 1 {
+		t.Fatalf("asked %d times, with %d events", asked, len(events))
+	}
+	if events := ask(); len(events) > 0 || asked != 1 {
+		t.Errorf("asked %d times, with %d more events, before a pause", asked, len(events))
+	}
+	now.SetTime(now.Now().Add(refusalPause))
+	if events := ask(); len(events) != 1 || asked != 2 {
+		t.Errorf("asked %d times, with %d events, after a pause", asked, len(events))
+	}
 }
 
 func TestJobsThatPullAheadAreMadeOnceAndGoWithTheRollout(t *testing.T) {
