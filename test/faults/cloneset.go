@@ -38,8 +38,8 @@ var cloneSets = &kind{
 	reported: cloneSetReported,
 	draw:     generator.cloneSet,
 	person:   func(g generator) string { return pick(g, "delete ", "doom ", "pin ") + g.somePod() },
-	options:  []string{shortHash, partitionRollback, excludeLeaving, prepareIsUpdate},
-	simpler:  simplerCloneSets,
+	options:  []string{shortHash, partitionRollback, excludeLeaving, prepareIsUpdate}, odds: 6, share: 1,
+	simpler: simplerCloneSets,
 }
 
 func asCloneSet(set client.Object) *v1beta1.CloneSet {

@@ -40,10 +40,14 @@ type kind struct {
 	ended   func(m *machine, v *view)
 	// reported is what the status of a set says.
 	reported func(client.Object) reported
+	// share is the part of the seeds that are asked for: one in so many.
+	share uint64
 	// draw draws a set, and person what a person does to it, where it is not what people do to all.
-	draw    func(generator) client.Object
-	person  func(generator) string
+	draw   func(generator) client.Object
+	person func(generator) string
+	// options are what may be switched on, each in one of so many runs as odds says.
 	options []string
+	odds    int
 	// simpler are parts of a set that may have nothing to do with a failure.
 	simpler []func(client.Object)
 }

@@ -40,8 +40,8 @@ var statefulSets = &kind{
 	reported: statefulSetReported,
 	draw:     generator.statefulSet,
 	person:   generator.statefulPerson,
-	options:  []string{deleteClaims, resizeClaims},
-	simpler:  simplerStatefulSets,
+	options:  []string{deleteClaims, resizeClaims}, odds: 2, share: 2,
+	simpler: simplerStatefulSets,
 }
 
 func asStatefulSet(set client.Object) *v1beta1.StatefulSet {
@@ -223,14 +223,14 @@ func (g generator) statefulStrategy(spec *v1beta1.StatefulSetSpec) {
 
 // statefulPerson draws what a person does to a StatefulSet alone.
 func (g generator) statefulPerson() string {
-	switch g.IntN(6) {
+	switch g.IntN(7) {
 	case 0:
 		return fmt.Sprintf(`patch {"reserveOrdinals":[%s]}`, pick(g, "", "0", "1", `"1-2"`, `2,"0-1"`))
 	case 1:
 		return fmt.Sprintf(`patch {"ordinals":{"start":%d}}`, g.IntN(3))
-	case 2:
+	case 2, 3:
 		return fmt.Sprintf(`grow %dGi`, 1+g.IntN(4))
-	case 3:
+	case 4:
 		return pick(g, "narrow", "wide", "wide")
 	default:
 		return pick(g, "delete ", "pin ") + g.somePod()
