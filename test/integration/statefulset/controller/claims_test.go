@@ -107,7 +107,7 @@ func TestAPodWaitsUntilTheClaimOfTheOneBeforeItIsGone(t *testing.T) {
 // tests, whose claims would be collected.
 func TestTheGarbageCollectorDeletesWhatIsToGo(t *testing.T) {
 	w := worldIn(t, server.Namespace(t), statefulset.Options{Options: gates()})
-	w.create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(2).Claim("data").Retention(deletion, deletion).Object())
+	w.Create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(2).Claim("data").Retention(deletion, deletion).Object())
 	w.rest()
 	server.RunControllers(t, "garbage-collector-controller", "persistentvolumeclaim-protection-controller")
 	w.scale(1)

@@ -47,7 +47,7 @@ func TestAPodIsMadeAsTheContractSays(t *testing.T) {
 func TestARevisionIsMadeAsTheContractSays(t *testing.T) {
 	w := newWorld(t, builder.StatefulSet(web))
 	w.reconcile()
-	r := w.revisions()[0]
+	r := w.Revisions()[0]
 	hash := strings.TrimPrefix(r.Name, "web-")
 	if diff := cmp.Diff(map[string]string{"app": "web", "controller.kubernetes.io/hash": hash}, r.Labels); diff != "" || r.Revision != 1 {
 		t.Errorf("revision %d has the labels (-want +got):\n%s", r.Revision, diff)
@@ -104,7 +104,7 @@ func TestTheStatusOfACompleteSet(t *testing.T) {
 	for i := range status.Conditions {
 		status.Conditions[i].LastTransitionTime = metav1.Time{}
 	}
-	revision := w.revisions()[0].Name
+	revision := w.Revisions()[0].Name
 	want := v1beta1.StatefulSetStatus{
 		ObservedGeneration: 1, Replicas: 3, ReadyReplicas: 3, AvailableReplicas: 3, CurrentReplicas: 3, UpdatedReplicas: 3,
 		UpdatedReadyReplicas: 3, UpdatedAvailableReplicas: 3, UpdateRevision: revision, CurrentRevision: revision, LabelSelector: "app=web",

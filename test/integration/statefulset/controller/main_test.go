@@ -2,7 +2,6 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"os"
 	"slices"
@@ -61,7 +60,7 @@ func newWorld(t *testing.T, set *builder.StatefulSetBuilder) *world {
 	t.Parallel()
 	w := worldIn(t, server.Namespace(t), statefulset.Options{Options: gates()})
 	if set != nil {
-		w.create(set.Namespace(w.Namespace).Object())
+		w.Create(set.Namespace(w.Namespace).Object())
 	}
 	return w
 }
@@ -88,13 +87,6 @@ func running(t *testing.T, set *builder.StatefulSetBuilder) *world {
 	w.rest()
 	w.Writes()
 	return w
-}
-
-func (w *world) create(object client.Object) {
-	w.Helper()
-	if err := w.API.Create(w.Context(), object); err != nil {
-		w.Fatalf("create %T %s: %v", object, object.GetName(), err)
-	}
 }
 
 // reconcile reconciles once, with caches that show everything.
@@ -221,33 +213,6 @@ func (w *world) message() string {
 		}
 	}
 	return ""
-}
-
-// revisions lists the revisions of the StatefulSet, the oldest first.
-func (w *world) revisions() []appsv1.ControllerRevision {
-	w.Helper()
-	list := &appsv1.ControllerRevisionList{}
-	if err := w.API.List(w.Context(), list, client.InNamespace(w.Namespace)); err != nil {
-		w.Fatal(err)
-	}
-	slices.SortFunc(list.Items, func(a, b appsv1.ControllerRevision) int { return cmp.Compare(a.Revision, b.Revision) })
-	return list.Items
-}
-
-// deletePod deletes a pod as a user would.
-func (w *world) deletePod(name string) {
-	w.Helper()
-	if err := w.API.Delete(w.Context(), w.Pod(name)); err != nil {
-		w.Fatal(err)
-	}
-}
-
-// patch changes an object of the world.
-func (w *world) patch(object client.Object, merge string) {
-	w.Helper()
-	if err := w.API.Patch(w.Context(), object, client.RawPatch(types.MergePatchType, []byte(merge))); err != nil {
-		w.Fatalf("patch %T %s: %v", object, object.GetName(), err)
-	}
 }
 
 func (w *world) controllerRef() metav1.OwnerReference {

@@ -47,7 +47,7 @@ func TestAReservedOrdinalIsGivenUpAndAnotherTaken(t *testing.T) {
 func TestAPodThatWasAskedToGoIsReplaced(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(3))
 	before := w.uids()
-	w.patch(w.Pod("web-0"), `{"metadata":{"labels":{"apps.kruise.io/specified-delete":"true"}}}`)
+	w.Patch(w.Pod("web-0"), `{"metadata":{"labels":{"apps.kruise.io/specified-delete":"true"}}}`)
 	w.rest()
 	w.wantAvailable("in the end", 3)
 	if after := w.uids(); after["web-0"] == before["web-0"] || after["web-2"] != before["web-2"] {
@@ -61,7 +61,7 @@ func TestADeletionHookIsWaitedForAndAPodThatIsWantedAgainStays(t *testing.T) {
 	set.Spec.Template.Labels["hold"] = "true"
 	w := newWorld(t, nil)
 	set.Namespace = w.Namespace
-	w.create(set)
+	w.Create(set)
 	w.rest()
 	w.scale(1)
 	w.rest()
@@ -74,22 +74,22 @@ func TestADeletionHookIsWaitedForAndAPodThatIsWantedAgainStays(t *testing.T) {
 	w.wantAvailable("wanted again", 2)
 	w.scale(1)
 	w.rest()
-	w.patch(w.Pod("web-1"), `{"metadata":{"labels":{"hold":null}}}`)
+	w.Patch(w.Pod("web-1"), `{"metadata":{"labels":{"hold":null}}}`)
 	w.rest()
 	w.wantPods("once the hook lets go", "web-0 a:1")
 }
 
 func TestPodsThatNobodyOwnsAreAdoptedWithTheirRevision(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(3).Claim("data"))
-	before, revision := w.uids(), w.revisions()[0]
+	before, revision := w.uids(), w.Revisions()[0]
 	// As kubectl delete --cascade=orphan leaves them, and the same manifest applied again.
 	set := w.set()
 	if err := w.API.Delete(w.Context(), set, client.PropagationPolicy(metav1.DeletePropagationOrphan)); err != nil {
 		t.Fatal(err)
 	}
 	w.orphan()
-	w.patch(set, `{"metadata":{"finalizers":null}}`)
-	w.create(builder.StatefulSet(web).Replicas(3).Claim("data").Namespace(w.Namespace).Object())
+	w.Patch(set, `{"metadata":{"finalizers":null}}`)
+	w.Create(builder.StatefulSet(web).Replicas(3).Claim("data").Namespace(w.Namespace).Object())
 	w.rest()
 	if after := w.uids(); len(after) != 3 || after["web-0"] != before["web-0"] || after["web-1"] != before["web-1"] || after["web-2"] != before["web-2"] {
 		t.Errorf("pods %v became %v", before, after)
@@ -99,7 +99,7 @@ func TestPodsThatNobodyOwnsAreAdoptedWithTheirRevision(t *testing.T) {
 			t.Errorf("pod %s is owned by %v", pod.Name, pod.OwnerReferences)
 		}
 	}
-	if all := w.revisions(); len(all) != 1 || all[0].UID != revision.UID || !metav1.IsControlledBy(&all[0], w.set()) {
+	if all := w.Revisions(); len(all) != 1 || all[0].UID != revision.UID || !metav1.IsControlledBy(&all[0], w.set()) {
 		t.Errorf("revisions %v, want %s alone, and that it is the set's own", all, revision.Name)
 	}
 	w.wantAvailable("in the end", 3)
@@ -109,10 +109,10 @@ func TestPodsThatNobodyOwnsAreAdoptedWithTheirRevision(t *testing.T) {
 func (w *world) orphan() {
 	w.Helper()
 	for _, pod := range w.Pods() {
-		w.patch(&pod, `{"metadata":{"ownerReferences":null}}`)
+		w.Patch(&pod, `{"metadata":{"ownerReferences":null}}`)
 	}
-	for _, r := range w.revisions() {
-		w.patch(&r, `{"metadata":{"ownerReferences":null}}`)
+	for _, r := range w.Revisions() {
+		w.Patch(&r, `{"metadata":{"ownerReferences":null}}`)
 	}
 }
 
@@ -145,9 +145,9 @@ func TestWhatIsNotTheSetsOwnIsLeftAlone(t *testing.T) {
 		foreign("web-x", map[string]string{"app": "web"}),   // its labels, but no name of it
 		foreign("web-01", map[string]string{"app": "web"}),
 	} {
-		w.create(pod)
+		w.Create(pod)
 	}
-	w.create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(2).Object())
+	w.Create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(2).Object())
 	w.rest()
 	for _, pod := range w.Pods() {
 		if owned := metav1.IsControlledBy(&pod, w.set()); owned != (pod.Name == "web-0") {
@@ -157,27 +157,19 @@ func TestWhatIsNotTheSetsOwnIsLeftAlone(t *testing.T) {
 	if got, want := w.message(), "pod web-1 exists and is not the set's own"; !strings.Contains(got, want) {
 		t.Errorf("the status says %q, and not %q", got, want)
 	}
-	w.vanish("web-1")
+	w.Vanish("web-1")
 	w.rest()
 	w.wantAvailable("once its name is free", 2)
 }
 
-// vanish ends a pod at once, as when its node is lost and somebody cleans up.
-func (w *world) vanish(name string) {
-	w.Helper()
-	if err := w.API.Delete(w.Context(), w.Pod(name), client.GracePeriodSeconds(0)); err != nil {
-		w.Fatal(err)
-	}
-}
-
 func TestAPodThatNoLongerMatchesIsLetGoAndItsNameIsWaitedFor(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(2))
-	w.patch(w.Pod("web-1"), `{"metadata":{"labels":{"app":"debug"}}}`)
+	w.Patch(w.Pod("web-1"), `{"metadata":{"labels":{"app":"debug"}}}`)
 	w.rest()
 	if pod := w.Pod("web-1"); metav1.GetControllerOf(pod) != nil {
 		t.Errorf("web-1 is owned by %v", pod.OwnerReferences)
 	}
-	w.patch(w.Pod("web-1"), `{"metadata":{"labels":{"app":"web"}}}`)
+	w.Patch(w.Pod("web-1"), `{"metadata":{"labels":{"app":"web"}}}`)
 	w.rest()
 	w.wantAvailable("once it matches again", 2)
 }
@@ -186,7 +178,7 @@ func TestAPodThatNoLongerMatchesIsLetGoAndItsNameIsWaitedFor(t *testing.T) {
 // namespaces it would look after.
 func TestASetGoesWithItsNamespace(t *testing.T) {
 	w := worldIn(t, server.Namespace(t), statefulset.Options{Options: gates()})
-	w.create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(3).Claim("data").Object())
+	w.Create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(3).Claim("data").Object())
 	w.rest()
 	server.RunControllers(t, "namespace-controller")
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.Namespace}}

@@ -25,7 +25,7 @@ func TestWhileACacheDoesNotShowOwnWritesNothingIsDecided(t *testing.T) {
 	for _, resource := range watched() {
 		t.Run(resource, func(t *testing.T) {
 			w := running(t, builder.StatefulSet(web).Replicas(4).Parallel().Claim("data").Retention(retain, deletion))
-			w.vanish("web-0")
+			w.Vanish("web-0")
 			w.scale(3)
 			w.image("a:2") // so that something is written of every resource
 			w.Settle()

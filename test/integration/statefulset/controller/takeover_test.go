@@ -133,7 +133,7 @@ func (w *world) wantAllOwned() {
 			w.Errorf("pod %s is owned by %v", pod.Name, pod.OwnerReferences)
 		}
 	}
-	for _, r := range w.revisions() {
+	for _, r := range w.Revisions() {
 		if !metav1.IsControlledBy(&r, w.set()) {
 			w.Errorf("revision %s is owned by %v", r.Name, r.OwnerReferences)
 		}
@@ -173,7 +173,7 @@ func (w *world) snapshot() snapshot {
 			s.restarts[pod.Name] += int(c.RestartCount)
 		}
 	}
-	for _, r := range w.revisions() {
+	for _, r := range w.Revisions() {
 		s.versions[r.Name] = r.ResourceVersion
 	}
 	claims := &corev1.PersistentVolumeClaimList{}

@@ -34,8 +34,8 @@ func TestPodsBelowThePartitionStayAndComeBackAsTheyWere(t *testing.T) {
 	w.image("a:2")
 	w.rest()
 	w.wantPods("with a partition of 2", "web-0 a:1, web-1 a:1, web-2 a:2, web-3 a:2")
-	w.vanish("web-0")
-	w.vanish("web-3")
+	w.Vanish("web-0")
+	w.Vanish("web-3")
 	w.rest()
 	w.wantPods("after two of them were lost", "web-0 a:1, web-1 a:1, web-2 a:2, web-3 a:2")
 	if s := w.set().Status; s.CurrentReplicas != 2 || s.UpdatedReplicas != 2 || s.CurrentRevision == s.UpdateRevision {
@@ -56,7 +56,7 @@ func TestThePartitionCountsNoReservedOrdinals(t *testing.T) {
 func TestPodsAreUpdatedByPriorityWhereTheyAreNotInOrder(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(3).Parallel().Unordered("order").Partition(2))
 	for pod, order := range map[string]string{"web-0": "1", "web-1": "9", "web-2": "5"} {
-		w.patch(w.Pod(pod), `{"metadata":{"labels":{"order":"`+order+`"}}}`)
+		w.Patch(w.Pod(pod), `{"metadata":{"labels":{"order":"`+order+`"}}}`)
 	}
 	w.image("a:2")
 	w.rest()
@@ -95,7 +95,7 @@ func TestAnUpdateInPlaceKeepsPodsAndClaims(t *testing.T) {
 func TestAPausedUpdateStopsAndHealingGoesOn(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(3).Paused())
 	w.image("a:2")
-	w.vanish("web-1")
+	w.Vanish("web-1")
 	w.rest()
 	w.wantAvailable("while paused", 3)
 	if w.Pod("web-0").Spec.Containers[0].Image != "a:1" {
@@ -111,7 +111,7 @@ func TestWithOnDeleteOnlyDeletedPodsAreUpdated(t *testing.T) {
 	w.image("a:2")
 	w.rest()
 	w.wantPods("at first", "web-0 a:1, web-1 a:1, web-2 a:1")
-	w.deletePod("web-1")
+	w.DeletePod("web-1")
 	w.rest()
 	w.wantPods("after a deletion", "web-0 a:1, web-1 a:2, web-2 a:1")
 }
@@ -167,7 +167,7 @@ func TestImagesArePulledAheadOfAnUpdateInPlace(t *testing.T) {
 	options := gates()
 	options.PullAhead = true
 	w := worldIn(t, server.Namespace(t), statefulset.Options{Options: options})
-	w.create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(4).Parallel().InPlace().Object())
+	w.Create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(4).Parallel().InPlace().Object())
 	w.rest()
 	w.image("a:2")
 	w.reconcile()
