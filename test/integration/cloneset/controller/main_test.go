@@ -15,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager"
 	"kruise.io/kruise/manager/cloneset"
 	"kruise.io/kruise/test/builder"
 	"kruise.io/kruise/test/integration/apiserver"
@@ -24,7 +26,9 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.Main(m, func(s *apiserver.Server) { server = s }))
+	os.Exit(apiserver.MainWith(m, func(s *apiserver.Server) { server = s }, func(o *manager.Options, _ *serve.Options) {
+		o.Images.Enabled = true // or else no job is let in
+	}))
 }
 
 // world is a stepped world with one CloneSet, web.

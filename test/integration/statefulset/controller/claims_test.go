@@ -90,7 +90,7 @@ func TestAPodWaitsUntilTheClaimOfTheOneBeforeItIsGone(t *testing.T) {
 	w.play("web-1") // ends; its claim is collected some time later
 	w.scale(2)
 	w.step("while the claim is to be collected", "web-0 a:1")
-	if got, want := w.message(), "claim data-web-1 goes with pod web-1, which is gone"; !strings.Contains(got, want) {
+	if got, want := w.message(), "claim data-web-1 goes with Pod web-1, which is gone"; !strings.Contains(got, want) {
 		t.Errorf("the status says %q, and not %q", got, want)
 	}
 	if err := w.API.Delete(w.Context(), w.claim("data-web-1")); err != nil { // as the garbage collector does

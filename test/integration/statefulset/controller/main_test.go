@@ -29,7 +29,9 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.MainWith(m, use, func(o *manager.Options, _ *serve.Options) { o.Workloads = gates() }))
+	os.Exit(apiserver.MainWith(m, use, func(o *manager.Options, _ *serve.Options) {
+		o.Workloads, o.Images.Enabled = gates(), true // or else no job that pulls images ahead is let in
+	}))
 }
 
 // use makes a StorageClass whose volumes can grow.
