@@ -170,7 +170,7 @@ func (r *chaos) fatal(what any) {
 
 // happen lets things happen that have names. What moves things on is drawn more often than what disturbs.
 func (r *chaos) happen(what map[string]func(), disturb ...string) {
-	names := append(disturb, "tick", "tick", "tick", "tick", "tick", "round", "round", "round", "round", "round")
+	names := slices.Concat(disturb, []string{"tick", "tick", "tick", "tick", "tick", "round", "round", "round", "round", "round"})
 	for range rapid.IntRange(0, 60).Draw(r.T, "events") {
 		what[rapid.SampledFrom(names).Draw(r.T, "event")]()
 	}

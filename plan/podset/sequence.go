@@ -149,7 +149,7 @@ func (d *sequel) update() {
 		a.wanted, candidates = a.wanted+len(small), slices.Concat(candidates, small)
 		a.broken += d.growing()
 	}
-	if a.wanted > 0 {
+	if a.wanted > 0 && !d.Paused && !d.OnDelete {
 		a.hopeless = d.hopeless()
 	}
 	d.putBack(d.bring(candidates, a), others)

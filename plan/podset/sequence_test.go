@@ -68,14 +68,7 @@ func (cases lines) check(t *testing.T) {
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			got, plan := inLine(test.sequence, test.pods...)
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("steps (-want +got):\n%s\nnotes: %+v", diff, plan.Notes)
-			}
-			for _, step := range plan.Steps {
-				if step.Why == "" {
-					t.Errorf("step %+v has no reason", step)
-				}
-			}
+			checkSteps(t, test.want, got, plan)
 		})
 	}
 }

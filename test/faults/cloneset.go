@@ -6,7 +6,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	clocks "k8s.io/utils/clock"
@@ -16,7 +15,6 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/cloneset"
-	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/workload"
 )
@@ -24,22 +22,23 @@ import (
 const cloneSetKind = "CloneSet"
 
 var cloneSets = &kind{
-	name: cloneSetKind, resource: "clonesets", manifest: "cloneset.yaml",
+	name: cloneSetKind, manifest: "cloneset.yaml",
 	blank: func() client.Object { return &v1beta1.CloneSet{} },
 	reconciler: func(ctx context.Context, mgr ctrl.Manager, now clocks.PassiveClock, o workload.Options) (reconcile.Reconciler, error) {
 		return cloneset.Options{Options: o}.NewReconciler(ctx, mgr, now)
 	},
-	template: func(set client.Object) *corev1.PodTemplateSpec { return &asCloneSet(set).Spec.Template },
-	keep:     keepCloneSet,
-	doom:     doomInCloneSet,
-	view:     viewOfCloneSet,
-	created:  podOfCloneSetCreated,
-	ended:    cloneSetEnded,
-	reported: cloneSetReported,
-	draw:     generator.cloneSet,
-	person:   func(g generator) string { return pick(g, "delete ", "doom ", "pin ") + g.somePod() },
-	options:  []string{shortHash, partitionRollback, excludeLeaving, prepareIsUpdate},
-	simpler:  simplerCloneSets,
+	template:  func(set client.Object) *corev1.PodTemplateSpec { return &asCloneSet(set).Spec.Template },
+	spec:      func(set client.Object) any { return asCloneSet(set).Spec },
+	setStatus: func(into, from client.Object) { asCloneSet(into).Status = asCloneSet(from).Status },
+	doom:      doomInCloneSet,
+	view:      viewOfCloneSet,
+	created:   podOfCloneSetCreated,
+	ended:     cloneSetEnded,
+	reported:  cloneSetReported,
+	draw:      generator.cloneSet,
+	person:    func(g generator) string { return pick(g, "delete ", "doom ", "pin ") + g.somePod() },
+	options:   []string{shortHash, partitionRollback, excludeLeaving, prepareIsUpdate}, odds: 6, share: 1,
+	simpler: simplerCloneSets,
 }
 
 func asCloneSet(set client.Object) *v1beta1.CloneSet {
@@ -48,19 +47,6 @@ func asCloneSet(set client.Object) *v1beta1.CloneSet {
 		panic("not a CloneSet")
 	}
 	return c
-}
-
-func keepCloneSet(before, after client.Object, sub string) {
-	b, a := asCloneSet(before), asCloneSet(after)
-	if sub == "status" {
-		a.Spec = *b.Spec.DeepCopy()
-		a.ObjectMeta = *b.ObjectMeta.DeepCopy()
-		return
-	}
-	a.Status = *b.Status.DeepCopy()
-	if !equality.Semantic.DeepEqual(a.Spec, b.Spec) {
-		a.Generation++
-	}
 }
 
 func doomInCloneSet(set client.Object, pod string) {
@@ -124,10 +110,8 @@ func cloneSetEnded(m *machine, v *view) {
 func cloneSetReported(set client.Object) reported {
 	status := asCloneSet(set).Status
 	r := reported{
-		tally: podset.Tally{
-			Replicas: int(status.Replicas), Ready: int(status.ReadyReplicas), Available: int(status.AvailableReplicas), Updated: int(status.UpdatedReplicas),
-			UpdatedReady: int(status.UpdatedReadyReplicas), UpdatedAvailable: int(status.UpdatedAvailableReplicas),
-		},
+		tally: tallyOf(status.Replicas, status.ReadyReplicas, status.AvailableReplicas,
+			status.UpdatedReplicas, status.UpdatedReadyReplicas, status.UpdatedAvailableReplicas),
 		generation: status.ObservedGeneration, update: status.UpdateRevision, conditions: map[string]string{},
 		failures: []string{string(v1beta1.CloneSetConditionFailedScale), string(v1beta1.CloneSetConditionFailedUpdate)},
 	}

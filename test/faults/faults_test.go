@@ -40,9 +40,9 @@ func TestWhateverHappensThePromisesHoldAndTheRolloutComesToItsEnd(t *testing.T) 
 // runSeeds runs the seeds that were asked for, of one kind of workload.
 func runSeeds(t *testing.T, of *kind) {
 	t.Helper()
-	next, last, until := *first, *first+uint64(*seeds), time.Time{}
+	next, last, until := *first, *first+(uint64(*seeds)+of.share-1)/of.share, time.Time{}
 	if *soak > 0 {
-		until = time.Now().Add(*soak)
+		until = time.Now().Add(*soak / time.Duration(len(workloads)))
 		next = uint64(until.UnixNano()) >> 10
 	}
 	began, told, failed := time.Now(), time.Now(), 0

@@ -124,9 +124,7 @@ func (m *machine) checkEnd() {
 	m.checkPods(v)
 	m.checkClaims(v)
 	m.checkStatus(v, status)
-	if !blocked { // a pod that was adopted may have a revision that is gone
-		m.checkHistory(v)
-	}
+	m.checkHistory(v)
 	m.kind.ended(m, v)
 }
 
@@ -207,8 +205,9 @@ func (m *machine) checkHistory(v *view) {
 	for _, r := range revisions {
 		names[revision.ShortHash(r.Name)] = r.UID
 	}
-	for _, r := range v.pods {
-		if names[revision.ShortHash(r.Revision)] == "" && r.Active() {
+	for uid, r := range v.pods {
+		adopted := m.ledger.adopted[uid] > 0 // from a set that took its revisions along
+		if names[revision.ShortHash(r.Revision)] == "" && r.Active() && !adopted {
 			m.brokenf("pod %s has revision %s, which is not kept", r.Name, r.Revision)
 		}
 	}

@@ -18,7 +18,7 @@ func Generate(of *kind, seed uint64) Script {
 	g := generator{rand.New(rand.NewPCG(seed, 0)), of, []string{of.name, kindPod, kindClaim, kindRevision}}
 	s := Script{Seed: seed, Kind: of, Set: of.draw(g)}
 	for _, option := range of.options {
-		if g.IntN(6) == 0 {
+		if g.IntN(of.odds) == 0 {
 			s.Options = append(s.Options, option)
 		}
 	}

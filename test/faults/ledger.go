@@ -23,13 +23,13 @@ import (
 
 // ledger remembers what the processes wrote of each pod, whether they got an answer or not.
 type ledger struct {
-	created, deleted, taken, revised, moved map[types.UID]int64 // by the resource version of the latest such write
+	created, deleted, taken, revised, moved, adopted map[types.UID]int64 // by the resource version of the latest such write
 }
 
 func newLedger() ledger {
 	return ledger{
 		created: map[types.UID]int64{}, deleted: map[types.UID]int64{}, taken: map[types.UID]int64{},
-		revised: map[types.UID]int64{}, moved: map[types.UID]int64{},
+		revised: map[types.UID]int64{}, moved: map[types.UID]int64{}, adopted: map[types.UID]int64{},
 	}
 }
 
@@ -290,6 +290,7 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 
 // podAdopted checks that nobody loses a pod, and that no pod is adopted that the selector does not choose.
 func (m *machine) podAdopted(v *view, pod *corev1.Pod) {
+	m.ledger.adopted[pod.UID] = m.version
 	selector, err := metav1.LabelSelectorAsSelector(v.wanted.selector)
 	m.must(err)
 	if metav1.GetControllerOfNoCopy(pod) != nil || !m.kind.adopts {

@@ -270,7 +270,19 @@ func (s *server) patch(kind, name, sub string, patch client.Patch, body []byte) 
 // replace stores an object in the place of another, as far as the subresource reaches.
 func (s *server) replace(before, after client.Object, sub string) (client.Object, error) {
 	if kindOf(before) == s.kind.name {
-		s.kind.keep(before, after, sub)
+		whole, err := copyOf(before)
+		if err != nil {
+			return nil, err
+		}
+		if sub == "status" {
+			s.kind.setStatus(whole, after)
+			after = whole
+		} else {
+			s.kind.setStatus(after, whole)
+			if !equality.Semantic.DeepEqual(s.kind.spec(before), s.kind.spec(after)) {
+				after.SetGeneration(before.GetGeneration() + 1)
+			}
+		}
 	}
 	if equality.Semantic.DeepEqual(before, after) {
 		return before, nil

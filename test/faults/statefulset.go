@@ -7,7 +7,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -18,7 +17,6 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/statefulset"
-	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/workload"
 )
@@ -26,22 +24,23 @@ import (
 const statefulSetKind = "StatefulSet"
 
 var statefulSets = &kind{
-	name: statefulSetKind, resource: "statefulsets", manifest: "statefulset.yaml", adopts: true,
+	name: statefulSetKind, manifest: "statefulset.yaml", adopts: true,
 	blank: func() client.Object { return &v1beta1.StatefulSet{} },
 	reconciler: func(ctx context.Context, mgr ctrl.Manager, now clocks.PassiveClock, o workload.Options) (reconcile.Reconciler, error) {
 		return statefulset.Options{Options: o}.NewReconciler(ctx, mgr, now)
 	},
-	template: func(set client.Object) *corev1.PodTemplateSpec { return &asStatefulSet(set).Spec.Template },
-	keep:     keepStatefulSet,
-	doom:     func(client.Object, string) {}, // a label does it
-	view:     viewOfStatefulSet,
-	created:  podOfStatefulSetCreated,
-	ended:    statefulSetEnded,
-	reported: statefulSetReported,
-	draw:     generator.statefulSet,
-	person:   generator.statefulPerson,
-	options:  []string{deleteClaims, resizeClaims},
-	simpler:  simplerStatefulSets,
+	template:  func(set client.Object) *corev1.PodTemplateSpec { return &asStatefulSet(set).Spec.Template },
+	spec:      func(set client.Object) any { return asStatefulSet(set).Spec },
+	setStatus: func(into, from client.Object) { asStatefulSet(into).Status = asStatefulSet(from).Status },
+	doom:      func(client.Object, string) {}, // a label does it
+	view:      viewOfStatefulSet,
+	created:   podOfStatefulSetCreated,
+	ended:     statefulSetEnded,
+	reported:  statefulSetReported,
+	draw:      generator.statefulSet,
+	person:    generator.statefulPerson,
+	options:   []string{deleteClaims, resizeClaims}, odds: 2, share: 2,
+	simpler: simplerStatefulSets,
 }
 
 func asStatefulSet(set client.Object) *v1beta1.StatefulSet {
@@ -50,19 +49,6 @@ func asStatefulSet(set client.Object) *v1beta1.StatefulSet {
 		panic("not a StatefulSet")
 	}
 	return s
-}
-
-func keepStatefulSet(before, after client.Object, sub string) {
-	b, a := asStatefulSet(before), asStatefulSet(after)
-	if sub == "status" {
-		a.Spec = *b.Spec.DeepCopy()
-		a.ObjectMeta = *b.ObjectMeta.DeepCopy()
-		return
-	}
-	a.Status = *b.Status.DeepCopy()
-	if !equality.Semantic.DeepEqual(a.Spec, b.Spec) {
-		a.Generation++
-	}
 }
 
 func viewOfStatefulSet(p *process, set client.Object) (*view, error) {
@@ -146,10 +132,8 @@ func (m *machine) checkClaim(v *view, pod *corev1.Pod, claim *corev1.PersistentV
 func statefulSetReported(set client.Object) reported {
 	status := asStatefulSet(set).Status
 	r := reported{
-		tally: podset.Tally{
-			Replicas: int(status.Replicas), Ready: int(status.ReadyReplicas), Available: int(status.AvailableReplicas), Updated: int(status.UpdatedReplicas),
-			UpdatedReady: int(status.UpdatedReadyReplicas), UpdatedAvailable: int(status.UpdatedAvailableReplicas),
-		},
+		tally: tallyOf(status.Replicas, status.ReadyReplicas, status.AvailableReplicas,
+			status.UpdatedReplicas, status.UpdatedReadyReplicas, status.UpdatedAvailableReplicas),
 		generation: status.ObservedGeneration, update: status.UpdateRevision, conditions: map[string]string{},
 		failures: []string{string(v1beta1.FailedCreatePod), string(v1beta1.FailedUpdatePod)},
 	}
@@ -223,14 +207,14 @@ func (g generator) statefulStrategy(spec *v1beta1.StatefulSetSpec) {
 
 // statefulPerson draws what a person does to a StatefulSet alone.
 func (g generator) statefulPerson() string {
-	switch g.IntN(6) {
+	switch g.IntN(7) {
 	case 0:
 		return fmt.Sprintf(`patch {"reserveOrdinals":[%s]}`, pick(g, "", "0", "1", `"1-2"`, `2,"0-1"`))
 	case 1:
 		return fmt.Sprintf(`patch {"ordinals":{"start":%d}}`, g.IntN(3))
-	case 2:
+	case 2, 3:
 		return fmt.Sprintf(`grow %dGi`, 1+g.IntN(4))
-	case 3:
+	case 4:
 		return pick(g, "narrow", "wide", "wide")
 	default:
 		return pick(g, "delete ", "pin ") + g.somePod()
