@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,6 +24,7 @@ import (
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
+	"kruise.io/kruise/daemon/images"
 	"kruise.io/kruise/daemon/probe"
 	"kruise.io/kruise/daemon/recreate"
 	"kruise.io/kruise/kit/program"
@@ -52,10 +54,27 @@ func features(o *Options, runtimes *cri.Node) []feature {
 			setup: func(ctx context.Context, mgr ctrl.Manager) error { return recreate.Setup(ctx, mgr, restarts) },
 		},
 		{
+			kind: &v1beta1.NodeImage{}, watched: o.pulls(runtimes).Watched(), on: o.Gates.KruiseDaemon, check: "nodeImageInformerSynced",
+			setup: func(_ context.Context, mgr ctrl.Manager) error {
+				plugins, err := images.LoadPlugins(o.PluginConfigFile, o.PluginFolder, clock.RealClock{})
+				if err != nil {
+					return err
+				}
+				pulls := o.pulls(runtimes)
+				pulls.Plugins = plugins
+				return images.Setup(mgr, pulls)
+			},
+		},
+		{
 			kind: &v1alpha1.NodePodProbe{}, watched: probes.Watched(), on: o.Gates.Probes, check: "nodePodProbeInformerSynced",
 			setup: func(ctx context.Context, mgr ctrl.Manager) error { return probe.Setup(ctx, mgr, probes) },
 		},
 	}
+}
+
+// pulls are the options of what pulls images.
+func (o *Options) pulls(runtimes *cri.Node) images.Options {
+	return images.Options{Node: o.Node, Runtimes: runtimes, Workers: o.PullWorkers}
 }
 
 // NewScheme makes a scheme that knows what the daemon reads and writes.
