@@ -82,24 +82,10 @@ func (w *World) Get(name string, into client.Object) {
 
 func (w *World) bind(pod *corev1.Pod) {
 	w.Helper()
-	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: nodeFor(pod)}}
+	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: "node"}}
 	if err := w.API.SubResource("binding").Create(w.Context(), pod, binding); err != nil && !overtaken(err) {
 		w.Fatalf("bind pod %s: %v", pod.Name, err)
 	}
-}
-
-// nodeFor is the node that a pod asks for by name, as those of DaemonSets do, or else the one that every pod gets.
-func nodeFor(pod *corev1.Pod) string {
-	if a := pod.Spec.Affinity; a != nil && a.NodeAffinity != nil && a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil {
-		for _, term := range a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
-			for _, field := range term.MatchFields {
-				if field.Key == metav1.ObjectNameField {
-					return field.Values[0]
-				}
-			}
-		}
-	}
-	return "node"
 }
 
 // end is the kubelet's last word on a pod that is being deleted. A finalizer keeps the pod.
