@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -8,7 +9,9 @@ import (
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"kruise.io/kruise/kit/program"
 	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/manager/podops"
 )
@@ -20,6 +23,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 		return nil, err
 	}
 	options := &Options{}
+	options.Images.ConfigNamespace = cmp.Or(getenv("KRUISE_DAEMON_CONFIG_NS"), images.DefaultConfigNamespace)
 	if kinds := getenv("CUSTOM_RESOURCE_ENABLE"); kinds != "" {
 		options.Kinds = strings.Split(kinds, ",")
 	}
@@ -30,8 +34,10 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 		Flags: func(flags *pflag.FlagSet) {
 			gates.AddFlag(flags)
 			flags.IntVar(&options.CloneSetWorkers, "cloneset-workers", podops.DefaultWorkers, "CloneSets that are worked on at a time.")
+			flags.IntVar(&options.Recreate.Workers, "crr-workers", podops.DefaultWorkers, "ContainerRecreateRequests that are worked on at a time.")
 			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
+			options.Images.AddFlags(flags)
 			flags.IntVar(&options.PodProbeMarkerWorkers, "podprobemarker-workers", podops.DefaultWorkers, "PodProbeMarkers that are worked on at a time.")
 			flags.IntVar(&options.NodePodProbeWorkers, "nodepodprobe-workers", podops.DefaultWorkers, "Nodes whose probes are worked on at a time.")
 			flags.Int32Var(&options.Pod.TimeoutSeconds, "pod-webhook-timeout-seconds", 10, "How long the API server waits for an answer about a pod, in seconds, from 1 to 30.")
@@ -52,11 +58,11 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 }
 
 // ignoredFlags lists flags with which OpenKruise is deployed and that mean nothing here.
-func ignoredFlags() []serve.IgnoredFlag {
+func ignoredFlags() []program.IgnoredFlag {
 	const noExpectations = "the manager waits until its caches show its own writes, for as long as it takes"
 	const noLimiter = "failed objects are retried with exponential delay, and requests are not limited here"
 	const notYet = "the kind that it tunes is not in this version"
-	flags := []serve.IgnoredFlag{
+	flags := []program.IgnoredFlag{
 		{Name: "allow-privileged", Bool: true, Why: "the API server decides what pods may do"},
 		{Name: "disable-no-deepcopy", Bool: true, Why: "there is no such mode"},
 		{Name: "expectation-timeout", Why: noExpectations},
@@ -67,15 +73,13 @@ func ignoredFlags() []serve.IgnoredFlag {
 		{Name: "rate-limiter-max-delay", Why: noLimiter},
 		{Name: "rate-limiter-qps", Why: noLimiter},
 		{Name: "webhook-initialize-timeout", Why: "readiness waits for the webhook without a limit"},
-		{Name: "default-ttlseconds-for-always-nodeimage", Why: notYet},
-		{Name: "nodeimage-creation-delay", Why: notYet},
 		{Name: "ws-enabled-versioned-status", Bool: true, Why: notYet},
 	}
 	for _, kind := range []string{
-		"advancedcronjob", "broadcastjob", "crr", "daemonset", "imagepulljob", "nodeimage", "persistentpodstate",
+		"advancedcronjob", "broadcastjob", "daemonset", "persistentpodstate",
 		"podunavailablebudget", "resourcedistribution", "sidecarset", "statefulset", "uniteddeployment", "workloadspread",
 	} {
-		flags = append(flags, serve.IgnoredFlag{Name: kind + "-workers", Why: notYet})
+		flags = append(flags, program.IgnoredFlag{Name: kind + "-workers", Why: notYet})
 	}
 	return flags
 }

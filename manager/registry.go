@@ -17,7 +17,6 @@ import (
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
@@ -25,6 +24,8 @@ import (
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/manager/containerrecreaterequest"
+	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/manager/launchpriority"
 	"kruise.io/kruise/manager/nodepodprobe"
 	"kruise.io/kruise/manager/pod"
@@ -48,6 +49,10 @@ type Options struct {
 	Workloads workload.Options
 	// CloneSetWorkers is how many CloneSets are worked on at a time.
 	CloneSetWorkers int
+	// Recreate are the options of ContainerRecreateRequests.
+	Recreate containerrecreaterequest.Options
+	// Images tunes the controllers that pull images ahead.
+	Images images.Options
 	// Pod tunes the admission of pods.
 	Pod pod.Options
 	// Probes switches PodProbeMarkers on, for which the workers work: so many markers and nodes at a time.
@@ -78,12 +83,21 @@ func (e entry) named(kinds []string) bool {
 // registry is THE list.
 func registry(o *Options, place serve.Place) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
+	pulls := &images.Shared{Options: o.Images}
 	return []entry{
 		{
 			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneSet.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
 				return cloneset.SetupController(ctx, mgr, cloneSet)
 			},
+		},
+		{kind: v1beta1.GroupVersion.WithKind("NodeImage"), on: o.Images.Enabled, controller: pulls.SetupNodeImages},
+		// Their webhooks are served even where nobody works on them, to say so.
+		{kind: v1beta1.GroupVersion.WithKind("ImagePullJob"), on: true, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
+		{kind: v1beta1.GroupVersion.WithKind("ImageListPullJob"), on: true, webhook: o.Images.SetupListWebhook, controller: pulls.SetupLists},
+		{
+			kind: v1beta1.GroupVersion.WithKind("ContainerRecreateRequest"), on: true,
+			webhook: o.Recreate.SetupWebhook, controller: o.Recreate.SetupController,
 		},
 		{
 			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"}, webhook: o.Pod.SetupWebhook,
@@ -128,7 +142,6 @@ func Component(o *Options) (serve.Component, error) {
 		Scheme:        scheme,
 		Mutating:      []string{"kruise-mutating-webhook-configuration", pod.MutatingConfiguration},
 		Validating:    []string{"kruise-validating-webhook-configuration"},
-		ClusterScoped: []client.Object{&corev1.Node{}},
 		ExternalCerts: o.ExternalCerts,
 		Setup: func(ctx context.Context, mgr ctrl.Manager, place serve.Place) error {
 			return setup(ctx, mgr, o, place)
