@@ -42,6 +42,7 @@ type Replica struct {
 	Ready           bool
 	Available       bool
 	Terminating     bool
+	Gated           bool // it has the readiness gate InPlaceUpdateReady, so that an update in place can take it out of service
 	SpecifiedDelete bool // somebody asked for this pod to go
 	Unsettled       bool // a readiness condition of ours could be True and is not, or the record of a resize can be closed
 }
@@ -78,6 +79,7 @@ func Of(pod *corev1.Pod, o Options) Replica {
 		DeletionCost: deletionCost(pod),
 		Scheduled:    pod.Spec.NodeName != "",
 		Terminating:  pod.DeletionTimestamp != nil,
+		Gated:        inplace.HasGate(pod, v1beta1.InPlaceUpdateReady),
 	}
 	_, r.SpecifiedDelete = pod.Labels[v1beta1.SpecifiedDeleteKey]
 	for i := range pod.Status.ContainerStatuses {
