@@ -8,15 +8,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/manager/admit"
 	"kruise.io/kruise/plan/inplace"
 )
 
@@ -39,7 +37,7 @@ func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 	err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.CloneSet{}).
 		WithValidator(&validator{
 			pods:      podReader{cache: mgr.GetClient(), live: mgr.GetAPIReader()},
-			templates: templateChecker{client: mgr.GetClient()},
+			templates: admit.Templates{Client: mgr.GetClient()},
 			inPlace:   o.InPlace,
 		}).
 		WithValidatorCustomPath(validatePath).
@@ -54,7 +52,7 @@ func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 // which are opaque to them, and what depends on other objects.
 type validator struct {
 	pods      podReader
-	templates templateChecker
+	templates admit.Templates
 	inPlace   inplace.Options
 }
 
@@ -82,15 +80,17 @@ func (v *validator) ValidateDelete(context.Context, *v1beta1.CloneSet) (admissio
 // validate checks what changed from old to set.
 func (v *validator) validate(ctx context.Context, old, set *v1beta1.CloneSet) error {
 	spec := field.NewPath("spec")
-	errs := validateSelector(&set.Spec, spec)
-	errs = append(errs, validatePriorities(set.Spec.UpdateStrategy.RollingUpdate, spec.Child("updateStrategy", "rollingUpdate", "priorityStrategy"))...)
+	errs := admit.Selector(kindCloneSet, set.Spec.Selector, &set.Spec.Template, spec)
+	if rolling := set.Spec.UpdateStrategy.RollingUpdate; rolling != nil {
+		errs = append(errs, admit.Priorities(rolling.PriorityStrategy, spec.Child("updateStrategy", "rollingUpdate", "priorityStrategy"))...)
+	}
 	if !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, set.Spec.VolumeClaimTemplates) {
-		errs = append(errs, validateClaims(set.Spec.VolumeClaimTemplates, spec.Child("volumeClaimTemplates"))...)
+		errs = append(errs, admit.Claims(set.Spec.VolumeClaimTemplates, spec.Child("volumeClaimTemplates"))...)
 	}
 	if !equality.Semantic.DeepEqual(old.Spec.Template, set.Spec.Template) {
-		errs = append(errs, validateTemplate(&set.Spec.Template, spec.Child("template"))...)
+		errs = append(errs, admit.LastingPods(kindCloneSet, &set.Spec.Template, spec.Child("template"))...)
 		if len(errs) == 0 {
-			errs = v.templates.check(ctx, set, spec)
+			errs = v.templates.Check(ctx, set.Namespace, &set.Spec.Template, set.Spec.VolumeClaimTemplates, spec)
 		}
 		if old.Name != "" {
 			errs = append(errs, v.validateInPlace(old, set, spec.Child("template"))...)
@@ -101,54 +101,9 @@ func (v *validator) validate(ctx context.Context, old, set *v1beta1.CloneSet) er
 		return fmt.Errorf("checking podsToDelete of CloneSet %s/%s: %w", set.Namespace, set.Name, err)
 	}
 	if errs = append(errs, podErrs...); len(errs) > 0 {
-		return apierrors.NewInvalid(v1beta1.GroupVersion.WithKind("CloneSet").GroupKind(), set.Name, errs)
+		return apierrors.NewInvalid(v1beta1.GroupVersion.WithKind(kindCloneSet).GroupKind(), set.Name, errs)
 	}
 	return nil
-}
-
-// validateSelector checks that the selector can be understood and selects the pods of the template.
-func validateSelector(spec *v1beta1.CloneSetSpec, path *field.Path) field.ErrorList {
-	errs := metav1validation.ValidateLabelSelector(spec.Selector, metav1validation.LabelSelectorValidationOptions{}, path.Child("selector"))
-	if len(errs) > 0 {
-		return errs
-	}
-	selector, err := metav1.LabelSelectorAsSelector(spec.Selector)
-	if err != nil {
-		return field.ErrorList{field.Invalid(path.Child("selector"), spec.Selector, err.Error())}
-	}
-	if !selector.Matches(labels.Set(spec.Template.Labels)) {
-		return field.ErrorList{field.Invalid(path.Child("template", "metadata", "labels"), spec.Template.Labels,
-			fmt.Sprintf("must match spec.selector (%s), or the CloneSet would not own its pods", selector))}
-	}
-	return nil
-}
-
-// validatePriorities checks the selectors of the weights, whose operators the schema does not know.
-func validatePriorities(rolling *v1beta1.RollingUpdateCloneSetStrategy, path *field.Path) field.ErrorList {
-	if rolling == nil || rolling.PriorityStrategy == nil {
-		return nil
-	}
-	var errs field.ErrorList
-	for i := range rolling.PriorityStrategy.WeightPriority {
-		errs = append(errs, metav1validation.ValidateLabelSelector(&rolling.PriorityStrategy.WeightPriority[i].MatchSelector,
-			metav1validation.LabelSelectorValidationOptions{}, path.Child("weightPriority").Index(i).Child("matchSelector"))...)
-	}
-	return errs
-}
-
-// validateTemplate checks what holds for the pods of a CloneSet beyond what holds for any pod.
-func validateTemplate(template *corev1.PodTemplateSpec, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	switch template.Spec.RestartPolicy {
-	case "", corev1.RestartPolicyAlways:
-	default:
-		errs = append(errs, field.NotSupported(path.Child("spec", "restartPolicy"), template.Spec.RestartPolicy,
-			[]corev1.RestartPolicy{corev1.RestartPolicyAlways}))
-	}
-	if template.Spec.ActiveDeadlineSeconds != nil {
-		errs = append(errs, field.Forbidden(path.Child("spec", "activeDeadlineSeconds"), "the pods of a CloneSet run until they are replaced"))
-	}
-	return errs
 }
 
 // validateInPlace checks that a changed template can reach the pods, where they may only be changed in place.
@@ -158,45 +113,7 @@ func (v *validator) validateInPlace(old, set *v1beta1.CloneSet, path *field.Path
 		strategy.RollingUpdate.PodUpdatePolicy != v1beta1.InPlaceOnlyPodUpdatePolicyType {
 		return nil
 	}
-	change, err := inplace.Compare(&old.Spec.Template, &set.Spec.Template, v.inPlace)
-	if err != nil {
-		return field.ErrorList{field.InternalError(path, err)}
-	}
-	if change.Possible() {
-		return nil
-	}
-	return field.ErrorList{field.Forbidden(path, fmt.Sprintf(
-		"the update is InPlaceOnly, and this cannot be changed in place: %s; only %s can", change.Blocked, v.inPlace))}
-}
-
-// validateClaims checks the claim templates as far as their pods depend on it. They are not tried out on the API server,
-// as the template is: creating a claim, even dry, runs through quotas and defaults that are of no concern here.
-func validateClaims(claims []corev1.PersistentVolumeClaim, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	seen := map[string]bool{}
-	for i := range claims {
-		claim, path := &claims[i], path.Index(i)
-		name := path.Child("metadata", "name")
-		switch problems := validation.IsDNS1123Label(claim.Name); {
-		case claim.Name == "":
-			errs = append(errs, field.Required(name, "a pod mounts the claim by this name"))
-		case len(problems) > 0:
-			errs = append(errs, field.Invalid(name, claim.Name, problems[0]))
-		case seen[claim.Name]:
-			errs = append(errs, field.Duplicate(name, claim.Name))
-		}
-		seen[claim.Name] = true
-		if len(claim.Spec.AccessModes) == 0 {
-			errs = append(errs, field.Required(path.Child("spec", "accessModes"), "at least one access mode is needed"))
-		}
-		storage := path.Child("spec", "resources", "requests").Key(string(corev1.ResourceStorage))
-		if request, ok := claim.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
-			errs = append(errs, field.Required(storage, "a claim says how much storage it wants"))
-		} else if request.Sign() <= 0 {
-			errs = append(errs, field.Invalid(storage, request.String(), "must be greater than zero"))
-		}
-	}
-	return errs
+	return admit.InPlaceOnly(&old.Spec.Template, &set.Spec.Template, v.inPlace, path)
 }
 
 // podReader knows the pods that podsToDelete may name.

@@ -7,10 +7,8 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -50,26 +48,6 @@ func TestAReadThatFailsIsNoFaultOfTheName(t *testing.T) {
 	errs, err := podReader{cache: down, live: down}.validate(t.Context(), &v1beta1.CloneSet{}, set, field.NewPath("names"))
 	if err == nil || len(errs) != 0 {
 		t.Errorf("got faults %v and error %v, want no fault and an error", errs, err)
-	}
-}
-
-func TestOnlyWhatTheAPIServerCallsInvalidIsHeldAgainstATemplate(t *testing.T) {
-	templates := schema.GroupResource{Resource: "podtemplates"}
-	for name, answer := range map[string]error{
-		"no permission":     apierrors.NewForbidden(templates, "", errors.New("not allowed")),
-		"a quota":           apierrors.NewForbidden(templates, "", errors.New("exceeded quota")),
-		"a timeout":         context.DeadlineExceeded,
-		"a broken webhook":  apierrors.NewInternalError(errors.New("failed calling webhook")),
-		"too many requests": apierrors.NewTooManyRequests("later", 1),
-	} {
-		t.Run(name, func(t *testing.T) {
-			server := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
-				Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return answer },
-			}).Build()
-			if errs := (templateChecker{client: server}).check(t.Context(), &v1beta1.CloneSet{}, field.NewPath("spec")); len(errs) != 0 {
-				t.Errorf("the template is refused: %v", errs)
-			}
-		})
 	}
 }
 

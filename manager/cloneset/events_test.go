@@ -2,8 +2,6 @@ package cloneset
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -121,15 +119,5 @@ func TestEvents(t *testing.T) {
 				t.Errorf("events (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestNoEventIsTooLongForTheAPIServer(t *testing.T) {
-	long := undone(podset.Create, "web-a")
-	long.Err = fmt.Errorf("refused: %s", strings.Repeat("x", 5000))
-	w := newWork(nil, newStory().set)
-	w.results = []podops.Result{long}
-	if got := w.events(); len(got) != 1 || len(got[0].Note) != longestEventNote {
-		t.Errorf("events %v, want one with a note of %d bytes", got, longestEventNote)
 	}
 }

@@ -3,7 +3,6 @@ package cloneset
 import (
 	"context"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,41 +38,17 @@ func newWork(c *Controller, set *v1beta1.CloneSet) *work {
 
 // Observe gathers the set's pods, claims and revisions from the caches.
 func (w *work) Observe(ctx context.Context) error {
-	owned := workload.Owned{PodExists: w.podExists, Revision: w.revision}
-	var err error
+	owned, err := w.Owned(w.set.Namespace, w.set.UID)
+	if err != nil {
+		return err
+	}
 	if len(w.set.Spec.Template.Spec.TopologySpreadConstraints) > 0 { // few sets need to know about nodes
-		nodes, err := w.nodes.Store(ctx)
-		if err != nil {
+		if owned.Node, err = w.NodeLabels(ctx); err != nil {
 			return err
 		}
-		owned.Node = func(name string) map[string]string {
-			if node, ok := nodes.Get(types.NamespacedName{Name: name}); ok {
-				return node.Labels
-			}
-			return nil
-		}
-	}
-	if owned.Pods, err = w.pods.OwnedBy(w.set.UID); err != nil {
-		return err
-	}
-	if owned.Claims, err = w.claims.OwnedBy(w.set.UID); err != nil {
-		return err
-	}
-	if owned.Revisions, err = w.revisions.OwnedBy(w.set.UID); err != nil {
-		return err
 	}
 	w.view, err = workload.NewCloneSet(w.set, owned, w.options)
 	return err
-}
-
-func (w *work) podExists(name string) bool {
-	_, exists := w.pods.Get(types.NamespacedName{Namespace: w.set.Namespace, Name: name})
-	return exists
-}
-
-func (w *work) revision(name string) *appsv1.ControllerRevision {
-	r, _ := w.revisions.Get(types.NamespacedName{Namespace: w.set.Namespace, Name: name})
-	return r
 }
 
 // podsByUID are the set's pods by their UID.

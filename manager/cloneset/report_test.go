@@ -3,7 +3,6 @@ package cloneset
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -331,17 +330,6 @@ func TestFailedScaleAndFailedUpdateAppearAndGo(t *testing.T) {
 }
 
 var errBroken = errors.New("broken")
-
-func TestAMessageIsBounded(t *testing.T) {
-	s := newStory()
-	long := strings.Repeat("ü", longestMessage)
-	s.report(podset.Plan{Tally: tally(2, 1, 5), Notes: []podset.Note{{Wish: podset.WishUpdate, Pods: 3, Because: long}}}, nil, errors.New(long))
-	for _, c := range s.set.Status.Conditions {
-		if len(c.Message) > longestMessage || len(c.Message) < longestMessage-4 || !strings.HasSuffix(c.Message, "ü…") {
-			t.Errorf("the message of %s has %d bytes and ends in %q", c.Type, len(c.Message), c.Message[len(c.Message)-6:])
-		}
-	}
-}
 
 func TestTheMessageSaysHowFarItIsAndWhyNotFurther(t *testing.T) {
 	s := newStory()

@@ -1,4 +1,6 @@
-// Package podops carries out the steps of a podset plan: it creates, deletes and patches pods, for every workload.
+// Package podops is what the controllers of all workloads have in common: it observes what a workload owns, carries out the
+// steps of a podset plan, keeps revisions, has images pulled ahead, and says in events and conditions how things are. What a
+// kind calls its reasons and conditions is the kind's own.
 //
 // Patches name what they change and are guarded by the pod's UID, so that nothing is read before a write, and no write
 // meets a conflict in the normal course. A pod that is gone is not an error: the next decision sees it. A conflict is one:
@@ -28,12 +30,6 @@ import (
 	"kruise.io/kruise/kit/slowstart"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/podset"
-)
-
-// The kinds that are written, as their caches are named for own writes.
-const (
-	KindPod   = "Pod"
-	KindClaim = "PersistentVolumeClaim"
 )
 
 // parallel is how many requests of one plan are under way at a time. The API server's priority and fairness decides over

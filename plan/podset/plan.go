@@ -66,6 +66,9 @@ type Tally struct {
 	UpdatedReady     int
 	UpdatedAvailable int
 	ExpectedUpdated  int
+	// Desired and Misscheduled are of sets with a pod for each node: the nodes that are to have one, and those that have one
+	// and are not to. All other counts are then of nodes among the first.
+	Desired, Misscheduled int
 }
 
 // Wish names what a note is about.
@@ -99,6 +102,8 @@ const (
 	CauseVolume Cause = "Volume"
 	// CauseBroken: pods are broken, as kubelet says.
 	CauseBroken Cause = "Broken"
+	// CauseNode: nodes take no new pods.
+	CauseNode Cause = "Node"
 	// CauseResize: kubelet puts a resize off, or refuses it.
 	CauseResize Cause = "Resize"
 )

@@ -96,7 +96,7 @@ func checkNeighbours(rules *Rules, folder *Folder, file *File, rest string) []st
 	if from == to || slices.Contains(shared, to) {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s: %s/%s must not import its neighbour %s: only %s is shared",
+	return []string{fmt.Sprintf("%s: %s/%s must not import its neighbour %s: it may import only %s of them",
 		file.Path, folder.Name, from, path.Join(folder.Name, to), strings.Join(shared, ", "))}
 }
 

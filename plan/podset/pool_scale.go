@@ -21,7 +21,10 @@ func (d *decision) scale() bool {
 	if missing > 0 && d.scaleOut(missing) {
 		return true
 	}
-	acted = d.finishLeaving() || acted
+	acted = d.finishLeaving(func(i int, r *replica.Replica) bool {
+		// Of a pod that somebody asked to go, an old one goes for its update, and a successor takes its place.
+		return !d.IsNew(r.Revision) && d.isDoomed(r) && d.active-i <= d.Replicas && d.keepsClaims(r)
+	}) || acted
 	acted = d.deleteDoomed() || acted
 	if surplus := d.old + d.new - d.expectedScaled; surplus > 0 && d.doomed == 0 {
 		acted = d.scaleIn(surplus) || acted
@@ -85,32 +88,6 @@ func (d *decision) scaleOut(missing int) bool {
 	return true
 }
 
-// finishLeaving deletes the pods whose preDelete hook let go of them.
-func (d *decision) finishLeaving() bool {
-	var free, held []*replica.Replica
-	for _, r := range d.idle.leaving {
-		if r.Holds.Delete {
-			held = append(held, r)
-		} else {
-			free = append(free, r)
-		}
-	}
-	for i, r := range order.Sorted(free) {
-		// Of a pod that somebody asked to go, an old one goes for its update, and a successor takes its place.
-		keep := !d.IsNew(r.Revision) && d.isDoomed(r) && d.active-i <= d.Replicas && d.keepsClaims(r)
-		d.step(Step{Do: Delete, Pod: r, KeepClaims: keep, Why: "its preDelete hook let go"})
-	}
-	if len(held) > 0 {
-		d.note(WishScaleIn, len(held), "waiting for the preDelete hook of "+names(held), cause{Cause: CauseHook})
-	}
-	return len(free) > 0
-}
-
-// deleteDoomed deletes pods that somebody asked to go: those that are not ready at once, the others as the budget lets.
-func (d *decision) deleteDoomed() bool {
-	return d.deleteWithin(order.Sorted(d.idle.doomed, order.LeastLoss()...), "it was asked to be deleted", true)
-}
-
 // scaleIn deletes surplus pods: of each revision no more than it has above what the partition wants.
 func (d *decision) scaleIn(surplus int) bool {
 	quotaOld, quotaNew := max(d.scaledOldDiff, 0), max(d.scaledNewDiff, 0)
@@ -139,47 +116,16 @@ func (d *decision) crowded(pods []*replica.Replica) order.By {
 	return d.Crowded(pods)
 }
 
+// keepsClaims says whether the successor of a pod that is recreated is to have its claims. A surge pod runs beside the old
+// one, so it has its own.
+func (d *decision) keepsClaims(r *replica.Replica) bool {
+	return d.surge == 0 && d.KeepsClaims != nil && d.KeepsClaims(r.Slot)
+}
+
 func first(n int, pods []*replica.Replica) []*replica.Replica {
 	return pods[:max(min(n, len(pods)), 0)]
 }
 
 func filter(pods []*replica.Replica, keep func(*replica.Replica) bool) []*replica.Replica {
 	return slices.DeleteFunc(slices.Clone(pods), func(r *replica.Replica) bool { return !keep(r) })
-}
-
-// deleteWithin deletes the pods in their order. It never takes the available pods below what maxUnavailable leaves, nor
-// the ready ones: a pod that is ready and waits for minReadySeconds may serve already. What is not ready is deleted
-// freely.
-func (d *decision) deleteWithin(pods []*replica.Replica, why string, specified bool) bool {
-	floor := d.Replicas - d.MaxUnavailable
-	available, ready, waiting := d.available-floor, d.ready-floor, 0
-	d.plan.Steps = slices.Grow(d.plan.Steps, len(pods))
-	for i, r := range pods {
-		if r.Available && available <= 0 || r.Ready && ready <= 0 {
-			waiting = len(pods) - i // those behind serve no less
-			break
-		}
-		available -= one(r.Available)
-		ready -= one(r.Ready)
-		d.remove(r, why, specified, false)
-	}
-	if waiting > 0 {
-		d.note(WishScaleIn, waiting, d.budgetSpent(pods[:len(pods)-waiting]), causeOf(CauseBroken, d.away))
-	}
-	return waiting < len(pods)
-}
-
-// remove deletes a pod, or holds it while its preDelete hook does.
-func (d *decision) remove(r *replica.Replica, why string, specified, keepClaims bool) {
-	if r.Holds.Delete {
-		d.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingDelete, Specified: specified, NotReady: d.NotReadyForDelete, Why: why})
-		return
-	}
-	d.step(Step{Do: Delete, Pod: r, KeepClaims: keepClaims, Why: why})
-}
-
-// keepsClaims says whether the successor of a pod that is recreated is to have its claims. A surge pod runs beside the old
-// one, so it has its own.
-func (d *decision) keepsClaims(r *replica.Replica) bool {
-	return d.surge == 0 && d.KeepsClaims != nil && d.KeepsClaims(r.Slot)
 }

@@ -1,19 +1,19 @@
-package cloneset
+package admit
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
-
-	"kruise.io/kruise/api/apps/v1beta1"
 )
 
 // mountsNeedVolumes is an API server that knows one rule: what a container mounts is a volume of its pod.
@@ -35,15 +35,35 @@ func mountsNeedVolumes() client.Client {
 
 func TestAContainerMayMountAClaimTemplateAndNothingThatIsNoVolume(t *testing.T) {
 	for name, valid := range map[string]bool{"data": true, "other": false} {
-		set := &v1beta1.CloneSet{}
-		set.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
-		set.Spec.Template.Spec.Containers = []corev1.Container{{Name: "app", VolumeMounts: []corev1.VolumeMount{{Name: name, MountPath: "/data"}}}}
-		errs := templateChecker{client: mountsNeedVolumes()}.check(t.Context(), set, field.NewPath("spec"))
+		claims := []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
+		template := &corev1.PodTemplateSpec{}
+		template.Spec.Containers = []corev1.Container{{Name: "app", VolumeMounts: []corev1.VolumeMount{{Name: name, MountPath: "/data"}}}}
+		errs := Templates{mountsNeedVolumes()}.Check(t.Context(), "shop", template, claims, field.NewPath("spec"))
 		if valid != (len(errs) == 0) {
 			t.Errorf("a mount of %s with a claim template data: got errors %v", name, errs)
 		}
-		if len(set.Spec.Template.Spec.Volumes) > 0 {
+		if len(template.Spec.Volumes) > 0 {
 			t.Error("the check changed the template")
 		}
+	}
+}
+
+func TestOnlyWhatTheAPIServerCallsInvalidIsHeldAgainstATemplate(t *testing.T) {
+	templates := schema.GroupResource{Resource: "podtemplates"}
+	for name, answer := range map[string]error{
+		"no permission":     apierrors.NewForbidden(templates, "", errors.New("not allowed")),
+		"a quota":           apierrors.NewForbidden(templates, "", errors.New("exceeded quota")),
+		"a timeout":         context.DeadlineExceeded,
+		"a broken webhook":  apierrors.NewInternalError(errors.New("failed calling webhook")),
+		"too many requests": apierrors.NewTooManyRequests("later", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
+				Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return answer },
+			}).Build()
+			if errs := (Templates{server}).Check(t.Context(), "shop", &corev1.PodTemplateSpec{}, nil, field.NewPath("spec")); len(errs) != 0 {
+				t.Errorf("the template is refused: %v", errs)
+			}
+		})
 	}
 }

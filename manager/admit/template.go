@@ -1,4 +1,4 @@
-package cloneset
+package admit
 
 import (
 	"context"
@@ -13,32 +13,32 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/workload"
 )
 
-// templateCheckTimeout bounds how long a user waits for the API server's opinion; it is well under the webhook's own
+// templateTimeout bounds how long a user waits for the API server's opinion; it is well under the webhook's own
 // timeout, so that a slow answer lets the object pass and does not refuse it.
-const templateCheckTimeout = 3 * time.Second
+const templateTimeout = 3 * time.Second
 
-// templateChecker lets the API server itself validate a pod template, by creating a core/v1 PodTemplate in the namespace
+// Templates lets the API server itself validate a pod template, by creating a core/v1 PodTemplate in the namespace
 // as a dry run. The rules of pods are then those of the cluster's own version, gates included, and no copy of them.
-type templateChecker struct {
-	client client.Writer
+type Templates struct {
+	Client client.Writer
 }
 
-// check returns what the API server finds invalid in the set's template. Any other failure (no permission, a quota,
-// a webhook that refuses dry runs, a timeout) says nothing about the template and lets it pass.
-func (c templateChecker) check(ctx context.Context, set *v1beta1.CloneSet, spec *field.Path) field.ErrorList {
-	ctx, cancel := context.WithTimeout(ctx, templateCheckTimeout)
+// Check returns what the API server finds invalid in spec.template of a workload. Any other failure (no permission, a
+// quota, a webhook that refuses dry runs, a timeout) says nothing about the template and lets it pass.
+func (c Templates) Check(
+	ctx context.Context, namespace string, template *corev1.PodTemplateSpec, claims []corev1.PersistentVolumeClaim, spec *field.Path,
+) field.ErrorList {
+	ctx, cancel := context.WithTimeout(ctx, templateTimeout)
 	defer cancel()
-	template := set.Spec.Template.DeepCopy()
-	for i := range set.Spec.VolumeClaimTemplates { // containers mount these by name
-		claim := set.Spec.VolumeClaimTemplates[i].Name
-		workload.Mount(&template.Spec, claim, claim)
+	template = template.DeepCopy()
+	for i := range claims { // containers mount these by name
+		workload.Mount(&template.Spec, claims[i].Name, claims[i].Name)
 	}
-	err := c.client.Create(ctx, &corev1.PodTemplate{
-		ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, GenerateName: "kruise-check-"},
+	err := c.Client.Create(ctx, &corev1.PodTemplate{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "kruise-check-"},
 		Template:   *template,
 	}, client.DryRunAll)
 	if err == nil {
