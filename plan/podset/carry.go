@@ -49,15 +49,15 @@ func Open(pod *corev1.Pod, now time.Time) inplace.Patches {
 }
 
 // Prepare makes a pod out of a template as every workload of ours has it: with the revision, in the first state of its
-// life cycle, and with the readiness gates by which it can be taken out of service.
-func Prepare(pod *corev1.Pod, revisionLabel, hash string, hooks *v1beta1.Lifecycle) {
+// life cycle, and with the readiness gates by which it is to be taken out of service.
+func Prepare(pod *corev1.Pod, revisionLabel, hash string, hooks *v1beta1.Lifecycle, gates ...corev1.PodConditionType) {
 	if pod.Labels == nil {
 		pod.Labels = map[string]string{}
 	}
 	pod.Labels["controller-revision-hash"] = revisionLabel
 	pod.Labels[v1beta1.DefaultPodTemplateHashLabel] = hash
 	pod.Labels[v1beta1.LifecycleStateKey] = string(lifecycle.First(lifecycle.HoldsOf(hooks, pod)))
-	for _, gate := range []corev1.PodConditionType{v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType} {
+	for _, gate := range gates {
 		if !inplace.HasGate(pod, gate) {
 			pod.Spec.ReadinessGates = append(pod.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: gate})
 		}

@@ -13,7 +13,7 @@ import (
 func TestAPreparedPodHasItsGatesOnce(t *testing.T) {
 	p := builder.Pod("web-a").Gate("example.com/traffic").Gate(v1beta1.KruisePodReadyConditionType).Object()
 	p.Labels = nil
-	podset.Prepare(p, "web-abc", "abc", nil)
+	podset.Prepare(p, "web-abc", "abc", nil, v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType)
 	var gates []string
 	for _, g := range p.Spec.ReadinessGates {
 		gates = append(gates, string(g.ConditionType))

@@ -84,7 +84,7 @@ func TestEveryFactOfAPodAtItsWork(t *testing.T) {
 		Created: start().Add(-time.Hour), ReadySince: start().Add(-time.Minute), AvailableAt: start().Add(-time.Minute),
 		State: lifecycle.Normal, Holds: lifecycle.Holds{UpdateComplete: true, NormalComplete: true}, Stage: inplace.Done,
 		Phase: replica.Running, Restarts: 3, DeletionCost: -7,
-		Scheduled: true, Ready: true, Available: true, SpecifiedDelete: true,
+		Scheduled: true, Ready: true, Available: true, SpecifiedDelete: true, Gated: true,
 	}
 	if diff := cmp.Diff(want, replica.Of(p, options())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -23,19 +23,6 @@ import (
 // cloneSetKind is the kind in the owner references of pods, claims and revisions.
 var cloneSetKind = v1beta1.GroupVersion.WithKind("CloneSet")
 
-// Owned are the objects whose controller a workload is.
-type Owned struct {
-	Pods      []*corev1.Pod
-	Claims    []*corev1.PersistentVolumeClaim
-	Revisions []*appsv1.ControllerRevision
-	// Revision finds a revision by its name, whoever owns it. Nil: there are no others.
-	Revision func(name string) *appsv1.ControllerRevision
-	// Node tells the labels of a node; nil for one that is not known. Nil: no node is known.
-	Node func(name string) map[string]string
-	// PodExists tells whether a pod of a name exists, whoever owns it. Nil: there are no others.
-	PodExists func(name string) bool
-}
-
 // Options are what the user of a whole cluster decides about CloneSets.
 type Options struct {
 	// ShortHash writes the short hash, and not the whole name, of a revision into the revision label of pods.
@@ -80,21 +67,17 @@ func NewCloneSet(set *v1beta1.CloneSet, owned Owned, options Options) (*CloneSet
 	if err != nil {
 		return nil, fmt.Errorf("spec.selector: %w", err)
 	}
+	c.Pods, c.Strays = owned.selected(selector)
 	for _, pod := range owned.Pods {
 		c.ids[pod.Labels[v1beta1.CloneSetInstanceID]] = true
-		if pod.DeletionTimestamp == nil && !selector.Matches(labels.Set(pod.Labels)) {
-			c.Strays = append(c.Strays, pod)
-			continue
-		}
-		c.Pods = append(c.Pods, pod)
 	}
 	for _, claim := range owned.Claims {
 		if id := claim.Labels[v1beta1.CloneSetInstanceID]; id != "" {
 			c.Claims[id] = append(c.Claims[id], claim)
 		}
 	}
-	c.Orphans = c.orphans(owned, selector)
-	of := Definition{Workload: set.Name, Template: &set.Spec.Template, Current: set.Status.CurrentRevision, InPlace: options.InPlace}
+	c.Orphans = owned.orphans(set.Name, selector, c.Pods, set.Status.UpdateRevision, set.Status.CurrentRevision)
+	of := Definition{Workload: set, Owner: c.Owner(), Template: &set.Spec.Template, Current: set.Status.CurrentRevision, InPlace: options.InPlace}
 	if set.Status.CollisionCount != nil {
 		of.Collisions = *set.Status.CollisionCount
 	}
@@ -105,36 +88,6 @@ func NewCloneSet(set *v1beta1.CloneSet, owned Owned, options Options) (*CloneSet
 	}
 	c.Revisions, err = ReadRevisions(slices.Concat(owned.Revisions, c.Orphans), of)
 	return c, err
-}
-
-// orphans looks for the revisions that status and pods name and that are not among those owned. Without them every pod
-// would be of an unknown revision, and be recreated.
-func (c *CloneSet) orphans(owned Owned, selector labels.Selector) []*appsv1.ControllerRevision {
-	if owned.Revision == nil {
-		return nil
-	}
-	known := map[string]bool{"": true}
-	for _, r := range owned.Revisions {
-		known[revision.ShortHash(r.Name)] = true
-	}
-	var out []*appsv1.ControllerRevision
-	look := func(label string) {
-		hash := revision.ShortHash(label)
-		if known[hash] {
-			return
-		}
-		known[hash] = true
-		r := owned.Revision(revision.Name(c.Set.Name, hash))
-		if r != nil && r.DeletionTimestamp == nil && metav1.GetControllerOfNoCopy(r) == nil && selector.Matches(labels.Set(r.Labels)) {
-			out = append(out, r)
-		}
-	}
-	look(c.Set.Status.UpdateRevision)
-	look(c.Set.Status.CurrentRevision)
-	for _, pod := range c.Pods {
-		look(pod.Labels[appsv1.ControllerRevisionHashLabelKey])
-	}
-	return out
 }
 
 // inPlaceOnly says whether pods are never recreated for an update.
@@ -189,32 +142,6 @@ func (c *CloneSet) Owner() metav1.OwnerReference {
 	return *metav1.NewControllerRef(c.Set, cloneSetKind)
 }
 
-// NewRevision makes the revision of the template, to be created.
-func (c *CloneSet) NewRevision() *appsv1.ControllerRevision {
-	r := &appsv1.ControllerRevision{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: c.Set.Namespace, Name: c.Update,
-			Labels:          maps.Clone(c.Set.Spec.Template.Labels),
-			Annotations:     maps.Clone(c.Set.Annotations),
-			OwnerReferences: []metav1.OwnerReference{c.Owner()},
-		},
-		Revision: revision.Next(c.History),
-	}
-	r.Data.Raw = c.Data
-	if r.Labels == nil {
-		r.Labels = map[string]string{}
-	}
-	r.Labels[revision.HashLabel] = revision.ShortHash(r.Name)
-	if c.of.ClaimsHash != "" {
-		if r.Annotations == nil {
-			r.Annotations = map[string]string{}
-		}
-		r.Annotations[v1beta1.ClaimTemplatesHashKey] = c.of.ClaimsHash
-	}
-	delete(r.Annotations, corev1.LastAppliedConfigAnnotation)
-	return r
-}
-
 // NewPod makes the pod of a step that creates one, and the claims that must be created before it.
 func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVolumeClaim, error) {
 	template, err := c.Template(step.To)
@@ -225,7 +152,8 @@ func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVo
 	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
 	pod.Namespace, pod.Name, pod.GenerateName = c.Set.Namespace, c.podName(step.Slot), ""
 	pod.OwnerReferences = append(pod.OwnerReferences, owner)
-	podset.Prepare(pod, c.revisionLabel(step.To), revision.ShortHash(step.To), c.Set.Spec.Lifecycle)
+	podset.Prepare(pod, c.revisionLabel(step.To), revision.ShortHash(step.To), c.Set.Spec.Lifecycle,
+		v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType)
 	pod.Labels[v1beta1.CloneSetInstanceID] = step.Slot
 
 	var claims []*corev1.PersistentVolumeClaim

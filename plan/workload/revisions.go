@@ -2,12 +2,14 @@ package workload
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
@@ -35,8 +37,10 @@ type Revisions struct {
 
 // Definition is what makes a revision of a workload.
 type Definition struct {
-	// Workload is its name.
-	Workload string
+	// Workload is the workload itself, of which the metadata is read.
+	Workload metav1.Object
+	// Owner is the owner reference of everything that it owns.
+	Owner metav1.OwnerReference
 	// Template is the pod template that it has now.
 	Template *corev1.PodTemplateSpec
 	// ClaimsHash is the hash of its claim templates, where they make revisions, too; otherwise empty.
@@ -67,13 +71,36 @@ func ReadRevisions(history []*appsv1.ControllerRevision, of Definition) (*Revisi
 		if len(sameClaims) < len(history) && revision.Find(history, of.Template, data) != nil { // the claims alone tell them apart
 			hashed = append(slices.Clone(data), of.ClaimsHash...)
 		}
-		r.Update = revision.Name(of.Workload, revision.Hash(hashed, of.Collisions))
+		r.Update = revision.Name(of.Workload.GetName(), revision.Hash(hashed, of.Collisions))
 	}
 	r.Current = r.Update
 	if r.Named(of.Current) != nil {
 		r.Current = of.Current
 	}
 	return r, nil
+}
+
+// NewRevision makes the revision of the template, to be created.
+func (r *Revisions) NewRevision() *appsv1.ControllerRevision {
+	made := &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: r.of.Workload.GetNamespace(), Name: r.Update,
+			Labels:          maps.Clone(r.of.Template.Labels),
+			Annotations:     maps.Clone(r.of.Workload.GetAnnotations()),
+			OwnerReferences: []metav1.OwnerReference{r.of.Owner},
+		},
+		Revision: revision.Next(r.History),
+	}
+	made.Data.Raw = r.Data
+	if made.Labels == nil {
+		made.Labels = map[string]string{}
+	}
+	made.Labels[revision.HashLabel] = revision.ShortHash(made.Name)
+	if r.of.ClaimsHash != "" {
+		metav1.SetMetaDataAnnotation(&made.ObjectMeta, v1beta1.ClaimTemplatesHashKey, r.of.ClaimsHash)
+	}
+	delete(made.Annotations, corev1.LastAppliedConfigAnnotation)
+	return made
 }
 
 // otherClaims says whether a revision was made for other claim templates.
@@ -98,7 +125,7 @@ func (r *Revisions) Named(name string) *appsv1.ControllerRevision {
 		return nil
 	}
 	for _, kept := range r.History {
-		if kept.Name == name || kept.Labels[revision.HashLabel] == name {
+		if kept.Name == name || kept.Labels[revision.HashLabel] == name || revision.ShortHash(kept.Name) == name {
 			return kept
 		}
 	}
