@@ -173,24 +173,26 @@ type DaemonSetConditionType string
 
 // The conditions of a DaemonSet.
 const (
-	// DaemonSetConditionReconciling is there, and True, while the set is on its way to what is wanted. Its message says how
-	// far the set is and, where it stands still, why. Tools that follow kstatus wait for it to go.
+	// DaemonSetConditionProgressing says how far the rollout is and, where it stands still, why.
+	DaemonSetConditionProgressing DaemonSetConditionType = "Progressing"
+	// DaemonSetConditionReconciling is there, and True, while the set is on its way to what is wanted. Tools that follow
+	// kstatus wait for it to go.
 	DaemonSetConditionReconciling DaemonSetConditionType = "Reconciling"
 	// DaemonSetConditionStalled is there, and True, while what has to be done fails. Tools that follow kstatus take it for a
 	// failure.
 	DaemonSetConditionStalled DaemonSetConditionType = "Stalled"
 )
 
-// The reasons of the conditions.
+// The reasons of the condition Progressing.
 const (
-	// DaemonSetProgressing says that the set is on its way.
-	DaemonSetProgressing = "Progressing"
-	// DaemonSetPaused says that the update is paused.
-	DaemonSetPaused = "Paused"
-	// DaemonSetFailed says that something could not be done.
-	DaemonSetFailed = "Failed"
-	// DaemonSetSelectingAll says that the selector is empty, so that nothing is done.
-	DaemonSetSelectingAll = "SelectingAll"
+	// DaemonSetUpdated says that the rollout goes on.
+	DaemonSetUpdated = "DaemonSetUpdated"
+	// DaemonSetAvailable says that the rollout is complete.
+	DaemonSetAvailable = "DaemonSetAvailable"
+	// DaemonSetPaused says that the rollout is paused.
+	DaemonSetPaused = "DaemonSetPaused"
+	// DaemonSetProgressPartitionAvailable says that the rollout reached its partition.
+	DaemonSetProgressPartitionAvailable = "ProgressPartitionAvailable"
 )
 
 // DaemonSetCondition is one observation of a DaemonSet's state.
