@@ -95,11 +95,7 @@ func (p *plugin) read(ctx context.Context, args []string) (*live.CloneSet, error
 // the value of the chart can be passed on as it is.
 func (p *plugin) options() (workload.Options, error) {
 	var o workload.Options
-	gates := map[string]*bool{
-		"CloneSetShortHash": &o.ShortHash, "CloneSetPartitionRollback": &o.PartitionRollback,
-		"PreparingUpdateAsUpdate": &o.PreparingUpdateAsUpdate, "RecreatePodWhenChangeVCTInCloneSetGate": &o.RecreateForClaims,
-		"InPlaceWorkloadVerticalScaling": &o.InPlace.Resources,
-	}
+	asked := map[string]bool{}
 	for entry := range strings.SplitSeq(p.gates, ",") {
 		if entry = strings.TrimSpace(entry); entry == "" {
 			continue
@@ -109,9 +105,11 @@ func (p *plugin) options() (workload.Options, error) {
 		if err != nil {
 			return o, fmt.Errorf("--feature-gates has %q: it must be GATE=true or GATE=false", entry)
 		}
-		if gate := gates[name]; gate != nil {
-			*gate = on
-		}
+		asked[name] = on
 	}
+	o.SetGates(func(g workload.Gate) bool {
+		on, isAsked := asked[g.Name]
+		return isAsked && on || !isAsked && g.On
+	})
 	return o, nil
 }

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager/podops"
 )
 
 // Command makes the command kruise-manager. The environment is read through getenv.
@@ -27,16 +28,15 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 		Ignored: ignoredFlags(),
 		Flags: func(flags *pflag.FlagSet) {
 			gates.AddFlag(flags)
-			flags.IntVar(&options.CloneSet.Workers, "cloneset-workers", 3, "CloneSets that are worked on at a time.")
-			flags.BoolVar(&options.CloneSet.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
+			flags.IntVar(&options.CloneSetWorkers, "cloneset-workers", podops.DefaultWorkers, "CloneSets that are worked on at a time.")
+			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
 		},
 		Component: func(ctx context.Context) (serve.Component, error) {
 			for _, warning := range gates.Warnings() {
 				log.FromContext(ctx).Info("WARNING: " + warning)
 			}
-			options.Gates = ReadGates(gates)
-			options.CloneSet = options.Gates.cloneSet(options.CloneSet)
+			options.setGates(gates)
 			return Component(options)
 		},
 	}, getenv)

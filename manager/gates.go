@@ -1,65 +1,49 @@
 package manager
 
 import (
+	"slices"
+	"strings"
+
 	"k8s.io/component-base/featuregate"
 
 	"kruise.io/kruise/kit/gate"
-	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/plan/workload"
 )
-
-// Gates are the feature gates that switch something in this build, read once.
-type Gates struct {
-	// ExternalCerts: somebody else keeps the webhook certificate.
-	ExternalCerts bool
-	// ShortHash, PartitionRollback, PreparingUpdateAsUpdate and RecreateForClaims are as in workload.Options.
-	ShortHash, PartitionRollback, PreparingUpdateAsUpdate, RecreateForClaims bool
-	// PullAhead is as in cloneset.Options.
-	PullAhead bool
-	// Resources is as in inplace.Options.
-	Resources bool
-}
 
 // NewGateSet makes the set of all gates, each with its default.
 func NewGateSet() (*gate.Set, error) { return gate.New(gateTable()) }
 
-// ReadGates reads the gates of a set.
-func ReadGates(set *gate.Set) Gates {
-	return Gates{
-		ExternalCerts:           set.Enabled("EnableExternalCerts"),
-		ShortHash:               set.Enabled("CloneSetShortHash"),
-		PartitionRollback:       set.Enabled("CloneSetPartitionRollback"),
-		PreparingUpdateAsUpdate: set.Enabled("PreparingUpdateAsUpdate"),
-		RecreateForClaims:       set.Enabled("RecreatePodWhenChangeVCTInCloneSetGate"),
-		Resources:               set.Enabled("InPlaceWorkloadVerticalScaling"),
-		PullAhead:               set.Enabled("PreDownloadImageForInPlaceUpdate"),
-	}
+// gateExternalCerts switches Options.ExternalCerts.
+const gateExternalCerts = "EnableExternalCerts"
+
+// setGates reads the gates of a set, once.
+func (o *Options) setGates(set *gate.Set) {
+	o.ExternalCerts = set.Enabled(gateExternalCerts)
+	o.Workloads.SetGates(func(g workload.Gate) bool { return set.Enabled(g.Name) })
 }
 
-// cloneSet adds what the gates say to the options of CloneSets.
-func (g Gates) cloneSet(o cloneset.Options) cloneset.Options {
-	o.ShortHash, o.PartitionRollback = g.ShortHash, g.PartitionRollback
-	o.PreparingUpdateAsUpdate, o.RecreateForClaims = g.PreparingUpdateAsUpdate, g.RecreateForClaims
-	o.PullAhead = g.PullAhead
-	o.InPlace.Resources = g.Resources
-	return o
-}
-
-// gateTable lists every gate that a deployment may name, with its default and its stage. Those marked as inert belong
-// to what is not here yet, or ask for what is always so (TemplateNoDefaults) or no longer needed
-// (CloneSetEventHandlerOptimization, ForceDeleteTimeoutExpectationGate).
+// gateTable lists every gate that a deployment may name, with its default and its stage. Those of workload.Gates are beta where
+// they are on by default, and alpha otherwise.
 func gateTable() []gate.Gate {
+	table := append(inert(), gate.Gate{Name: gateExternalCerts, Spec: featuregate.FeatureSpec{PreRelease: featuregate.Alpha}})
+	for _, g := range workload.Gates() {
+		spec := featuregate.FeatureSpec{PreRelease: featuregate.Alpha}
+		if g.On {
+			spec = featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
+		}
+		table = append(table, gate.Gate{Name: g.Name, Spec: spec})
+	}
+	slices.SortFunc(table, func(a, b gate.Gate) int { return strings.Compare(a.Name, b.Name) })
+	return table
+}
+
+// inert lists the gates that switch nothing. They belong to what is not here yet, or ask for what is always so
+// (TemplateNoDefaults) or no longer needed (CloneSetEventHandlerOptimization, ForceDeleteTimeoutExpectationGate).
+func inert() []gate.Gate {
 	alpha := featuregate.FeatureSpec{PreRelease: featuregate.Alpha}
 	beta := featuregate.FeatureSpec{PreRelease: featuregate.Beta}
 	betaOn := featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
 	return []gate.Gate{
-		{Name: "CloneSetPartitionRollback", Spec: alpha},
-		{Name: "CloneSetShortHash", Spec: alpha},
-		{Name: "EnableExternalCerts", Spec: alpha},
-		{Name: "InPlaceWorkloadVerticalScaling", Spec: alpha},
-		{Name: "PreDownloadImageForInPlaceUpdate", Spec: alpha},
-		{Name: "PreparingUpdateAsUpdate", Spec: alpha},
-		{Name: "RecreatePodWhenChangeVCTInCloneSetGate", Spec: alpha},
-
 		{Name: "CloneSetEventHandlerOptimization", Spec: alpha, Inert: true},
 		{Name: "DaemonSetPruneIneligibleNodes", Spec: alpha, Inert: true},
 		{Name: "DaemonWatchingPod", Spec: betaOn, Inert: true},

@@ -1,11 +1,14 @@
 package manager
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"kruise.io/kruise/plan/workload"
 )
 
 func noEnvironment(string) string { return "" }
@@ -78,14 +81,36 @@ func TestADefaultDeploymentKeepsItsOwnCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ReadGates(set).ExternalCerts {
+	options := &Options{}
+	if options.setGates(set); options.ExternalCerts {
 		t.Error("the certificates are external by default")
 	}
 	if err := set.Set("EnableExternalCerts=true"); err != nil {
 		t.Fatal(err)
 	}
-	if !ReadGates(set).ExternalCerts {
+	if options.setGates(set); !options.ExternalCerts {
 		t.Error("the gate EnableExternalCerts is not heard")
+	}
+}
+
+func TestTheGatesOfWorkloadsAreHeard(t *testing.T) {
+	for _, g := range workload.Gates() {
+		t.Run(g.Name, func(t *testing.T) {
+			set, err := NewGateSet()
+			if err != nil {
+				t.Fatal(err)
+			}
+			options := &Options{}
+			if options.setGates(set); *g.Option(&options.Workloads) != g.On {
+				t.Errorf("by default it is %v, want %v", !g.On, g.On)
+			}
+			if err := set.Set(fmt.Sprintf("%s=%v", g.Name, !g.On)); err != nil {
+				t.Fatal(err)
+			}
+			if options.setGates(set); *g.Option(&options.Workloads) == g.On {
+				t.Errorf("it is not heard")
+			}
+		})
 	}
 }
 

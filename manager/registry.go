@@ -23,6 +23,7 @@ import (
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/plan/workload"
 )
 
 // Name is the name of the program, its lease and its user agent.
@@ -30,14 +31,16 @@ const Name = "kruise-manager"
 
 // Options is what the flags say.
 type Options struct {
-	// Gates are the feature gates.
-	Gates Gates
+	// ExternalCerts says that somebody else keeps the webhook certificate.
+	ExternalCerts bool
 	// Kinds limits the manager to kinds of these names; empty is all.
 	Kinds []string
 	// WebhooksOnly runs no controllers.
 	WebhooksOnly bool
-	// CloneSet tunes the controller of CloneSets.
-	CloneSet cloneset.Options
+	// Workloads are what feature gates and flags say about workloads of all kinds.
+	Workloads workload.Options
+	// CloneSetWorkers is how many CloneSets are worked on at a time.
+	CloneSetWorkers int
 }
 
 // entry is one kind that the manager knows.
@@ -55,12 +58,12 @@ type entry struct {
 
 // registry is THE list.
 func registry(o *Options) []entry {
-	cloneSets := cloneset.Conversion()
+	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
 	return []entry{
 		{
-			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: o.CloneSet.SetupWebhook,
+			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneSet.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
-				return cloneset.SetupController(ctx, mgr, o.CloneSet)
+				return cloneset.SetupController(ctx, mgr, cloneSet)
 			},
 		},
 	}
@@ -77,7 +80,7 @@ func Component(o *Options) (serve.Component, error) {
 		Scheme:        scheme,
 		Mutating:      []string{"kruise-mutating-webhook-configuration"},
 		Validating:    []string{"kruise-validating-webhook-configuration"},
-		ExternalCerts: o.Gates.ExternalCerts,
+		ExternalCerts: o.ExternalCerts,
 		Setup:         func(ctx context.Context, mgr ctrl.Manager) error { return setup(ctx, mgr, o) },
 	}
 	for _, e := range registry(o) {
@@ -101,14 +104,14 @@ func NewScheme() (*runtime.Scheme, error) {
 
 // setup adds to the manager what stands in the registry and can run.
 func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
-	if o.CloneSet.InPlace.Resources {
+	if o.Workloads.InPlace.Resources {
 		served, err := servesResize(mgr)
 		if err != nil {
 			return err
 		}
 		if !served {
 			log.FromContext(ctx).Info("WARNING: the API server does not serve pods/resize, which Kubernetes has since 1.33: pods are recreated for other resources, whatever the gate InPlaceWorkloadVerticalScaling says")
-			o.CloneSet.InPlace.Resources = false
+			o.Workloads.InPlace.Resources = false
 		}
 	}
 	for _, e := range registry(o) {

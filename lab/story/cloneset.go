@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
@@ -29,6 +30,12 @@ type CloneSet struct {
 	Options workload.Options
 
 	slots int
+}
+
+func readCloneSet(text []byte) (string, set, error) {
+	var object v1beta1.CloneSet
+	err := yaml.UnmarshalStrict(text, &object)
+	return object.Name, &CloneSet{Name: object.Name, Spec: object.Spec}, err
 }
 
 // NoLimit is a number of writes that no round comes to.
@@ -61,6 +68,53 @@ func (c *CloneSet) Decide(w *world.World) (*Round, error) {
 	return r, errors.Join(CheckPlan(r.Pool, r.Pods, r.Plan), CheckService(w, r.Pods))
 }
 
+func (c *CloneSet) decide(w *world.World) (turn, error) {
+	r, err := c.Decide(w)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Round) facts() ([]replica.Replica, podset.Plan) { return r.Pods, r.Plan }
+
+func (c *CloneSet) template() *corev1.PodTemplateSpec { return &c.Spec.Template }
+
+func (c *CloneSet) patch(patch []byte) error {
+	after, err := merged(&v1beta1.CloneSet{Spec: c.Spec}, patch)
+	if err == nil {
+		c.Spec = after.Spec
+	}
+	return err
+}
+
+func (c *CloneSet) gate(name string) error {
+	gates := append(workload.Gates(), // and what no gate of the manager switches yet
+		workload.Gate{Name: "InPlaceUpdateEnvFromMetadata", Option: func(o *workload.Options) *bool { return &o.InPlace.EnvFromMetadata }})
+	for _, gate := range gates {
+		if gate.Name == name {
+			*gate.Option(&c.Options) = true
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no gate %q", name)
+}
+
+func (c *CloneSet) status(w *world.World) (string, error) {
+	pods, err := c.Observe(w)
+	if err != nil {
+		return "", err
+	}
+	pool, err := c.Pool(w)
+	if err != nil {
+		return "", err
+	}
+	t := pool.Plan(w.Now, pods).Tally
+	return fmt.Sprintf("%d of %d pods, %d ready, %d available; %d of %d updated, %d available; current %s, update %s",
+		t.Replicas, pool.Replicas, t.Ready, t.Available, t.Updated, t.ExpectedUpdated, t.UpdatedAvailable,
+		pool.CurrentRevision, pool.UpdateRevision), nil
+}
+
 // Act carries the decision out, and checks the promises of the world before and after each write. After so many writes
 // the manager ends, as in a crash; the next round begins with what the cluster says.
 func (r *Round) Act(w *world.World, writes int) error {
@@ -75,12 +129,7 @@ func (r *Round) Act(w *world.World, writes int) error {
 		}
 		return nil
 	}
-	err := w.Act(r.view, r.Plan, func() error {
-		if writes--; writes < 0 {
-			return errCrash
-		}
-		return kept()
-	})
+	err := act(w, r.view, r.Plan, world.Tidy{Strays: r.view.Strays, Claims: r.view.ExpiredClaims()}, writes, kept)
 	if errors.Is(err, errCrash) {
 		return kept()
 	}
@@ -89,6 +138,16 @@ func (r *Round) Act(w *world.World, writes int) error {
 	}
 	r.set.Spec.ScaleStrategy.PodsToDelete = r.view.RemainingPodsToDelete()
 	return errors.Join(CheckOwnership(w), r.set.Report(w, r.Plan.Tally))
+}
+
+// act carries a plan out and checks before each write what is to be kept. After so many writes the manager ends.
+func act(w *world.World, of podset.Workload, plan podset.Plan, tidy world.Tidy, writes int, kept func() error) error {
+	return w.Act(of, plan, tidy, func() error {
+		if writes--; writes < 0 {
+			return errCrash
+		}
+		return kept()
+	})
 }
 
 // Report keeps of a tally what later decisions need: the revision of a complete rollout becomes the current one.

@@ -1,6 +1,6 @@
 // Package story plays scripts of what happens to a workload in a modelled world, and writes logs that a person can read.
 //
-// A story is a txtar archive with the manifest of a CloneSet and a script. Play promises that the same story always
+// A story is a txtar archive with the manifest of a workload and a script. Play promises that the same story always
 // gives the same log, and that nothing in it breaks a promise of package podset: each plan, and the world before and after
 // each write, are checked (CheckPlan, CheckService, CheckOwnership, and the budget). What the controller does:
 //
@@ -12,7 +12,7 @@
 //
 // What users do:
 //
-//	patch <yaml>               merge into the CloneSet; containers are merged by name, other lists are replaced
+//	patch <yaml>               merge into the workload; containers are merged by name, other lists are replaced
 //	image <container>=<image>  change an image of the template
 //	gate <name>                open a feature gate
 //	label <pod> <key>=<value>  label a pod; <key>- takes the label away. annotate does the same to annotations
@@ -24,6 +24,11 @@
 //	evict <pod>                end a pod as kubelet does on a full node: it stays, in the phase Failed
 //	lose <pod>                 take a pod away at once, as when its node is gone for good
 //	nodes <n>                  have so many nodes: node-0, node-1, and so on. There are three at first
+//	node <node> <key>=<value>  label a node, which is added if it is new; <key>- takes the label away. The label may be missing
+//	remove-node <node>         take a node away, with the pods that run there
+//	cordon <node>              have a node take no new pods; uncordon ends that
+//	taint <node> <key>:<effect>  taint a node; a - behind it takes the taint away
+//	fill <node>                leave a node no room for more pods; empty makes room
 //	lose-node <node>           make the kubelet of a node silent; find-node lets it speak again
 //	bad <image>                make an image one that cannot be pulled; good repairs it
 //	unready <image>            make an image one whose containers never get ready; good repairs it

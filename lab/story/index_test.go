@@ -24,7 +24,7 @@ func TestTheIndexTellsWhatEveryStoryIsAbout(t *testing.T) {
 
 # Rollouts, told as stories
 
-Each story is a CloneSet, a script of what happens to it, and a log of what comes of it in a modelled cluster: which pods there
+Each story is a workload, a script of what happens to it, and a log of what comes of it in a modelled cluster: which pods there
 are in each second, what the controller does and why, and what it waits for. The logs are tests: a rollout that goes otherwise
 fails them. What the words of the scripts mean is in [lab/story/doc.go](../../lab/story/doc.go).
 

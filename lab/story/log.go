@@ -34,10 +34,8 @@ func (l *log) command(line string) { fmt.Fprintf(l, "> %s\n", line) }
 
 func (l *log) atRest(since time.Time) { fmt.Fprintf(l, "%6s  at rest\n", since.Sub(l.began)) }
 
-func (l *log) status(pool *podset.Pool, t podset.Tally) {
-	fmt.Fprintf(l, "%6s  %d of %d pods, %d ready, %d available; %d of %d updated, %d available; current %s, update %s\n",
-		l.w.Now.Sub(l.began), t.Replicas, pool.Replicas, t.Ready, t.Available, t.Updated, t.ExpectedUpdated, t.UpdatedAvailable,
-		l.short(pool.CurrentRevision), l.short(pool.UpdateRevision))
+func (l *log) status(text string) {
+	fmt.Fprintf(l, "%6s  %s\n", l.w.Now.Sub(l.began), l.short(text))
 }
 
 // images writes down what the containers of a pod run.

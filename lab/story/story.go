@@ -7,30 +7,58 @@ import (
 	"time"
 
 	"golang.org/x/tools/txtar"
-	"sigs.k8s.io/yaml"
+	corev1 "k8s.io/api/core/v1"
 
-	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/replica"
 )
 
-// Names of the files in a story.
+// Names of the files in a story. Which manifest there is says of what kind the workload is.
 const (
 	Manifest = "cloneset.yaml"
 	Script   = "script"
 	Log      = "log"
 )
 
+// set is a workload of some kind in a world.
+type set interface {
+	// decide lets its controller decide what to do, and checks the promises that the plan shows.
+	decide(w *world.World) (turn, error)
+	// status tells what its status would say.
+	status(w *world.World) (string, error)
+	// template is its pod template, which may be changed.
+	template() *corev1.PodTemplateSpec
+	// patch merges into its manifest.
+	patch(merge []byte) error
+	// gate opens a feature gate.
+	gate(name string) error
+}
+
+// turn is one turn of a controller.
+type turn interface {
+	// facts are what it sees, and what it decides.
+	facts() ([]replica.Replica, podset.Plan)
+	// Act carries the decision out, and checks the promises of the world. After so many writes the controller ends.
+	Act(w *world.World, writes int) error
+}
+
+// manifests are the readers of manifests, by the names of their files. Each returns the name of the workload, too.
+func manifests() map[string]func(text []byte) (string, set, error) {
+	return map[string]func([]byte) (string, set, error){Manifest: readCloneSet}
+}
+
 // longest is how long a world may take to come to rest.
 const longest = 10 * time.Minute
 
 // Play plays a story and returns its log. An error names the line of the script.
 func Play(archive *txtar.Archive) (string, error) {
-	var object v1beta1.CloneSet
-	if err := yaml.UnmarshalStrict([]byte(file(archive, Manifest)), &object); err != nil {
-		return "", fmt.Errorf("%s: %w", Manifest, err)
+	name, c, err := manifest(archive)
+	if err != nil {
+		return "", err
 	}
 	w := world.New()
-	p := &player{w: w, c: &CloneSet{Name: object.Name, Spec: object.Spec}, log: newLog(w, object.Name)}
+	p := &player{w: w, c: c, log: newLog(w, name)}
 	for i, line := range strings.Split(file(archive, Script), "\n") {
 		line, _, _ = strings.Cut(line, " #")
 		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
@@ -45,6 +73,22 @@ func Play(archive *txtar.Archive) (string, error) {
 	return p.log.String(), nil
 }
 
+// manifest reads the manifest of a story.
+func manifest(archive *txtar.Archive) (string, set, error) {
+	for name, read := range manifests() {
+		text := file(archive, name)
+		if text == "" {
+			continue
+		}
+		of, c, err := read([]byte(text))
+		if err != nil {
+			return "", nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return of, c, nil
+	}
+	return "", nil, fmt.Errorf("the story has no manifest")
+}
+
 func file(archive *txtar.Archive, name string) string {
 	i := slices.IndexFunc(archive.Files, func(f txtar.File) bool { return f.Name == name })
 	if i < 0 {
@@ -55,6 +99,6 @@ func file(archive *txtar.Archive, name string) string {
 
 type player struct {
 	w   *world.World
-	c   *CloneSet
+	c   set
 	log *log
 }

@@ -8,12 +8,10 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"sigs.k8s.io/yaml"
-
-	"kruise.io/kruise/api/apps/v1beta1"
-	"kruise.io/kruise/plan/workload"
 )
 
 // verbs does each line of a script. What they mean is in the package's documentation.
@@ -27,7 +25,7 @@ func (p *player) verbs() map[string]func(rest string) error {
 
 		"patch": p.patch,
 		"image": p.image,
-		"gate":  p.gate,
+		"gate":  func(name string) error { return p.c.gate(name) },
 
 		"label":     p.label,
 		"annotate":  p.annotate,
@@ -37,8 +35,15 @@ func (p *player) verbs() map[string]func(rest string) error {
 		"lose":      func(pod string) error { p.w.Lose(pod); return nil },
 
 		"nodes":       p.nodes,
-		"lose-node":   func(node string) error { p.w.Lost[node] = true; return nil },
-		"find-node":   func(node string) error { p.w.Lost[node] = false; return nil },
+		"node":        p.node,
+		"remove-node": func(node string) error { p.w.RemoveNode(node); return nil },
+		"cordon":      func(node string) error { return p.w.Cordon(node, true) },
+		"uncordon":    func(node string) error { return p.w.Cordon(node, false) },
+		"taint":       p.taint,
+		"fill":        func(node string) error { p.w.Full[node] = true; return nil },
+		"empty":       func(node string) error { p.w.Full[node] = false; return nil },
+		"lose-node":   func(node string) error { return p.w.LoseNode(node, true) },
+		"find-node":   func(node string) error { return p.w.LoseNode(node, false) },
 		"bad":         func(image string) error { p.w.Bad[image] = true; return nil },
 		"good":        func(image string) error { p.w.Bad[image], p.w.Unready[image] = false, false; return nil },
 		"unready":     func(image string) error { p.w.Unready[image] = true; return nil },
@@ -97,29 +102,25 @@ func (p *player) crash(text string) error {
 // second lets the controller act once, for at most so many writes, and the cluster for a second, and says whether
 // anything happened.
 func (p *player) second(writes int) (bool, error) {
-	round, err := p.c.Decide(p.w)
+	turn, err := p.c.decide(p.w)
 	if err != nil {
 		return false, err
 	}
-	changed := p.log.second(round.Pods, round.Plan)
-	if err := round.Act(p.w, writes); err != nil {
+	pods, plan := turn.facts()
+	changed := p.log.second(pods, plan)
+	if err := turn.Act(p.w, writes); err != nil {
 		return false, err
 	}
 	p.w.Tick(time.Second)
-	return changed || len(round.Plan.Steps) > 0 || !round.Plan.Wake.IsZero(), nil
+	return changed || len(plan.Steps) > 0 || !plan.Wake.IsZero(), nil
 }
 
 func (p *player) status() error {
-	pods, err := p.c.Observe(p.w)
-	if err != nil {
-		return err
+	text, err := p.c.status(p.w)
+	if err == nil {
+		p.log.status(text)
 	}
-	pool, err := p.c.Pool(p.w)
-	if err != nil {
-		return err
-	}
-	p.log.status(pool, pool.Plan(p.w.Now, pods).Tally)
-	return nil
+	return err
 }
 
 func (p *player) images(name string) error {
@@ -132,47 +133,31 @@ func (p *player) images(name string) error {
 }
 
 func (p *player) patch(text string) error {
-	before, err := json.Marshal(&v1beta1.CloneSet{Spec: p.c.Spec})
-	if err != nil {
-		return err
-	}
 	patch, err := yaml.YAMLToJSON([]byte(text))
 	if err != nil {
 		return err
 	}
-	merged, err := strategicpatch.StrategicMergePatch(before, patch, v1beta1.CloneSet{})
-	if err != nil {
-		return err
-	}
-	var object v1beta1.CloneSet
-	if err := yaml.UnmarshalStrict(merged, &object); err != nil {
-		return err
-	}
-	p.c.Spec = object.Spec
-	return nil
+	return p.c.patch(patch)
 }
 
-func (p *player) gate(name string) error {
-	gates := map[string]func(*workload.Options){
-		"CloneSetShortHash":                      func(o *workload.Options) { o.ShortHash = true },
-		"CloneSetPartitionRollback":              func(o *workload.Options) { o.PartitionRollback = true },
-		"PreparingUpdateAsUpdate":                func(o *workload.Options) { o.PreparingUpdateAsUpdate = true },
-		"RecreatePodWhenChangeVCTInCloneSetGate": func(o *workload.Options) { o.RecreateForClaims = true },
-		"InPlaceWorkloadVerticalScaling":         func(o *workload.Options) { o.InPlace.Resources = true },
-		"InPlaceUpdateEnvFromMetadata":           func(o *workload.Options) { o.InPlace.EnvFromMetadata = true },
+// merged reads a manifest into which a patch was merged, strictly.
+func merged[T any](before *T, patch []byte) (*T, error) {
+	text, err := json.Marshal(before)
+	if err != nil {
+		return nil, err
 	}
-	open, ok := gates[name]
-	if !ok {
-		return fmt.Errorf("there is no gate %q", name)
+	var kind, after T
+	if text, err = strategicpatch.StrategicMergePatch(text, patch, kind); err != nil {
+		return nil, err
 	}
-	open(&p.c.Options)
-	return nil
+	return &after, yaml.UnmarshalStrict(text, &after)
 }
 
 func (p *player) image(text string) error {
 	name, image, _ := strings.Cut(text, "=")
-	for i := range p.c.Spec.Template.Spec.Containers {
-		if c := &p.c.Spec.Template.Spec.Containers[i]; c.Name == name {
+	containers := p.c.template().Spec.Containers
+	for i := range containers {
+		if c := &containers[i]; c.Name == name {
 			c.Image = image
 			return nil
 		}
@@ -217,9 +202,35 @@ func (p *player) finalizer(text string) error {
 	})
 }
 
-func (p *player) nodes(text string) (err error) {
-	p.w.Nodes, err = strconv.Atoi(text)
+func (p *player) nodes(text string) error {
+	n, err := strconv.Atoi(text)
+	if err == nil {
+		p.w.SetNodes(n)
+	}
 	return err
+}
+
+// node adds a node, or changes a label of one that there is.
+func (p *player) node(text string) error {
+	name, label, _ := strings.Cut(text, " ")
+	if p.w.Node(name) == nil {
+		p.w.AddNode(name)
+	}
+	return p.w.ChangeNode(name, func(n *corev1.Node) {
+		if key, gone := strings.CutSuffix(label, "-"); gone {
+			delete(n.Labels, key)
+		} else if key, value, given := strings.Cut(label, "="); given {
+			n.Labels[key] = value
+		}
+	})
+}
+
+// taint gives a node a taint of a key and an effect, or takes it away.
+func (p *player) taint(text string) error {
+	name, taint, _ := strings.Cut(text, " ")
+	taint, gone := strings.CutSuffix(taint, "-")
+	key, effect, _ := strings.Cut(taint, ":")
+	return p.w.Taint(name, corev1.Taint{Key: key, Effect: corev1.TaintEffect(effect)}, !gone)
 }
 
 func (p *player) digest(text string) error {

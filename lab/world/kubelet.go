@@ -45,7 +45,7 @@ func (w *World) Sync(name string) {
 	pod := w.Pod(name)
 	switch {
 	case pod == nil:
-	case w.Lost[pod.Spec.NodeName]:
+	case w.lost(pod.Spec.NodeName):
 		if isTrue(pod, corev1.PodReady) { // as the controller of nodes writes for a kubelet that is silent
 			pod = pod.DeepCopy()
 			w.condition(pod, corev1.PodReady, false, "NodeNotReady")
@@ -86,23 +86,6 @@ func (w *World) Current(pod *corev1.Pod, name string) bool {
 	spec := &pod.Spec.Containers[i]
 	env, _ := inplace.EnvHash(spec, &pod.ObjectMeta)
 	return c.ran == spec.Image && c.env == env && equality.Semantic.DeepEqual(c.resources, spec.Resources)
-}
-
-func (w *World) schedule(pod *corev1.Pod) {
-	var nodes []string
-	for i := range w.Nodes {
-		if name := fmt.Sprintf("node-%d", i); !w.Lost[name] {
-			nodes = append(nodes, name)
-		}
-	}
-	if len(nodes) == 0 {
-		w.condition(pod, corev1.PodScheduled, false, corev1.PodReasonUnschedulable)
-	} else {
-		w.serial++
-		pod.Spec.NodeName = nodes[w.serial%len(nodes)]
-		w.condition(pod, corev1.PodScheduled, true, "")
-	}
-	w.replace(pod)
 }
 
 // Evict ends the containers of a pod and leaves the pod in the phase Failed, as kubelet does on a node that runs out of

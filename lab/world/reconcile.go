@@ -1,6 +1,7 @@
 package world
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -14,20 +15,28 @@ func (w *World) Reconcile(set *workload.CloneSet, newID func() string) (podset.P
 	if err != nil {
 		return plan, err
 	}
-	return plan, w.Act(set, plan, nil)
+	return plan, w.Act(set, plan, Tidy{Strays: set.Strays, Claims: set.ExpiredClaims()}, nil)
 }
 
-// Act carries out a plan, lets go of the pods that are not selected any more and deletes the claims that nobody may use
-// again. Before each write it calls before, if that is set, and goes no further when that fails.
-func (w *World) Act(set *workload.CloneSet, plan podset.Plan, before func() error) error {
-	for _, pod := range set.Strays {
+// Tidy is what the controller of a workload tidies up beside its plan.
+type Tidy struct {
+	// Strays are pods that it lets go, since it does not select them any more.
+	Strays []*corev1.Pod
+	// Claims are claims that nobody may use again, and are deleted.
+	Claims []*corev1.PersistentVolumeClaim
+}
+
+// Act carries out the plan of a workload and tidies up. Before each write it calls before, if that is set, and goes no further
+// when that fails.
+func (w *World) Act(of podset.Workload, plan podset.Plan, tidy Tidy, before func() error) error {
+	for _, pod := range tidy.Strays {
 		release := func() error { return w.Edit(pod.Name, func(m *metav1.ObjectMeta) { m.OwnerReferences = nil }) }
 		if err := inTurn([]Write{release}, before); err != nil {
 			return err
 		}
 	}
 	for _, step := range plan.Steps {
-		writes, err := w.Writes(set, step)
+		writes, err := w.Writes(of, step)
 		if err != nil {
 			return err
 		}
@@ -35,7 +44,7 @@ func (w *World) Act(set *workload.CloneSet, plan podset.Plan, before func() erro
 			return err
 		}
 	}
-	for _, claim := range set.ExpiredClaims() {
+	for _, claim := range tidy.Claims {
 		remove := func() error { return w.DeleteClaim(claim.Name, claim.UID) }
 		if err := inTurn([]Write{remove}, before); err != nil {
 			return err

@@ -23,10 +23,10 @@ type World struct {
 	Pods []*corev1.Pod
 	// Claims are the claims of volumes, in the order of their creation.
 	Claims []*corev1.PersistentVolumeClaim
-	// Nodes is the number of nodes; with none, no pod is scheduled.
-	Nodes int
-	// Lost are nodes whose kubelet is silent: their pods are not ready, do not change and do not end.
-	Lost map[string]bool
+	// Nodes are the nodes, in the order in which they came; with none, no pod is scheduled.
+	Nodes []*corev1.Node
+	// Full are nodes that have no room for more pods.
+	Full map[string]bool
 	// StartTakes is how long a container takes to start, and ReadyTakes how long it then takes to be ready.
 	StartTakes, ReadyTakes time.Duration
 	// Unready are images whose containers run and never get ready.
@@ -51,16 +51,17 @@ type World struct {
 
 // New is an empty cluster of three nodes where a container takes two seconds to start.
 func New() *World {
-	return &World{
+	w := &World{
 		Now:        time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		Nodes:      3,
+		Full:       map[string]bool{},
 		StartTakes: 2 * time.Second,
 		Bad:        map[string]bool{},
 		Unready:    map[string]bool{},
-		Lost:       map[string]bool{},
 		Digests:    map[string]string{},
 		containers: map[types.UID]map[string]*container{},
 	}
+	w.SetNodes(3)
+	return w
 }
 
 // Pod returns the pod of a name, nil if there is none.

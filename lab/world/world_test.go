@@ -130,7 +130,7 @@ func TestAPodIsNotReadyWhileAGateIsClosed(t *testing.T) {
 
 func TestWithoutNodesNothingIsScheduled(t *testing.T) {
 	w := world.New()
-	w.Nodes = 0
+	w.SetNodes(0)
 	if err := w.Create(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "demo"}}); err != nil {
 		t.Fatal(err)
 	}

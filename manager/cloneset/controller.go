@@ -21,9 +21,7 @@ const kindCloneSet = "CloneSet"
 type Options struct {
 	// Workers is how many CloneSets are worked on at a time. Default: podops.DefaultWorkers.
 	Workers int
-	// PullAhead makes jobs that pull the images of a rollout ahead of it.
-	PullAhead bool
-	// Options are what the user of the whole cluster decides about CloneSets.
+	// Options are what the user of the whole cluster decides about workloads.
 	workload.Options
 }
 

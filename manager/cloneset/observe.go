@@ -3,7 +3,6 @@ package cloneset
 import (
 	"context"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -49,13 +48,4 @@ func (w *work) Observe(ctx context.Context) error {
 	}
 	w.view, err = workload.NewCloneSet(w.set, owned, w.options)
 	return err
-}
-
-// podsByUID are the set's pods by their UID.
-func (w *work) podsByUID() map[types.UID]*corev1.Pod {
-	out := make(map[types.UID]*corev1.Pod, len(w.view.Pods))
-	for _, pod := range w.view.Pods {
-		out[pod.UID] = pod
-	}
-	return out
 }

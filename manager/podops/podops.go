@@ -51,8 +51,8 @@ type Job struct {
 	Owner types.NamespacedName
 	// Steps are the plan's steps.
 	Steps []podset.Step
-	// Pods are the pods that the steps speak of.
-	Pods map[types.UID]*corev1.Pod
+	// Pods are the workload's pods, among them those that the steps speak of.
+	Pods []*corev1.Pod
 	// Workload makes what the steps need.
 	Workload podset.Workload
 }
@@ -83,6 +83,7 @@ func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
 	var results []Result
 	var failures []error
 	start := e.Clock.Now()
+	pods := job.pods()
 	for begin := 0; begin < len(job.Steps); {
 		end := begin + 1
 		for end < len(job.Steps) && job.Steps[end].Do == job.Steps[begin].Do {
@@ -97,7 +98,7 @@ func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
 			limits.First = 1
 		}
 		tried, err := slowstart.Run(ctx, len(group), limits, func(ctx context.Context, i int) error {
-			name, err := e.take(ctx, job, group[i])
+			name, err := e.take(ctx, job, pods, group[i])
 			outcome[i] = Result{Step: group[i], Pod: name, Err: err}
 			return err
 		})
@@ -113,12 +114,31 @@ func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
 	return results, errors.Join(failures...)
 }
 
+// pods are the pods that the steps speak of, by their UIDs.
+func (j *Job) pods() map[types.UID]*corev1.Pod {
+	named := map[types.UID]*corev1.Pod{}
+	for _, step := range j.Steps {
+		if step.Pod != nil {
+			named[step.Pod.UID] = nil
+		}
+	}
+	if len(named) == 0 { // nearly always, and there may be many pods
+		return nil
+	}
+	for _, pod := range j.Pods {
+		if _, is := named[pod.UID]; is {
+			named[pod.UID] = pod
+		}
+	}
+	return named
+}
+
 // take carries out one step and returns the pod's name.
-func (e *Executor) take(ctx context.Context, job Job, step podset.Step) (string, error) {
+func (e *Executor) take(ctx context.Context, job Job, pods map[types.UID]*corev1.Pod, step podset.Step) (string, error) {
 	if step.Do == podset.Create {
 		return e.create(ctx, job, step)
 	}
-	pod := job.Pods[step.Pod.UID]
+	pod := pods[step.Pod.UID]
 	if pod == nil {
 		return step.Pod.Name, fmt.Errorf("%s pod %s: it was not among the pods observed", step.Do, step.Pod.Name)
 	}

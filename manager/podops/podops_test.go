@@ -68,10 +68,10 @@ func (w *plain) Target(_ *corev1.Pod, s podset.Step) (inplace.Target, error) {
 func newWorld(t *testing.T, faults interceptor.Funcs, pods ...*corev1.Pod) *world {
 	t.Helper()
 	build := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithStatusSubresource(&corev1.Pod{})
-	job := Job{Owner: web, Pods: map[types.UID]*corev1.Pod{}, Workload: &plain{}}
+	job := Job{Owner: web, Workload: &plain{}}
 	for _, p := range pods {
 		build.WithObjects(p.DeepCopy())
-		job.Pods[p.UID] = p
+		job.Pods = append(job.Pods, p)
 	}
 	api := build.WithInterceptorFuncs(faults).Build()
 	return &world{t, &Executor{
@@ -167,7 +167,7 @@ func TestAPlanThatTakesLongIsDecidedAnew(t *testing.T) {
 			var steps []podset.Step
 			for i := range planned {
 				p := pod(strconv.Itoa(i))
-				w.job.Pods[p.UID] = p
+				w.job.Pods = append(w.job.Pods, p)
 				steps = append(steps, step(podset.Delete, strconv.Itoa(i)))
 			}
 			results, err := w.run(append(steps, step(podset.Create, "new"))...)
@@ -198,7 +198,7 @@ func TestHowManyStepsAreTriedWhenAllAreRefused(t *testing.T) {
 				var steps []podset.Step
 				for i := range 2 * parallel {
 					p := pod(strconv.Itoa(i))
-					w.job.Pods[p.UID] = p
+					w.job.Pods = append(w.job.Pods, p)
 					steps = append(steps, step(do, strconv.Itoa(i)))
 				}
 				if results, err := w.run(steps...); len(results) != want || !errors.Is(err, errBroken) {
@@ -213,7 +213,7 @@ func TestAPodThatIsGoneIsNoFailure(t *testing.T) {
 	for _, do := range []podset.Do{podset.Delete, podset.Update, podset.Move} {
 		t.Run(string(do), func(t *testing.T) {
 			w := newWorld(t, interceptor.Funcs{})
-			w.job.Pods["uid-a"] = pod("a")
+			w.job.Pods = append(w.job.Pods, pod("a"))
 			if results, err := w.run(step(do, "a")); err != nil || len(results) != 1 {
 				t.Errorf("%d results, %v", len(results), err)
 			}

@@ -13,7 +13,6 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
-	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/order"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
@@ -22,22 +21,6 @@ import (
 
 // cloneSetKind is the kind in the owner references of pods, claims and revisions.
 var cloneSetKind = v1beta1.GroupVersion.WithKind("CloneSet")
-
-// Options are what the user of a whole cluster decides about CloneSets.
-type Options struct {
-	// ShortHash writes the short hash, and not the whole name, of a revision into the revision label of pods.
-	ShortHash bool
-	// PartitionRollback brings pods back to the current revision when the partition is raised.
-	PartitionRollback bool
-	// PreparingUpdateAsUpdate counts pods in PreparingUpdate as updated when pods are created and removed.
-	PreparingUpdateAsUpdate bool
-	// RecreateForClaims makes a change of claim templates a rollout that recreates the pods, with new claims.
-	RecreateForClaims bool
-	// ExcludePreparingDelete leaves pods in PreparingDelete out of the count of pods, whatever a set says.
-	ExcludePreparingDelete bool
-	// InPlace says what more than images, labels and annotations can be changed in place.
-	InPlace inplace.Options
-}
 
 // CloneSet is a CloneSet with what belongs to it.
 type CloneSet struct {
@@ -52,7 +35,8 @@ type CloneSet struct {
 	// Claims are its claims by instance id.
 	Claims map[string][]*corev1.PersistentVolumeClaim
 
-	ids       map[string]bool // instance ids of pods, also of those that end
+	all       []*corev1.Pod   // Pods and Strays
+	ids       map[string]bool // instance ids of all, also of those that end; nil until somebody asks
 	node      func(name string) map[string]string
 	podExists func(name string) bool
 }
@@ -60,7 +44,7 @@ type CloneSet struct {
 // NewCloneSet reads a CloneSet. The error names the field that cannot be read.
 func NewCloneSet(set *v1beta1.CloneSet, owned Owned, options Options) (*CloneSet, error) {
 	c := &CloneSet{
-		Set: set, Claims: map[string][]*corev1.PersistentVolumeClaim{}, ids: map[string]bool{},
+		Set: set, Claims: map[string][]*corev1.PersistentVolumeClaim{}, all: owned.Pods,
 		Options: options, node: owned.Node, podExists: owned.PodExists,
 	}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
@@ -68,9 +52,6 @@ func NewCloneSet(set *v1beta1.CloneSet, owned Owned, options Options) (*CloneSet
 		return nil, fmt.Errorf("spec.selector: %w", err)
 	}
 	c.Pods, c.Strays = owned.selected(selector)
-	for _, pod := range owned.Pods {
-		c.ids[pod.Labels[v1beta1.CloneSetInstanceID]] = true
-	}
 	for _, claim := range owned.Claims {
 		if id := claim.Labels[v1beta1.CloneSetInstanceID]; id != "" {
 			c.Claims[id] = append(c.Claims[id], claim)
@@ -172,19 +153,7 @@ func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVo
 
 // Target tells where an update of a pod in place leads to.
 func (c *CloneSet) Target(_ *corev1.Pod, step podset.Step) (inplace.Target, error) {
-	template, err := c.Template(step.To)
-	if err != nil {
-		return inplace.Target{}, err
-	}
-	t := inplace.Target{
-		Revision: c.revisionLabel(step.To), Hash: revision.ShortHash(step.To), Template: template,
-		Change: c.Change(step.Pod.Revision, step.To),
-		Hooked: c.Set.Spec.Lifecycle != nil && lifecycle.Hooked(c.Set.Spec.Lifecycle.InPlaceUpdate),
-	}
-	if r := c.Set.Spec.UpdateStrategy.RollingUpdate; r != nil && r.InPlaceUpdateStrategy != nil {
-		t.GraceSeconds = r.InPlaceUpdateStrategy.GracePeriodSeconds
-	}
-	return t, nil
+	return c.target(step, c.revisionLabel(step.To), c.Set.Spec.Lifecycle, c.inPlaceTuning())
 }
 
 // ClaimsOf lists the claims that go with a pod.
@@ -254,8 +223,8 @@ func (c *CloneSet) freshIDs(n int, newID func() string) []string {
 		out = append(out, idle[:min(n, len(idle))]...)
 	}
 	for len(out) < n {
-		if id := newID(); !c.ids[id] && c.Claims[id] == nil {
-			c.ids[id] = true
+		if id := newID(); !c.used()[id] && c.Claims[id] == nil {
+			c.used()[id] = true
 			out = append(out, id)
 		}
 	}
@@ -265,9 +234,23 @@ func (c *CloneSet) freshIDs(n int, newID func() string) []string {
 // idleClaims lists the instance ids of claims that no pod has and nobody deletes, in order. A pod that the set let go of
 // keeps its claims.
 func (c *CloneSet) idleClaims() []string {
+	if len(c.Claims) == 0 {
+		return nil
+	}
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.Claims)), func(id string) bool {
-		return c.ids[id] || c.podExists != nil && c.podExists(c.podName(id)) || terminating(c.Claims[id])
+		return c.used()[id] || c.podExists != nil && c.podExists(c.podName(id)) || terminating(c.Claims[id])
 	})
+}
+
+// used are the instance ids that are in use.
+func (c *CloneSet) used() map[string]bool {
+	if c.ids == nil { // seldom needed, and there may be many pods
+		c.ids = make(map[string]bool, len(c.all))
+		for _, pod := range c.all {
+			c.ids[pod.Labels[v1beta1.CloneSetInstanceID]] = true
+		}
+	}
+	return c.ids
 }
 
 func (c *CloneSet) podName(id string) string { return c.Set.Name + "-" + id }

@@ -60,8 +60,12 @@ func (o *Owned) orphans(workload string, selector labels.Selector, pods []*corev
 	for _, label := range status {
 		look(label)
 	}
-	for _, pod := range pods {
-		look(pod.Labels[appsv1.ControllerRevisionHashLabelKey])
+	last := ""
+	for _, pod := range pods { // there may be many, and nearly all of one revision
+		if label := pod.Labels[appsv1.ControllerRevisionHashLabelKey]; label != last {
+			look(label)
+			last = label
+		}
 	}
 	return out
 }

@@ -29,29 +29,28 @@ const fewReplicas = 3
 // defaultPullTimeout limits one pull, in seconds, where the set does not say.
 const defaultPullTimeout = 300
 
+// pulling is what of a workload decides about pulling images ahead.
+type pulling struct {
+	// inPlace says that its pods are updated in place where they can.
+	inPlace bool
+	// replicas is the wanted number of pods, maxUnavailable how many of them are changed at a time.
+	replicas, maxUnavailable int
+	// selector selects the pods.
+	selector *metav1.LabelSelector
+	tuning   v1beta1.InPlaceUpdateStrategy
+}
+
 // Pulls decides about pulling images ahead: once for a revision, when its images change in place and not all pods change in
 // the first batch. The error names a field that cannot be read.
 func (c *CloneSet) Pulls(tally podset.Tally) (Pulls, error) {
-	switch {
-	case c.Update == c.Current:
-		return Pulls{Done: true}, nil
-	case c.Newest == nil || c.Newest.Labels[v1beta1.ImagePreDownloadCreatedKey] != "" || c.Newest.Labels[v1beta1.ImagePreDownloadIgnoredKey] != "":
-		return Pulls{}, nil
-	}
 	pool, err := poolOf(c.Set)
 	if err != nil {
 		return Pulls{}, err
 	}
-	change := c.Change(c.Current, c.Update)
-	inPlace := pool.Policy != v1beta1.RecreatePodUpdatePolicyType && !pool.OnDelete && change.Possible() && len(change.Images) > 0
-	if !inPlace || pool.Replicas <= fewReplicas || pool.MaxUnavailable >= pool.Replicas {
-		return Pulls{Ignore: true}, nil
-	}
-	tuning := c.inPlaceTuning()
-	if least := tuning.ImagePreDownloadMinUpdatedReadyPods; least != nil && tally.UpdatedReady < int(*least) {
-		return Pulls{}, nil
-	}
-	return Pulls{Create: c.pullJobs(change, tuning)}, nil
+	return c.pulls(tally, pulling{
+		inPlace: pool.Policy != v1beta1.RecreatePodUpdatePolicyType && !pool.OnDelete, replicas: pool.Replicas, maxUnavailable: pool.MaxUnavailable,
+		selector: c.Set.Spec.Selector, tuning: c.inPlaceTuning(),
+	}), nil
 }
 
 func (c *CloneSet) inPlaceTuning() v1beta1.InPlaceUpdateStrategy {
@@ -61,31 +60,49 @@ func (c *CloneSet) inPlaceTuning() v1beta1.InPlaceUpdateStrategy {
 	return v1beta1.InPlaceUpdateStrategy{}
 }
 
+// pulls decides about pulling the images of the newest revision ahead.
+func (r *Revisions) pulls(tally podset.Tally, p pulling) Pulls {
+	switch {
+	case r.Update == r.Current:
+		return Pulls{Done: true}
+	case r.Newest == nil || r.Newest.Labels[v1beta1.ImagePreDownloadCreatedKey] != "" || r.Newest.Labels[v1beta1.ImagePreDownloadIgnoredKey] != "":
+		return Pulls{}
+	}
+	change := r.Change(r.Current, r.Update)
+	if !p.inPlace || !change.Possible() || len(change.Images) == 0 || p.replicas <= fewReplicas || p.maxUnavailable >= p.replicas {
+		return Pulls{Ignore: true}
+	}
+	if least := p.tuning.ImagePreDownloadMinUpdatedReadyPods; least != nil && tally.UpdatedReady < int(*least) {
+		return Pulls{}
+	}
+	return Pulls{Create: r.pullJobs(change, p)}
+}
+
 // pullJobs makes a job for each container whose image changes. It pulls where pods of other revisions are.
-func (c *CloneSet) pullJobs(change inplace.Change, tuning v1beta1.InPlaceUpdateStrategy) []*v1beta1.ImagePullJob {
-	selector := c.Set.Spec.Selector.DeepCopy()
+func (r *Revisions) pullJobs(change inplace.Change, p pulling) []*v1beta1.ImagePullJob {
+	selector := p.selector.DeepCopy()
 	selector.MatchExpressions = append(selector.MatchExpressions, metav1.LabelSelectorRequirement{
-		Key: "controller-revision-hash", Operator: metav1.LabelSelectorOpNotIn, Values: []string{c.Update, revision.ShortHash(c.Update)},
+		Key: "controller-revision-hash", Operator: metav1.LabelSelectorOpNotIn, Values: []string{r.Update, revision.ShortHash(r.Update)},
 	})
-	template := &c.Set.Spec.Template
+	template := r.of.Template
 	var secrets []string
 	for _, secret := range template.Spec.ImagePullSecrets {
 		secrets = append(secrets, secret.Name)
 	}
-	parallelism := tuning.ImagePreDownloadParallelism
+	parallelism := p.tuning.ImagePreDownloadParallelism
 	if parallelism == nil {
 		parallelism = &intstr.IntOrString{IntVal: 1}
 	}
 	timeout := int32(defaultPullTimeout)
-	if t := tuning.ImagePreDownloadTimeoutSeconds; t != nil {
+	if t := p.tuning.ImagePreDownloadTimeoutSeconds; t != nil {
 		timeout = *t
 	}
 	var jobs []*v1beta1.ImagePullJob
 	for _, container := range slices.Sorted(maps.Keys(change.Images)) {
 		jobs = append(jobs, &v1beta1.ImagePullJob{
 			ObjectMeta: metav1.ObjectMeta{
-				Namespace: c.Set.Namespace, Name: c.Update + "-" + container,
-				Labels: maps.Clone(c.Set.Spec.Selector.MatchLabels), OwnerReferences: []metav1.OwnerReference{c.Owner()},
+				Namespace: r.of.Workload.GetNamespace(), Name: r.Update + "-" + container,
+				Labels: maps.Clone(p.selector.MatchLabels), OwnerReferences: []metav1.OwnerReference{r.of.Owner},
 			},
 			Spec: v1beta1.ImagePullJobSpec{
 				Image: change.Images[container],

@@ -13,6 +13,8 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/revision"
 )
 
@@ -205,10 +207,26 @@ func (r *Revisions) claimsDiffer(from, to string) bool {
 	return r.of.ClaimsHash != "" && a != "" && b != "" && a != b
 }
 
+// target tells where an update of a pod in place leads to. label is what the revision label of the pod will say.
+func (r *Revisions) target(step podset.Step, label string, hooks *v1beta1.Lifecycle, tuning v1beta1.InPlaceUpdateStrategy) (inplace.Target, error) {
+	template, err := r.Template(step.To)
+	if err != nil {
+		return inplace.Target{}, err
+	}
+	return inplace.Target{
+		Revision: label, Hash: revision.ShortHash(step.To), Template: template, Change: r.Change(step.Pod.Revision, step.To),
+		Hooked: hooks != nil && lifecycle.Hooked(hooks.InPlaceUpdate), GraceSeconds: tuning.GracePeriodSeconds,
+	}, nil
+}
+
 // Expired lists the revisions to delete: those that no pod has, beyond the newest limit of them. current names the revision
 // of the last complete rollout, as it is from now on: nothing looks again once that rollout is at rest.
 func (r *Revisions) Expired(pods []*corev1.Pod, current string, limit int) []*appsv1.ControllerRevision {
 	live := map[string]bool{r.Update: true, current: true}
+	most := len(slices.DeleteFunc(slices.Clone(r.History), func(kept *appsv1.ControllerRevision) bool { return live[kept.Name] }))
+	if most <= limit { // nearly always, and there may be many pods
+		return nil
+	}
 	for _, pod := range pods {
 		live[pod.Labels[appsv1.ControllerRevisionHashLabelKey]] = true
 	}

@@ -245,7 +245,7 @@ func TestExternalCertificatesAreServedAndNeverWritten(t *testing.T) {
 	}
 	forget(t)
 
-	external := replica(t, server.StartReplica, func(m *manager.Options, _ *serve.Options) { m.Gates.ExternalCerts = true })
+	external := replica(t, server.StartReplica, func(m *manager.Options, _ *serve.Options) { m.ExternalCerts = true })
 	eventually(t, "it answers probes", func() bool { return external.Alive(t.Context()) })
 	if external.Ready(t.Context()) {
 		t.Fatal("it is ready without a certificate")

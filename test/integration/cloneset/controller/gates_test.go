@@ -39,7 +39,7 @@ func (w *world) jobs() []v1beta1.ImagePullJob {
 }
 
 func TestTheImagesOfARolloutArePulledAheadOfIt(t *testing.T) {
-	w := runningWith(t, cloneset.Options{PullAhead: true}, builder.CloneSet(web).Replicas(5).InPlace())
+	w := runningWith(t, cloneset.Options{Options: workload.Options{PullAhead: true}}, builder.CloneSet(web).Replicas(5).InPlace())
 	w.change(func(s *v1beta1.CloneSetSpec) {
 		s.Template.Spec.Containers[0].Image = "a:2"
 		s.UpdateStrategy.RollingUpdate.Partition = ptr.To(intstr.FromInt32(4))
@@ -64,7 +64,7 @@ func TestTheImagesOfARolloutArePulledAheadOfIt(t *testing.T) {
 }
 
 func TestJobsOfARolloutThatIsCompleteAreDeleted(t *testing.T) {
-	w := runningWith(t, cloneset.Options{PullAhead: true}, builder.CloneSet(web).Replicas(5).InPlace())
+	w := runningWith(t, cloneset.Options{Options: workload.Options{PullAhead: true}}, builder.CloneSet(web).Replicas(5).InPlace())
 	w.change(func(s *v1beta1.CloneSetSpec) {
 		s.Template.Spec.Containers[0].Image = "a:2"
 		s.UpdateStrategy.RollingUpdate.Partition = ptr.To(intstr.FromInt32(4))

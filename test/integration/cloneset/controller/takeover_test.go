@@ -104,7 +104,7 @@ func atRest() map[string]situation {
 			},
 		},
 		"the job of a rollout that is complete is deleted": {
-			from: "at-rest-with-jobs", options: cloneset.Options{PullAhead: true}, images: "a:2 ×5",
+			from: "at-rest-with-jobs", options: cloneset.Options{Options: workload.Options{PullAhead: true}}, images: "a:2 ×5",
 			then: func(w *world) { w.wantJobs() },
 		},
 	}
@@ -135,7 +135,7 @@ func heldUp() map[string]situation {
 		"a rollout that is paused half-way": {from: "paused", still: true, images: "a:1 ×3, a:2 ×2", then: goOn},
 		"a partition that is reached":       {from: "partition-reached", still: true, images: "a:1 ×3, a:2 ×2", then: goOn},
 		"a paused rollout with images pulled ahead": {
-			from: "paused-with-jobs", options: cloneset.Options{PullAhead: true}, still: true, images: "a:1 ×3, a:2 ×2",
+			from: "paused-with-jobs", options: cloneset.Options{Options: workload.Options{PullAhead: true}}, still: true, images: "a:1 ×3, a:2 ×2",
 			then: func(w *world) {
 				w.wantJobs("web-6d5f4c8b9d-main")
 				goOn(w)
