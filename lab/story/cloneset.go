@@ -88,12 +88,15 @@ func (c *CloneSet) patch(patch []byte) error {
 	return err
 }
 
-func (c *CloneSet) gate(name string) error {
+func (c *CloneSet) gate(name string) error { return openGate(&c.Options, name) }
+
+// openGate opens a feature gate.
+func openGate(o *workload.Options, name string) error {
 	gates := append(workload.Gates(), // and what no gate of the manager switches yet
 		workload.Gate{Name: "InPlaceUpdateEnvFromMetadata", Option: func(o *workload.Options) *bool { return &o.InPlace.EnvFromMetadata }})
 	for _, gate := range gates {
 		if gate.Name == name {
-			*gate.Option(&c.Options) = true
+			*gate.Option(o) = true
 			return nil
 		}
 	}
@@ -213,12 +216,17 @@ func (c *CloneSet) read(w *world.World) (*workload.CloneSet, error) {
 	return workload.NewCloneSet(set, owned, c.Options)
 }
 
-// newID makes up an instance id that reads well: a, b, c, and so on.
+// newID makes up an instance id that reads well.
 func (c *CloneSet) newID() string {
-	id := ""
-	for i := c.slots; i >= 0; i = i/26 - 1 {
-		id = string(rune('a'+i%26)) + id
-	}
 	c.slots++
-	return id
+	return letters(c.slots - 1)
+}
+
+// letters counts in letters: a, b, c, and so on.
+func letters(n int) string {
+	text := ""
+	for i := n; i >= 0; i = i/26 - 1 {
+		text = string(rune('a'+i%26)) + text
+	}
+	return text
 }

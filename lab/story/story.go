@@ -45,7 +45,7 @@ type turn interface {
 
 // manifests are the readers of manifests, by the names of their files. Each returns the name of the workload, too.
 func manifests() map[string]func(text []byte) (string, set, error) {
-	return map[string]func([]byte) (string, set, error){Manifest: readCloneSet}
+	return map[string]func([]byte) (string, set, error){Manifest: readCloneSet, "daemonset.yaml": readDaemonSet}
 }
 
 // longest is how long a world may take to come to rest.

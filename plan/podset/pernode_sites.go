@@ -186,6 +186,9 @@ func present(pods ...*replica.Replica) []*replica.Replica {
 
 // sendAway deletes pods whatever the budget says, those that have no other step.
 func (d *nodeDecision) sendAway(pods []*replica.Replica, why string) {
+	if len(pods) > 1 { // seldom
+		pods = order.Sorted(pods)
+	}
 	for _, r := range pods {
 		if !d.busy[r] {
 			d.remove(r, why, true, false)

@@ -30,7 +30,7 @@ func (d *nodeDecision) replaceDoomed() {
 	var taken, waiting []*replica.Replica
 	for i := range d.sites {
 		s := &d.sites[i]
-		if s.old == nil || !d.isDoomed(s.old) || !s.Keeps || s.new != nil || d.busy[s.old] {
+		if s.old == nil || !d.isDoomed(s.old) || !s.Keeps || s.new != nil || d.busy[s.old] || len(s.surplus) > 0 {
 			continue
 		}
 		const why = "it was asked to be deleted"
@@ -99,7 +99,7 @@ func (d *nodeDecision) candidates(up *renewal) []*site {
 	for i := len(d.sites) - 1; i >= 0; i-- {
 		s := &d.sites[i]
 		switch {
-		case s.old == nil || s.new != nil || d.isDoomed(s.old) || !s.Keeps || s.Excluded || d.busy[s.old]:
+		case s.old == nil || s.new != nil || d.isDoomed(s.old) || !s.Keeps || s.Excluded || d.busy[s.old] || len(s.surplus) > 0:
 		case !s.Runs:
 			up.ineligible = append(up.ineligible, s.old)
 		case s.Lost:

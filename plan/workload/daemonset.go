@@ -25,20 +25,10 @@ var daemonSetKind = v1beta1.GroupVersion.WithKind("DaemonSet")
 // daemonScheduler is the name of the scheduler of pods that are bound to their nodes as they are created.
 const daemonScheduler = "kubernetes.io/daemonset-controller"
 
-// DaemonSetOptions are what the user of a whole cluster decides about DaemonSets.
-type DaemonSetOptions struct {
-	// BindDirectly creates pods on their nodes. Otherwise the scheduler puts them there.
-	BindDirectly bool
-	// PruneIneligible leaves nodes that are not to have a pod out of maxUnavailable, while they still have one.
-	PruneIneligible bool
-	// InPlace says what more than images, labels and annotations can be changed in place.
-	InPlace inplace.Options
-}
-
 // DaemonSet is a DaemonSet with what belongs to it.
 type DaemonSet struct {
 	*Revisions
-	DaemonSetOptions
+	Options
 	// Set is the DaemonSet itself. It is only read.
 	Set *v1beta1.DaemonSet
 	// Pods are the pods that it owns and selects, Strays those that it owns and no longer selects.
@@ -54,8 +44,8 @@ type DaemonSet struct {
 
 // NewDaemonSet reads a DaemonSet. newID makes up the end of a pod's name; several may ask it at a time. The error names the
 // field that cannot be read.
-func NewDaemonSet(set *v1beta1.DaemonSet, owned Owned, nodes []*corev1.Node, newID func() string, options DaemonSetOptions) (*DaemonSet, error) {
-	d := &DaemonSet{Set: set, DaemonSetOptions: options, podExists: owned.PodExists, newID: newID}
+func NewDaemonSet(set *v1beta1.DaemonSet, owned Owned, nodes []*corev1.Node, newID func() string, options Options) (*DaemonSet, error) {
+	d := &DaemonSet{Set: set, Options: options, podExists: owned.PodExists, newID: newID}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	if err != nil {
 		return nil, fmt.Errorf("spec.selector: %w", err)
@@ -147,6 +137,7 @@ func (d *DaemonSet) Replicas(now time.Time) []replica.Replica {
 	for i, pod := range d.Pods {
 		out[i] = replica.Of(pod, options)
 		out[i].Node = placement.NodeOf(pod)
+		out[i].Slot = out[i].Node
 	}
 	return out
 }

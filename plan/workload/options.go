@@ -16,6 +16,12 @@ type Options struct {
 	ExcludePreparingDelete bool
 	// PullAhead makes jobs that pull the images of a rollout in place ahead of it.
 	PullAhead bool
+	// PullAheadForDaemonSets makes such jobs for DaemonSets.
+	PullAheadForDaemonSets bool
+	// BindDirectly creates the pods of DaemonSets on their nodes. Otherwise the scheduler puts them there.
+	BindDirectly bool
+	// PruneIneligible leaves nodes that are not to have a pod of a DaemonSet out of maxUnavailable, while they still have one.
+	PruneIneligible bool
 	// InPlace says what more than images, labels and annotations can be changed in place.
 	InPlace inplace.Options
 }
@@ -36,7 +42,9 @@ func Gates() []Gate {
 	return []Gate{
 		{Name: "CloneSetPartitionRollback", Option: func(o *Options) *bool { return &o.PartitionRollback }},
 		{Name: "CloneSetShortHash", Option: func(o *Options) *bool { return &o.ShortHash }},
+		{Name: "DaemonSetPruneIneligibleNodes", Option: func(o *Options) *bool { return &o.PruneIneligible }},
 		{Name: "InPlaceWorkloadVerticalScaling", Option: func(o *Options) *bool { return &o.InPlace.Resources }},
+		{Name: "PreDownloadImageForDaemonSetUpdate", Option: func(o *Options) *bool { return &o.PullAheadForDaemonSets }},
 		{Name: "PreDownloadImageForInPlaceUpdate", Option: func(o *Options) *bool { return &o.PullAhead }},
 		{Name: "PreparingUpdateAsUpdate", Option: func(o *Options) *bool { return &o.PreparingUpdateAsUpdate }},
 		{Name: "RecreatePodWhenChangeVCTInCloneSetGate", Option: func(o *Options) *bool { return &o.RecreateForClaims }},
