@@ -18,7 +18,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := &Options{}
+	options, assign := &Options{}, true
 	if kinds := getenv("CUSTOM_RESOURCE_ENABLE"); kinds != "" {
 		options.Kinds = strings.Split(kinds, ",")
 	}
@@ -29,6 +29,9 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 		Flags: func(flags *pflag.FlagSet) {
 			gates.AddFlag(flags)
 			flags.IntVar(&options.CloneSetWorkers, "cloneset-workers", podops.DefaultWorkers, "CloneSets that are worked on at a time.")
+			flags.IntVar(&options.DaemonSetWorkers, "daemonset-workers", podops.DefaultWorkers, "DaemonSets that are worked on at a time.")
+			flags.BoolVar(&assign, "assign-pods-by-scheduler", true,
+				"Have the scheduler put pods of DaemonSets on their nodes. Otherwise they are created there, and no scheduler is asked.")
 			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
 		},
@@ -37,6 +40,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 				log.FromContext(ctx).Info("WARNING: " + warning)
 			}
 			options.setGates(gates)
+			options.Workloads.BindDirectly = !assign
 			return Component(options)
 		},
 	}, getenv)
@@ -63,7 +67,7 @@ func ignoredFlags() []serve.IgnoredFlag {
 		{Name: "ws-enabled-versioned-status", Bool: true, Why: notYet},
 	}
 	for _, kind := range []string{
-		"advancedcronjob", "broadcastjob", "crr", "daemonset", "imagepulljob", "nodeimage", "nodepodprobe", "persistentpodstate",
+		"advancedcronjob", "broadcastjob", "crr", "imagepulljob", "nodeimage", "nodepodprobe", "persistentpodstate",
 		"podprobemarker", "podunavailablebudget", "resourcedistribution", "sidecarset", "statefulset", "uniteddeployment", "workloadspread",
 	} {
 		flags = append(flags, serve.IgnoredFlag{Name: kind + "-workers", Why: notYet})

@@ -51,7 +51,8 @@ func TestEveryGateIsKnownAndOnlyThoseThatSwitchSomethingAreShown(t *testing.T) {
 		names = append(names, match[1])
 	}
 	if want := []string{
-		"CloneSetPartitionRollback", "CloneSetShortHash", "EnableExternalCerts", "InPlaceWorkloadVerticalScaling", "PreDownloadImageForInPlaceUpdate", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
+		"CloneSetPartitionRollback", "CloneSetShortHash", "DaemonSetPruneIneligibleNodes", "EnableExternalCerts", "InPlaceWorkloadVerticalScaling",
+		"PreDownloadImageForDaemonSetUpdate", "PreDownloadImageForInPlaceUpdate", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
 	}; !slices.Equal(names, want) {
 		t.Errorf("shown are %q, want %q", names, want)
 	}

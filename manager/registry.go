@@ -23,6 +23,7 @@ import (
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/manager/daemonset"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -41,6 +42,8 @@ type Options struct {
 	Workloads workload.Options
 	// CloneSetWorkers is how many CloneSets are worked on at a time.
 	CloneSetWorkers int
+	// DaemonSetWorkers is how many DaemonSets are worked on at a time.
+	DaemonSetWorkers int
 }
 
 // entry is one kind that the manager knows.
@@ -59,11 +62,18 @@ type entry struct {
 // registry is THE list.
 func registry(o *Options) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
+	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Options: o.Workloads}
 	return []entry{
 		{
 			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneSet.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
 				return cloneset.SetupController(ctx, mgr, cloneSet)
+			},
+		},
+		{
+			kind: v1beta1.GroupVersion.WithKind("DaemonSet"), on: true, converts: &daemonSets, webhook: daemonSet.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return daemonset.SetupController(ctx, mgr, daemonSet)
 			},
 		},
 	}

@@ -71,6 +71,18 @@ func (s *Store[T]) OwnedBy(owner types.UID) ([]T, error) {
 	return out, nil
 }
 
+// All lists every object, in no order.
+func (s *Store[T]) All() []T {
+	found := s.indexer.List()
+	out := make([]T, 0, len(found))
+	for _, obj := range found {
+		if t, ok := obj.(T); ok {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
 // Get finds an object by its name.
 func (s *Store[T]) Get(key types.NamespacedName) (T, bool) {
 	var none T

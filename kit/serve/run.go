@@ -114,7 +114,10 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 		MapperProvider: newMapper,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
-			SyncPeriod:       &o.SyncPeriod,
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Node{}: {Field: fields.Everything(), Transform: slimNode},
+			},
+			SyncPeriod: &o.SyncPeriod,
 		},
 		Client: client.Options{Cache: &client.CacheOptions{
 			DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
@@ -148,6 +151,14 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 		options.PprofBindAddress = o.PprofAddr
 	}
 	return options
+}
+
+// slimNode leaves out of the cache what takes the most room in a node and is of no use to any controller.
+func slimNode(object any) (any, error) {
+	if node, ok := object.(*corev1.Node); ok {
+		node.Status.Images, node.Status.VolumesInUse, node.Status.VolumesAttached = nil, nil, nil
+	}
+	return cache.TransformStripManagedFields()(object)
 }
 
 func addChecks(mgr ctrl.Manager, keeper *certs.Keeper) error {

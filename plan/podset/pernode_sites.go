@@ -98,7 +98,7 @@ func serves(a, b *replica.Replica) int {
 // tally counts nodes for the status. A node counts as updated once its old pod is gone, so that a rollout with surge is not
 // said to be complete before its last new pod serves.
 func (d *nodeDecision) tally() {
-	t := Tally{}
+	t, excluded := Tally{}, 0
 	for i := range d.sites {
 		s := &d.sites[i]
 		if !s.Runs {
@@ -106,6 +106,7 @@ func (d *nodeDecision) tally() {
 			continue
 		}
 		t.Desired++
+		excluded += one(s.Excluded && s.old != nil && s.new == nil && !d.IsNew(s.old.Revision))
 		present := !s.bare() || len(s.leaving)+len(s.surplus) > 0
 		available, updated := s.available(), s.old == nil && len(s.leaving) == 0 && s.new != nil
 		updated = updated || s.old != nil && s.new == nil && d.IsNew(s.old.Revision)
@@ -116,7 +117,7 @@ func (d *nodeDecision) tally() {
 		t.UpdatedReady += one(updated && (s.new != nil && s.new.Ready || s.new == nil && s.old.Ready))
 		t.UpdatedAvailable += one(updated && available)
 	}
-	t.ExpectedUpdated = max(t.Desired-d.Partition, 0)
+	t.ExpectedUpdated = max(t.Desired-max(d.Partition, excluded), 0)
 	d.plan.Tally = t
 }
 

@@ -2,7 +2,9 @@ package workload
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
@@ -59,8 +62,64 @@ func NewDaemonSet(set *v1beta1.DaemonSet, owned Owned, nodes []*corev1.Node, new
 	if d.Revisions, err = ReadRevisions(slices.Concat(owned.Revisions, d.Orphans), of); err != nil {
 		return nil, err
 	}
+	d.Current = d.mostOld()
 	d.Nodes, err = d.readNodes(nodes)
 	return d, err
+}
+
+// mostOld is the name of the revision that the most pods have that are not of the newest; the newest where there are none. It
+// stands for the current revision, which the status of a DaemonSet does not hold.
+func (d *DaemonSet) mostOld() string {
+	counts := map[string]int{}
+	for _, pod := range d.Pods {
+		if r := d.Named(pod.Labels[appsv1.ControllerRevisionHashLabelKey]); r != nil && r.Name != d.Update {
+			counts[r.Name]++
+		}
+	}
+	most := d.Update
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		if counts[name] > counts[most] {
+			most = name
+		}
+	}
+	return most
+}
+
+// Pulls decides about pulling images ahead, as for CloneSets. The error names a field or an annotation that cannot be read.
+func (d *DaemonSet) Pulls(plan *podset.Plan) (Pulls, error) {
+	want, err := perNodeOf(d.Set, plan.Tally.Desired)
+	if err != nil {
+		return Pulls{}, err
+	}
+	tuning, err := pullTuning(d.Set.Annotations)
+	if err != nil {
+		return Pulls{}, err
+	}
+	return d.pulls(plan.Tally, pulling{
+		inPlace: inPlace(d.Set) && !want.OnDelete, replicas: plan.Tally.Desired, maxUnavailable: want.MaxUnavailable,
+		selector: d.Set.Spec.Selector, tuning: tuning,
+	}), nil
+}
+
+// pullTuning reads how images are pulled ahead from the annotations of a workload.
+func pullTuning(annotations map[string]string) (v1beta1.InPlaceUpdateStrategy, error) {
+	var out v1beta1.InPlaceUpdateStrategy
+	for key, into := range map[string]func(int32){
+		v1beta1.ImagePreDownloadParallelismKey:         func(n int32) { out.ImagePreDownloadParallelism = new(intstr.FromInt32(n)) },
+		v1beta1.ImagePreDownloadTimeoutSecondsKey:      func(n int32) { out.ImagePreDownloadTimeoutSeconds = &n },
+		v1beta1.ImagePreDownloadMinUpdatedReadyPodsKey: func(n int32) { out.ImagePreDownloadMinUpdatedReadyPods = &n },
+	} {
+		text, given := annotations[key]
+		if !given {
+			continue
+		}
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil || n < 0 {
+			return out, fmt.Errorf("annotation %s: %q is no integer of 0 or more", key, text)
+		}
+		into(int32(n))
+	}
+	return out, nil
 }
 
 // SelectsAll says whether the selector is empty. Such a set owns nothing, and is left alone.
@@ -204,4 +263,27 @@ func (d *DaemonSet) podName() string {
 			return name
 		}
 	}
+}
+
+// NodeMatters says whether a change of a node matters to a set: whether its pods are to run there, may stay there and are to be
+// updated there, and whether they can be changed. Nil stands for a node that is not there. What cannot be read matters: the
+// set's controller tells.
+func NodeMatters(set *v1beta1.DaemonSet, before, after *corev1.Node) bool {
+	d := DaemonSet{Set: set}
+	read := func(node *corev1.Node) (podset.Node, error) {
+		if node == nil {
+			return podset.Node{}, nil
+		}
+		all, err := d.readNodes([]*corev1.Node{node})
+		if err != nil {
+			return podset.Node{}, err
+		}
+		if node := all[0]; node.Runs || node.Keeps {
+			return node, nil
+		}
+		return podset.Node{}, nil
+	}
+	a, err := read(before)
+	b, otherErr := read(after)
+	return err != nil || otherErr != nil || a != b
 }

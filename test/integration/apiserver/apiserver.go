@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
@@ -154,10 +153,17 @@ func findPrograms() (string, error) {
 	return found, nil
 }
 
-// ChartFile is the path of a generated file of the chart.
+// ChartFile is the path of a generated file of the chart. It is found from where tests run, which is below the root of the
+// module: paths that the compiler wrote down are none of this machine where it was told to trim them.
 func ChartFile(name string) string {
-	_, here, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(here), "../../../deploy/chart/files", name)
+	folder := "."
+	for range 10 {
+		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
+			break
+		}
+		folder = filepath.Join(folder, "..")
+	}
+	return filepath.Join(folder, "deploy/chart/files", name)
 }
 
 // readCRDs reads the CRDs of the chart. Those that convert by webhook are told to call it on this machine.

@@ -38,18 +38,20 @@ func webhookConfigurations(port int) []client.Object {
 	}
 	mutating := &admissionregistrationv1.MutatingWebhookConfiguration{}
 	mutating.Name = mutatingWebhooks
-	mutating.Webhooks = []admissionregistrationv1.MutatingWebhook{{
-		Name: "mcloneset.kb.io", ClientConfig: at("/mutate-apps-kruise-io-cloneset"), Rules: rules("clonesets"),
-		MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
-		SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
-	}}
 	validating := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	validating.Name = validatingWebhooks
-	validating.Webhooks = []admissionregistrationv1.ValidatingWebhook{{
-		Name: "vcloneset.kb.io", ClientConfig: at("/validate-apps-kruise-io-cloneset"), Rules: rules("clonesets"),
-		MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
-		SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
-	}}
+	for _, kind := range []string{"cloneset", "daemonset"} {
+		mutating.Webhooks = append(mutating.Webhooks, admissionregistrationv1.MutatingWebhook{
+			Name: "m" + kind + ".kb.io", ClientConfig: at("/mutate-apps-kruise-io-" + kind), Rules: rules(kind + "s"),
+			MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
+			SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
+		})
+		validating.Webhooks = append(validating.Webhooks, admissionregistrationv1.ValidatingWebhook{
+			Name: "v" + kind + ".kb.io", ClientConfig: at("/validate-apps-kruise-io-" + kind), Rules: rules(kind + "s"),
+			MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
+			SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
+		})
+	}
 	return []client.Object{mutating, validating}
 }
 

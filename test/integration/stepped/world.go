@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -103,7 +104,10 @@ func (w *World) Restart() {
 	})
 	mgr, err := manager.New(config, manager.Options{
 		Scheme: w.scheme, Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache: cache.Options{DefaultFieldSelector: fields.OneTermEqualSelector("metadata.namespace", w.Namespace)},
+		Cache: cache.Options{
+			DefaultFieldSelector: fields.OneTermEqualSelector("metadata.namespace", w.Namespace),
+			ByObject:             map[client.Object]cache.ByObject{&corev1.Node{}: {Field: fields.Everything()}},
+		},
 	})
 	if err != nil {
 		w.Fatalf("making a manager: %v", err)
