@@ -64,6 +64,8 @@ type nodeDecision struct {
 	spent struct{ away, changing int }
 	// empty counts the nodes that are to have a pod, have none, and are not kept without one.
 	empty int
+	// lingering are pods that are ending on nodes that are not to have one, where such nodes count.
+	lingering []*replica.Replica
 }
 
 // Plan decides what to do now.

@@ -223,7 +223,7 @@ func (d *nodeDecision) fill() {
 		default:
 			made++
 			d.settled++
-			d.step(Step{Do: Create, Slot: s.Name, To: d.UpdateRevision, Why: "a node has none"})
+			d.step(Step{Do: Create, Slot: s.Name, To: d.UpdateRevision, Why: "its node has none"})
 		}
 	}
 	if held > 0 {
@@ -244,7 +244,10 @@ func (d *nodeDecision) countBudget() {
 		if !counts || s.held {
 			continue
 		}
-		d.empty += one(s.Runs && s.bare())
+		d.empty += one(s.Runs && s.bare() && len(s.leaving) == 0)
+		if !s.Runs && s.bare() {
+			d.lingering = append(d.lingering, s.ending...)
+		}
 		d.spent.away += one(!s.available())
 		changing := s.Runs && s.bare() || s.new != nil && (!s.new.Available || s.new.Stage != inplace.Done)
 		d.spent.changing += one(changing && !s.Lost)

@@ -71,9 +71,10 @@ func (d *nodeDecision) update() {
 	var up renewal
 	candidates := d.candidates(&up)
 	wanted := max(d.desired-d.Partition-d.settled, 0)
-	later := max(wanted-len(candidates), 0)
 	candidates = candidates[:min(wanted, len(candidates))]
-	up.lost = first(later, up.lost)
+	if d.Partition > 0 { // those that are left are kept as they are
+		up.lost, up.ineligible = first(wanted-len(candidates), up.lost), nil
+	}
 	if todo := len(candidates) + len(up.lost); d.Paused && todo > 0 {
 		d.note(WishUpdate, todo, "the update is paused", cause{Cause: CausePaused})
 		return
@@ -100,10 +101,10 @@ func (d *nodeDecision) candidates(up *renewal) []*site {
 		s := &d.sites[i]
 		switch {
 		case s.old == nil || s.new != nil || d.isDoomed(s.old) || !s.Keeps || s.Excluded || d.busy[s.old] || len(s.surplus) > 0:
-		case !s.Runs:
-			up.ineligible = append(up.ineligible, s.old)
 		case s.Lost:
 			up.lost = append(up.lost, s.old)
+		case !s.Runs:
+			up.ineligible = append(up.ineligible, s.old)
 		default:
 			out = append(out, s)
 		}
@@ -157,7 +158,7 @@ func (d *nodeDecision) tellOf(up *renewal) {
 	if len(up.lost) > 0 {
 		d.note(WishUpdate, len(up.lost), "the kubelets of their nodes are silent: "+homes(up.lost), cause{CauseBroken, "NodeLost"})
 	}
-	if len(up.ineligible) > 0 && d.Partition == 0 {
+	if len(up.ineligible) > 0 {
 		d.note(WishUpdate, len(up.ineligible), "their nodes take no new pod: "+homes(up.ineligible), cause{Cause: CauseNode})
 	}
 }
@@ -168,7 +169,11 @@ func (d *nodeDecision) nodesSpent(taken []*replica.Replica) string {
 	if d.surges() {
 		name = "maxSurge"
 	}
-	return fmt.Sprintf("%s is %d%s", name, most, cmp.Or(d.whoIsAway(taken, d.empty, "missing"), " and as many nodes are changing"))
+	away := d.whoIsAway(taken, d.empty, "missing")
+	if len(d.lingering) > 0 {
+		away += " and some are ending where none is to be: " + names(d.lingering)
+	}
+	return fmt.Sprintf("%s is %d%s", name, most, cmp.Or(away, " and as many nodes are changing"))
 }
 
 // homes lists at most three nodes of pods, and counts the rest.
