@@ -16,6 +16,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"kruise.io/kruise/kubectl/kinds"
 	"kruise.io/kruise/kubectl/live"
 	"kruise.io/kruise/plan/workload"
 )
@@ -37,7 +38,7 @@ func Command(streams genericiooptions.IOStreams, now func() time.Time) *cobra.Co
 	root := &cobra.Command{
 		Use:   Name,
 		Short: "Say why a workload is stuck, and what a change of it would do",
-		Long: "kubectl kruise says in words how a CloneSet stands and what it waits for, and plays a rollout to its end before it is begun.\n" +
+		Long: "kubectl kruise says in words how a workload stands and what it waits for, and plays a rollout to its end before it is begun.\n" +
 			"It only reads.",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl kruise"},
 		SilenceErrors: true, SilenceUsage: true,
@@ -78,17 +79,17 @@ func (p *plugin) cluster() (*live.Cluster, string, error) {
 	return cluster, namespace, err
 }
 
-// read reads the CloneSet that arguments name.
-func (p *plugin) read(ctx context.Context, args []string) (*live.CloneSet, error) {
-	name, err := nameOf(args)
+// read reads the workload that arguments name, and what belongs to it.
+func (p *plugin) read(ctx context.Context, args []string) (kinds.Workload, kinds.Owned, error) {
+	kind, name, err := nameOf(args)
 	if err != nil {
-		return nil, err
+		return nil, kinds.Owned{}, err
 	}
 	cluster, namespace, err := p.cluster()
 	if err != nil {
-		return nil, err
+		return nil, kinds.Owned{}, err
 	}
-	return cluster.CloneSet(ctx, namespace, name)
+	return cluster.Read(ctx, kind, namespace, name)
 }
 
 // options are those of the manager, as its feature gates set them. Gates that decide nothing here may be named, too, so that

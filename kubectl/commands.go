@@ -10,13 +10,14 @@ import (
 
 	"kruise.io/kruise/kubectl/explain"
 	"kruise.io/kruise/kubectl/forecast"
+	"kruise.io/kruise/kubectl/kinds"
 )
 
 func (p *plugin) explain() *cobra.Command {
 	var form string
 	cmd := &cobra.Command{
-		Use:   "explain (cloneset/NAME | cloneset NAME)",
-		Short: "Say how a CloneSet stands, what it waits for, and what to do about it",
+		Use:   "explain (KIND/NAME | KIND NAME)",
+		Short: "Say how a workload stands, what it waits for, and what to do about it",
 		Example: `  # Why is it stuck?
   kubectl kruise explain cloneset/demo
 
@@ -31,14 +32,18 @@ func (p *plugin) explain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found, err := p.read(cmd.Context(), args)
+			found, owned, err := p.read(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
 			now := p.now()
-			e, err := explain.CloneSet(found.Set, found.Owned, options, now)
+			view, err := found.View(owned, options, ids())
 			if err != nil {
-				return fmt.Errorf("CloneSet %s/%s: %w", found.Set.Namespace, found.Set.Name, err)
+				return about(found, err)
+			}
+			e, err := explain.Explain(found, view, now)
+			if err != nil {
+				return about(found, err)
 			}
 			return p.print(form, e, func() string { return e.Text(now) })
 		},
@@ -49,14 +54,14 @@ func (p *plugin) explain() *cobra.Command {
 
 func (p *plugin) plan() *cobra.Command {
 	var form, hooks string
-	var change forecast.Change
+	var change kinds.Change
 	var replicas int32
 	var paused bool
 	startTakes := 2 * time.Second
 	cmd := &cobra.Command{
-		Use:   "plan (cloneset/NAME | cloneset NAME)",
-		Short: "Say what would be done to the pods of a CloneSet, to the end, and change nothing",
-		Long: "plan plays the rollout of a CloneSet to its end, as it is or with the changes that flags name, with the decisions of the\n" +
+		Use:   "plan (KIND/NAME | KIND NAME)",
+		Short: "Say what would be done to the pods of a workload, to the end, and change nothing",
+		Long: "plan plays the rollout of a workload to its end, as it is or with the changes that flags name, with the decisions of the\n" +
 			"controller on copies of the live objects and a modelled cluster. It changes nothing.",
 		Example: `  # What would a new image do?
   kubectl kruise plan cloneset/demo --set-image app=demo:2
@@ -84,19 +89,19 @@ func (p *plugin) plan() *cobra.Command {
 			if cmd.Flags().Changed("paused") {
 				change.Paused = &paused
 			}
-			found, err := p.read(cmd.Context(), args)
+			found, owned, err := p.read(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			if err := change.Apply(found.Set); err != nil {
-				return fmt.Errorf("CloneSet %s/%s would be invalid: %w", found.Set.Namespace, found.Set.Name, err)
+			if err := found.Change(change); err != nil {
+				return fmt.Errorf("%s would be invalid: %w", title(found), err)
 			}
 			now := p.now()
-			f, err := forecast.Foresee(cmd.Context(), found.Set, found.Owned, now, forecast.Options{
-				CloneSet: options, StartTakes: startTakes, LiftHooks: hooks == "lift", Progress: patience(p.IOStreams, p.now),
+			f, err := forecast.Foresee(cmd.Context(), found, owned, now, forecast.Options{
+				Manager: options, StartTakes: startTakes, LiftHooks: hooks == "lift", Progress: patience(p.IOStreams, p.now),
 			})
 			if err != nil {
-				return fmt.Errorf("CloneSet %s/%s: %w", found.Set.Namespace, found.Set.Name, err)
+				return about(found, err)
 			}
 			return p.print(form, f, func() string { return f.Text(now) })
 		},
@@ -111,7 +116,7 @@ func (p *plugin) plan() *cobra.Command {
 	return cmd
 }
 
-func addChange(flags *pflag.FlagSet, change *forecast.Change) {
+func addChange(flags *pflag.FlagSet, change *kinds.Change) {
 	flags.StringArrayVar(&change.Images, "set-image", nil, "CONTAINER=IMAGE: change an image of the template; may be given several times")
 	flags.StringVar(&change.Partition, "partition", "", "change partition of the rolling update: an integer or a percentage")
 	flags.StringVar(&change.MaxUnavailable, "max-unavailable", "", "change maxUnavailable of the rolling update: an integer or a percentage")
@@ -129,4 +134,18 @@ func patience(streams genericiooptions.IOStreams, now func() time.Time) func(int
 			fmt.Fprintf(streams.ErrOut, "still planning: %d waves, %s of the rollout\n", waves, at)
 		}
 	}
+}
+
+// title names a workload.
+func title(w kinds.Workload) string {
+	return fmt.Sprintf("%s %s/%s", w.Kind().Name, w.Object().GetNamespace(), w.Object().GetName())
+}
+
+// about says which workload an error is about.
+func about(w kinds.Workload, err error) error { return fmt.Errorf("%s: %w", title(w), err) }
+
+// ids makes up what tells pods apart that are to be created; nobody gets to see it.
+func ids() func() string {
+	n := 0
+	return func() string { n++; return fmt.Sprintf("new-%d", n) }
 }

@@ -59,7 +59,7 @@ func ErrorText(err error) string {
 	case errors.As(err, &status) && status.Status().Reason != "":
 		s := status.Status()
 		if apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
-			return "Error from server (NotFound): the cluster knows no CloneSets: is kruise installed? " + s.Message
+			return "Error from server (NotFound): the cluster does not know this kind: is kruise installed? " + s.Message
 		}
 		return fmt.Sprintf("Error from server (%s): %s", s.Reason, s.Message)
 	case errors.As(err, &request):

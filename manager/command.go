@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/manager/podops"
 )
 
@@ -34,6 +35,11 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 				"Have the scheduler put pods of DaemonSets on their nodes. Otherwise they are created there, and no scheduler is asked.")
 			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
+			flags.IntVar(&options.PodProbeMarkerWorkers, "podprobemarker-workers", podops.DefaultWorkers, "PodProbeMarkers that are worked on at a time.")
+			flags.IntVar(&options.NodePodProbeWorkers, "nodepodprobe-workers", podops.DefaultWorkers, "Nodes whose probes are worked on at a time.")
+			flags.Int32Var(&options.Pod.TimeoutSeconds, "pod-webhook-timeout-seconds", 10, "How long the API server waits for an answer about a pod, in seconds, from 1 to 30.")
+			flags.StringToStringVar(&options.Pod.Policies, "pod-webhook-failure-policy", nil,
+				"What the API server does with pods that ask for something while no manager answers, as name=Fail|Ignore,... Names and defaults: "+pod.Defaults()+".")
 		},
 		Component: func(ctx context.Context) (serve.Component, error) {
 			for _, warning := range gates.Warnings() {
@@ -41,6 +47,9 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			}
 			options.setGates(gates)
 			options.Workloads.BindDirectly = !assign
+			if err := options.Pod.Validate(); err != nil {
+				return serve.Component{}, err
+			}
 			return Component(options)
 		},
 	}, getenv)
@@ -67,8 +76,8 @@ func ignoredFlags() []serve.IgnoredFlag {
 		{Name: "ws-enabled-versioned-status", Bool: true, Why: notYet},
 	}
 	for _, kind := range []string{
-		"advancedcronjob", "broadcastjob", "crr", "imagepulljob", "nodeimage", "nodepodprobe", "persistentpodstate",
-		"podprobemarker", "podunavailablebudget", "resourcedistribution", "sidecarset", "statefulset", "uniteddeployment", "workloadspread",
+		"advancedcronjob", "broadcastjob", "crr", "imagepulljob", "nodeimage", "persistentpodstate",
+		"podunavailablebudget", "resourcedistribution", "sidecarset", "statefulset", "uniteddeployment", "workloadspread",
 	} {
 		flags = append(flags, serve.IgnoredFlag{Name: kind + "-workers", Why: notYet})
 	}

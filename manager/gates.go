@@ -16,20 +16,44 @@ func NewGateSet() (*gate.Set, error) { return gate.New(gateTable()) }
 // gateExternalCerts switches Options.ExternalCerts.
 const gateExternalCerts = "EnableExternalCerts"
 
+// The gates of the admission of pods.
+const (
+	gatePodWebhook   = "PodWebhook"
+	gatePodReadiness = "KruisePodReadinessGate"
+)
+
+// The gates of PodProbeMarkers, which need the agent of the nodes.
+const (
+	gateDaemon           = "KruiseDaemon"
+	gateProbes           = "PodProbeMarkerGate"
+	gateServerlessProbes = "EnablePodProbeMarkerOnServerless"
+)
+
 // setGates reads the gates of a set, once.
 func (o *Options) setGates(set *gate.Set) {
 	o.ExternalCerts = set.Enabled(gateExternalCerts)
+	o.Pod.Enabled, o.Pod.GateForAll = set.Enabled(gatePodWebhook), set.Enabled(gatePodReadiness)
+	o.Probes, o.Pod.Serverless = set.Enabled(gateProbes), set.Enabled(gateServerlessProbes)
 	o.Workloads.SetGates(func(g workload.Gate) bool { return set.Enabled(g.Name) })
 }
 
 // gateTable lists every gate that a deployment may name, with its default and its stage. Those of workload.Gates are beta where
 // they are on by default, and alpha otherwise.
 func gateTable() []gate.Gate {
-	table := append(inert(), gate.Gate{Name: gateExternalCerts, Spec: featuregate.FeatureSpec{PreRelease: featuregate.Alpha}})
+	alpha := featuregate.FeatureSpec{PreRelease: featuregate.Alpha}
+	beta := featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
+	table := append(inert(),
+		gate.Gate{Name: gateExternalCerts, Spec: alpha},
+		gate.Gate{Name: gatePodWebhook, Spec: beta},
+		gate.Gate{Name: gatePodReadiness, Spec: alpha, Needs: []string{gatePodWebhook}},
+		gate.Gate{Name: gateDaemon, Spec: beta},
+		gate.Gate{Name: gateProbes, Spec: beta, Needs: []string{gateDaemon}},
+		gate.Gate{Name: gateServerlessProbes, Spec: alpha, Needs: []string{gatePodWebhook, gateProbes}},
+	)
 	for _, g := range workload.Gates() {
-		spec := featuregate.FeatureSpec{PreRelease: featuregate.Alpha}
+		spec := alpha
 		if g.On {
-			spec = featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
+			spec = beta
 		}
 		table = append(table, gate.Gate{Name: g.Name, Spec: spec})
 	}
@@ -48,20 +72,15 @@ func inert() []gate.Gate {
 		{Name: "DaemonWatchingPod", Spec: betaOn, Inert: true},
 		{Name: "DefaultHostNetworkHostPortsInPodTemplates", Spec: alpha, Inert: true},
 		{Name: "DeletionProtectionForCRDCascadingGate", Spec: alpha, Inert: true},
-		{Name: "EnablePodProbeMarkerOnServerless", Spec: alpha, Inert: true},
 		{Name: "EnableSortSidecarContainerByName", Spec: alpha, Inert: true},
 		{Name: "EnhancedLivenessProbe", Spec: alpha, Inert: true},
 		{Name: "ForceDeleteTimeoutExpectationGate", Spec: alpha, Inert: true},
 		{Name: "ImagePullJobGate", Spec: alpha, Inert: true},
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
 		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
-		{Name: "KruiseDaemon", Spec: betaOn, Inert: true},
-		{Name: "KruisePodReadinessGate", Spec: alpha, Inert: true},
 		{Name: "PodIndexLabel", Spec: betaOn, Inert: true},
-		{Name: "PodProbeMarkerGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetDeleteGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
-		{Name: "PodWebhook", Spec: betaOn, Inert: true},
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},
 		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},
 		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},

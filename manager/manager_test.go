@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -51,8 +52,8 @@ func TestEveryGateIsKnownAndOnlyThoseThatSwitchSomethingAreShown(t *testing.T) {
 		names = append(names, match[1])
 	}
 	if want := []string{
-		"CloneSetPartitionRollback", "CloneSetShortHash", "DaemonSetPruneIneligibleNodes", "EnableExternalCerts", "InPlaceWorkloadVerticalScaling",
-		"PreDownloadImageForDaemonSetUpdate", "PreDownloadImageForInPlaceUpdate", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
+		"CloneSetPartitionRollback", "CloneSetShortHash", "DaemonSetPruneIneligibleNodes", "EnableExternalCerts", "EnablePodProbeMarkerOnServerless", "InPlaceWorkloadVerticalScaling", "KruiseDaemon", "KruisePodReadinessGate", "PodProbeMarkerGate", "PodWebhook", "PreDownloadImageForDaemonSetUpdate", "PreDownloadImageForInPlaceUpdate",
+		"PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
 	}; !slices.Equal(names, want) {
 		t.Errorf("shown are %q, want %q", names, want)
 	}
@@ -121,8 +122,8 @@ func TestTheListIsSound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range registry(&Options{}) {
-		if !scheme.Recognizes(e.kind) || e.webhook == nil || e.controller == nil {
+	for _, e := range registry(&Options{}, serve.Place{}) {
+		if !scheme.Recognizes(e.kind) || e.controller == nil {
 			t.Errorf("%s is not complete", e.kind)
 		}
 		if e.converts == nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
@@ -24,6 +26,11 @@ import (
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
 	"kruise.io/kruise/manager/daemonset"
+	"kruise.io/kruise/manager/launchpriority"
+	"kruise.io/kruise/manager/nodepodprobe"
+	"kruise.io/kruise/manager/pod"
+	"kruise.io/kruise/manager/podprobemarker"
+	"kruise.io/kruise/manager/podreadiness"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -44,23 +51,35 @@ type Options struct {
 	CloneSetWorkers int
 	// DaemonSetWorkers is how many DaemonSets are worked on at a time.
 	DaemonSetWorkers int
+	// Pod tunes the admission of pods.
+	Pod pod.Options
+	// Probes switches PodProbeMarkers on, for which the workers work: so many markers and nodes at a time.
+	Probes                                     bool
+	PodProbeMarkerWorkers, NodePodProbeWorkers int
 }
 
 // entry is one kind that the manager knows.
 type entry struct {
 	// kind and version name what must be served by the API server for the entry to run.
 	kind schema.GroupVersionKind
+	// needed names kinds that need this one: where they are switched on by name, so is it.
+	needed []string
 	// on is the gate.
 	on bool
 	// converts says how versions are converted, if it takes more than another apiVersion.
 	converts *convert.Kind
-	// webhook and controller add them to the manager.
+	// webhook and controller add them to the manager. A kind that no user writes has no webhook.
 	webhook    func(mgr ctrl.Manager) error
 	controller func(ctx context.Context, mgr ctrl.Manager) error
 }
 
+// named says whether the entry is among the kinds that the manager is limited to.
+func (e entry) named(kinds []string) bool {
+	return len(kinds) == 0 || slices.ContainsFunc(append(e.needed, e.kind.Kind), func(name string) bool { return slices.Contains(kinds, name) })
+}
+
 // registry is THE list.
-func registry(o *Options) []entry {
+func registry(o *Options, place serve.Place) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Options: o.Workloads}
 	return []entry{
@@ -76,7 +95,36 @@ func registry(o *Options) []entry {
 				return daemonset.SetupController(ctx, mgr, daemonSet)
 			},
 		},
+		{
+			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"}, webhook: o.Pod.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, o.Pod, place) },
+		},
+		{
+			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: o.Probes, webhook: podprobemarker.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return podprobemarker.SetupController(ctx, mgr, o.PodProbeMarkerWorkers)
+			},
+		},
+		{
+			kind: v1alpha1.GroupVersion.WithKind("NodePodProbe"), on: o.Probes, needed: []string{"PodProbeMarker"},
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return nodepodprobe.SetupController(ctx, mgr, nodepodprobe.Options{Workers: o.NodePodProbeWorkers, Serverless: o.Pod.Serverless})
+			},
+		},
 	}
+}
+
+// setupPods adds the controllers that go with the admission of pods. With its gate off, one is left: it takes away the
+// webhooks of an earlier run.
+func setupPods(ctx context.Context, mgr ctrl.Manager, o pod.Options, place serve.Place) error {
+	err := pod.SetupController(ctx, mgr, o, place)
+	if err == nil && o.Enabled {
+		err = launchpriority.SetupController(mgr)
+	}
+	if err == nil && o.Enabled && o.GateForAll {
+		err = podreadiness.SetupController(mgr)
+	}
+	return err
 }
 
 // Component is kruise-manager as serve runs it.
@@ -88,12 +136,15 @@ func Component(o *Options) (serve.Component, error) {
 	component := serve.Component{
 		Name:          Name,
 		Scheme:        scheme,
-		Mutating:      []string{"kruise-mutating-webhook-configuration"},
+		Mutating:      []string{"kruise-mutating-webhook-configuration", pod.MutatingConfiguration},
 		Validating:    []string{"kruise-validating-webhook-configuration"},
+		ClusterScoped: []client.Object{&corev1.Node{}},
 		ExternalCerts: o.ExternalCerts,
-		Setup:         func(ctx context.Context, mgr ctrl.Manager) error { return setup(ctx, mgr, o) },
+		Setup: func(ctx context.Context, mgr ctrl.Manager, place serve.Place) error {
+			return setup(ctx, mgr, o, place)
+		},
 	}
-	for _, e := range registry(o) {
+	for _, e := range registry(o, serve.Place{}) {
 		if e.converts != nil {
 			component.Converts = append(component.Converts, *e.converts)
 		}
@@ -113,7 +164,7 @@ func NewScheme() (*runtime.Scheme, error) {
 }
 
 // setup adds to the manager what stands in the registry and can run.
-func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
+func setup(ctx context.Context, mgr ctrl.Manager, o *Options, place serve.Place) error {
 	if o.Workloads.InPlace.Resources {
 		served, err := servesResize(mgr)
 		if err != nil {
@@ -124,9 +175,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
 			o.Workloads.InPlace.Resources = false
 		}
 	}
-	for _, e := range registry(o) {
+	for _, e := range registry(o, place) {
 		logger := log.FromContext(ctx).WithValues("kind", e.kind.Kind)
-		if !e.on || len(o.Kinds) > 0 && !slices.Contains(o.Kinds, e.kind.Kind) {
+		if !e.on || !e.named(o.Kinds) {
 			logger.Info("The kind is switched off")
 			continue
 		}
@@ -138,8 +189,10 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
 		if err != nil {
 			return fmt.Errorf("asking the API server for %s: %w", e.kind, err)
 		}
-		if err := e.webhook(mgr); err != nil {
-			return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
+		if e.webhook != nil {
+			if err := e.webhook(mgr); err != nil {
+				return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
+			}
 		}
 		if o.WebhooksOnly {
 			continue

@@ -36,6 +36,7 @@ type Keeper struct {
 	serving atomic.Pointer[tls.Certificate]
 	served  []byte // the certificate in serving, as PEM; of the goroutine of Start alone
 	placed  atomic.Bool
+	trusted atomic.Pointer[[]byte] // the authority that signed what is served, as PEM
 }
 
 // New makes a Keeper that talks to the API server of a config.
@@ -62,6 +63,15 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 		return cert, nil
 	}
 	return nil, fmt.Errorf("no serving certificate yet in Secret %s", k.opts.Secret)
+}
+
+// Authority is the CA bundle that trusts what is served, as PEM; nil until something is served. Whoever adds a webhook to a
+// configuration that the Keeper keeps writes it there at once, and leaves it to the Keeper from then on.
+func (k *Keeper) Authority() []byte {
+	if ca := k.trusted.Load(); ca != nil {
+		return *ca
+	}
+	return nil
 }
 
 // Ready fails until a certificate is served and every object that calls the webhooks has been seen to trust it.
@@ -117,7 +127,9 @@ func (k *Keeper) settle(ctx context.Context) error {
 	if err := k.serve(ctx, data); err != nil {
 		return err
 	}
-	if err := k.place(ctx, data[keyCACert]); err != nil {
+	ca := data[keyCACert]
+	k.trusted.Store(&ca)
+	if err := k.place(ctx, ca); err != nil {
 		return err
 	}
 	k.placed.Store(true)

@@ -1,4 +1,4 @@
-// Package index reads objects straight from an informer's store, by owner and by name.
+// Package index reads objects straight from an informer's store, by owner, by namespace and by name.
 //
 // What it returns is the cache's own memory: no copies are made, so listing ten thousand pods costs a slice of pointers.
 // Nothing that is returned may be changed.
@@ -42,8 +42,10 @@ func For[T client.Object](ctx context.Context, informers cache.Informers, kind T
 // Over makes a store over an indexer that has the index of Indexers, for tests without an informer.
 func Over[T client.Object](indexer toolscache.Indexer) *Store[T] { return &Store[T]{indexer} }
 
-// Indexers is the index that a store needs.
-func Indexers() toolscache.Indexers { return toolscache.Indexers{byController: controllerUID} }
+// Indexers are the indexes that a store needs; every informer has the one by namespace.
+func Indexers() toolscache.Indexers {
+	return toolscache.Indexers{byController: controllerUID, toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc}
+}
 
 func controllerUID(obj any) ([]string, error) {
 	o, ok := obj.(metav1.Object)
@@ -62,18 +64,22 @@ func (s *Store[T]) OwnedBy(owner types.UID) ([]T, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list by controller: %w", err)
 	}
-	out := make([]T, 0, len(found))
-	for _, obj := range found {
-		if t, ok := obj.(T); ok {
-			out = append(out, t)
-		}
-	}
-	return out, nil
+	return typed[T](found), nil
 }
 
-// All lists every object, in no order.
-func (s *Store[T]) All() []T {
-	found := s.indexer.List()
+// All lists all objects, in no order.
+func (s *Store[T]) All() []T { return typed[T](s.indexer.List()) }
+
+// InNamespace lists the objects of a namespace, in no order.
+func (s *Store[T]) InNamespace(namespace string) ([]T, error) {
+	found, err := s.indexer.ByIndex(toolscache.NamespaceIndex, namespace)
+	if err != nil {
+		return nil, fmt.Errorf("list by namespace: %w", err)
+	}
+	return typed[T](found), nil
+}
+
+func typed[T client.Object](found []any) []T {
 	out := make([]T, 0, len(found))
 	for _, obj := range found {
 		if t, ok := obj.(T); ok {

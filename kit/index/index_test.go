@@ -60,18 +60,6 @@ func TestObjectsAreListedByTheirController(t *testing.T) {
 	}
 }
 
-func TestEveryObjectIsListed(t *testing.T) {
-	store, _ := storeOf(t, pod("a", "web"), pod("b"))
-	var names []string
-	for _, p := range store.All() {
-		names = append(names, p.Name)
-	}
-	slices.Sort(names)
-	if diff := cmp.Diff([]string{"a", "b"}, names); diff != "" {
-		t.Errorf("all pods (-want +got):\n%s", diff)
-	}
-}
-
 func TestNobodyOwnsNothing(t *testing.T) {
 	store, _ := storeOf(t, pod("orphan"))
 	if pods, err := store.OwnedBy("web"); err != nil || len(pods) != 0 {

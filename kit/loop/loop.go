@@ -44,6 +44,9 @@ const (
 	// of the object's spec ends it. The queue's own pauses do not hold while events bring the object back.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 30 * time.Second
+	// lastLookup bounds, in the same way, how long nobody asks again what became of a write in doubt. It is shorter, since the
+	// answer may be had at any moment, and nothing is decided before.
+	lastLookup = 2 * time.Second
 	// mostHeld is how many events may wait for a status to be written.
 	mostHeld = 100
 	// retold is how long a state must be gone for its event to be sent anew: longer than a wave of a rollout takes.
@@ -112,6 +115,7 @@ type Loop[O client.Object] struct {
 
 // pace is when things may happen again to one object, and the events that wait for its status to be written.
 type pace struct {
+	of     types.UID // the object; another one may have its name by now
 	next   time.Time
 	status time.Time
 	held   []Event
@@ -119,6 +123,9 @@ type pace struct {
 	// failures is how often the work failed since it last succeeded, generation that of the object when it last did.
 	failures   int
 	generation int64
+	// unanswered is how often nobody could tell what became of a write in doubt, ask when to ask again.
+	unanswered int
+	ask        time.Time
 }
 
 // Reconcile does the work on one object.
@@ -140,11 +147,15 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 	if obj.GetDeletionTimestamp() != nil {
 		return reconcile.Result{}, nil // the garbage collector deletes what it owns
 	}
+	if kept.of != obj.GetUID() { // nobody looked while the name was free
+		l.change(req.NamespacedName, func(p *pace) { *p = pace{of: obj.GetUID()} })
+		wait = 0
+	}
 	if wait > 0 && obj.GetGeneration() == kept.generation { // what failed will not work better at every event
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	if err := l.Writes.Resolve(ctx, req.NamespacedName, l.Live); err != nil {
-		return reconcile.Result{}, err
+	if wait := l.resolve(ctx, req.NamespacedName); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	if what := l.Writes.Behind(req.NamespacedName); what != "" {
 		log.FromContext(ctx).V(2).Info("Waiting for the cache to show own writes", "missing", what)
@@ -164,6 +175,31 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 	}
 	l.change(req.NamespacedName, func(p *pace) { p.failures = 0 })
 	return reconcile.Result{RequeueAfter: earliest(now, report.Wake, again)}, nil
+}
+
+// resolve finds out what became of an object's writes in doubt. It returns when to ask again where there is no answer; until
+// then, nobody is asked.
+func (l *Loop[O]) resolve(ctx context.Context, key types.NamespacedName) time.Duration {
+	kept := l.paceOf(key)
+	if wait := kept.ask.Sub(l.Clock.Now()); kept.unanswered > 0 && wait > 0 {
+		return wait
+	}
+	if err := l.Writes.Resolve(ctx, key, l.Live); err != nil {
+		wait := backoff(kept.unanswered+1, lastLookup)
+		log.FromContext(ctx).Error(err, "Nothing is decided before it is known what became of a write", "askedAgainIn", wait.String())
+		l.change(key, func(p *pace) { p.unanswered, p.ask = p.unanswered+1, l.Clock.Now().Add(wait) })
+		return wait
+	}
+	if kept.unanswered > 0 {
+		l.change(key, func(p *pace) { p.unanswered = 0 })
+	}
+	return 0
+}
+
+// backoff is the pause after so many failures in a row.
+func backoff(failures int, longest time.Duration) time.Duration {
+	const most = 16 // doublings that cannot overflow, and are more than any pause is long
+	return min(firstRetry<<min(failures-1, most), longest)
 }
 
 // run observes, decides and acts, as far as that goes.
@@ -289,8 +325,8 @@ func (l *Loop[O]) outcome(ctx context.Context, obj O, advanced bool, err error, 
 		if advanced {
 			p.failures = 0
 		}
-		p.failures, p.generation = min(p.failures+1, 30), obj.GetGeneration()
-		if next := now.Add(min(firstRetry<<(p.failures-1), lastRetry)); next.After(p.next) {
+		p.failures, p.generation = p.failures+1, obj.GetGeneration()
+		if next := now.Add(backoff(p.failures, lastRetry)); next.After(p.next) {
 			p.next = next
 		}
 	})

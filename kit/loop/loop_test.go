@@ -359,22 +359,84 @@ func TestItWaitsUntilTheCacheShowsItsOwnWrites(t *testing.T) {
 	}
 }
 
-func TestNothingIsDecidedWhileTheOutcomeOfAWriteIsUnknown(t *testing.T) {
-	w := newWorld(t, object())
+// doubt notes a write that may have been carried out, and counts how often somebody asks for it while there is no answer.
+func (w *world) doubt() (asked *int) {
 	meta := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: "other"}}
 	meta.SetGroupVersionKind(policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"))
 	w.loop.Writes.Doubted(key, "PodDisruptionBudget", meta)
+	asked = new(int)
 	w.loop.Live = interceptor.NewClient(w.api, interceptor.Funcs{
 		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+			*asked++
 			return errBroken
 		},
 	})
-	if _, err := w.reconcile(); !errors.Is(err, errBroken) || w.begun != 0 {
-		t.Errorf("work was begun %d times, error %v", w.begun, err)
+	return asked
+}
+
+func TestNothingIsDecidedWhileTheOutcomeOfAWriteIsUnknown(t *testing.T) {
+	w := newWorld(t, object())
+	w.doubt()
+	wait := w.done()
+	if wait == 0 || w.begun != 0 {
+		t.Errorf("work was begun %d times, and it asks again in %v", w.begun, wait)
 	}
 	w.loop.Live = w.api
+	w.pass(wait)
 	if w.done(); w.begun != 1 {
 		t.Errorf("work was begun %d times once the outcome was known, want 1", w.begun)
+	}
+}
+
+func TestEventsDoNotAskForAnAnswerThatIsNotToBeHad(t *testing.T) {
+	w := newWorld(t, object())
+	asked := w.doubt()
+	const events, apart = 6000, 10 * time.Millisecond // a minute
+	var longest time.Duration
+	for range events {
+		longest = max(longest, w.done())
+		w.pass(apart)
+	}
+	if most := int(events * apart / lastLookup * 3 / 2); *asked < 2 || *asked > most {
+		t.Errorf("it asked %d times in a minute of events, want at most %d", *asked, most)
+	}
+	if longest > lastLookup {
+		t.Errorf("an answer could be unheard of for %v, want at most %v", longest, lastLookup)
+	}
+	w.loop.Live = w.api
+	w.pass(w.done())
+	if w.done(); w.begun != 1 {
+		t.Errorf("work was begun %d times once the outcome was known, want 1", w.begun)
+	}
+	// The next doubt begins with short pauses again.
+	w.doubt()
+	if wait := w.done(); wait != firstRetry {
+		t.Errorf("after an answer it asks again in %v, want %v", wait, firstRetry)
+	}
+}
+
+func TestAnotherObjectOfTheSameNameIsNotTakenForTheOneBefore(t *testing.T) {
+	w := newWorld(t, object())
+	w.act = errBroken
+	for range 20 { // long enough for the longest pause
+		if _, err := w.reconcile(); err == nil {
+			t.Fatal("the work did not fail")
+		}
+		w.pass(lastRetry)
+	}
+	begun := w.begun
+	if err := w.api.Delete(t.Context(), object()); err != nil {
+		t.Fatal(err)
+	}
+	again := object()
+	again.UID = "another"
+	if err := w.api.Create(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(-lastRetry) // nobody looked while the name was free
+	w.act = nil
+	if w.done(); w.begun != begun+1 {
+		t.Error("the new object waits for the failures of the one before")
 	}
 }
 

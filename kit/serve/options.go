@@ -59,6 +59,9 @@ type Options struct {
 	ServiceName  string
 	WebhookHost  string
 
+	// RunsAgain lets one process run the component several times, as tests do: the metrics of all runs are then one.
+	RunsAgain bool
+
 	// Logging is the format and verbosity of logs.
 	Logging *logsapi.LoggingConfiguration
 }

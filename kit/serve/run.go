@@ -42,10 +42,13 @@ type Component struct {
 	// Converts are the kinds whose versions the component converts, whether or not it runs anything else for them: what
 	// cannot be converted cannot be read.
 	Converts []convert.Kind
+	// ClusterScoped are the kinds in no namespace that the component watches. All objects of them are seen, also by a component
+	// that is limited to one namespace.
+	ClusterScoped []client.Object
 	// ExternalCerts says that somebody else keeps the webhook certificate.
 	ExternalCerts bool
 	// Setup adds the component's controllers and webhooks to the manager.
-	Setup func(ctx context.Context, mgr ctrl.Manager) error
+	Setup func(ctx context.Context, mgr ctrl.Manager, place Place) error
 }
 
 // Run runs a component until the context ends, or until it cannot go on. The process must end when Run returns:
@@ -95,7 +98,7 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 		}
 		mgr.GetWebhookServer().Register(convert.Path, handler)
 	}
-	if err := c.Setup(ctx, mgr); err != nil {
+	if err := c.Setup(ctx, mgr, newPlace(o, keeper.Authority)); err != nil {
 		return err
 	}
 
@@ -132,7 +135,7 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 		LeaseDuration:                 &o.LeaseDuration,
 		RenewDeadline:                 &o.RenewDeadline,
 		RetryPeriod:                   &o.RetryPeriod,
-		Controller:                    ctrlconfig.Controller{CacheSyncTimeout: o.CacheSyncTimeout},
+		Controller:                    ctrlconfig.Controller{CacheSyncTimeout: o.CacheSyncTimeout, SkipNameValidation: &o.RunsAgain},
 		WebhookServer: webhook.NewServer(webhook.Options{
 			Port: o.WebhookPort,
 			TLSOpts: []func(*tls.Config){func(t *tls.Config) {
@@ -146,6 +149,10 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 	if o.Namespace != "" {
 		// The cache lists and watches that namespace alone, as with DefaultNamespaces, whose informers have no index, though.
 		options.Cache.DefaultFieldSelector = fields.OneTermEqualSelector("metadata.namespace", o.Namespace)
+		options.Cache.ByObject = map[client.Object]cache.ByObject{}
+		for _, kind := range c.ClusterScoped {
+			options.Cache.ByObject[kind] = cache.ByObject{Field: fields.Everything()}
+		}
 	}
 	if o.EnablePprof {
 		options.PprofBindAddress = o.PprofAddr

@@ -1,4 +1,4 @@
-// Package explain says in words how a CloneSet stands and what it waits for: the answer to "why is it stuck?".
+// Package explain says in words how a workload stands and what it waits for: the answer to "why is it stuck?".
 //
 // It promises to decide nothing of its own. What is to be done next, and what must wait for what, are the steps and the
 // notes of the very plan that the controller would make now; the rest is read off the objects. The same objects and the
@@ -10,17 +10,16 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kubectl/kinds"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/revision"
-	"kruise.io/kruise/plan/workload"
 )
 
-// Explanation is how a CloneSet stands. Its JSON form is stable: fields may be added.
+// Explanation is how a workload stands. Its JSON form is stable: fields may be added.
 type Explanation struct {
+	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	// Summary is one sentence.
@@ -39,7 +38,7 @@ type Explanation struct {
 	// Pods are those that are not available.
 	Pods []Pod `json:"pods,omitempty"`
 	// Conditions are those of the status that tell of a failure.
-	Conditions []Condition `json:"conditions,omitempty"`
+	Conditions []kinds.Condition `json:"conditions,omitempty"`
 	// Controller says how the status differs from what is seen. Empty: it does not.
 	Controller []string `json:"controller,omitempty"`
 	// Remedy is what to do about it, where that is clear.
@@ -95,37 +94,23 @@ type Pod struct {
 	remedy string
 }
 
-// Condition is a condition of the CloneSet.
-type Condition struct {
-	Type    string    `json:"type"`
-	Status  string    `json:"status"`
-	Reason  string    `json:"reason"`
-	Message string    `json:"message"`
-	Since   time.Time `json:"since"`
-}
-
-// Explain explains a CloneSet with what belongs to it. The error names the field that cannot be read.
-func Explain(set *workload.CloneSet, now time.Time) (*Explanation, error) {
-	newID := ids()
-	pool, err := set.Pool(newID)
-	if err != nil {
-		return nil, err
-	}
-	plan, err := set.Plan(now, newID)
+// Explain explains a workload as its controller sees it.
+func Explain(w kinds.Workload, v *kinds.View, now time.Time) (*Explanation, error) {
+	plan, err := v.Plan(now)
 	if err != nil {
 		return nil, err
 	}
 	e := &Explanation{
-		Namespace: set.Set.Namespace, Name: set.Set.Name, Revision: set.Update,
+		Kind: w.Kind().Name, Namespace: w.Object().GetNamespace(), Name: w.Object().GetName(), Revision: v.Update,
 		Counts: Counts{
-			Wanted: pool.Replicas, Existing: plan.Tally.Replicas, Updated: plan.Tally.Updated,
+			Wanted: v.Rules.Replicas, Existing: plan.Tally.Replicas, Updated: plan.Tally.Updated,
 			ExpectedUpdated: plan.Tally.ExpectedUpdated, Ready: plan.Tally.Ready, Available: plan.Tally.Available,
 		},
-		Budget: Budget{MaxUnavailable: pool.MaxUnavailable, MaxSurge: pool.MaxSurge, Partition: pool.Partition},
+		Budget: Budget{MaxUnavailable: v.Rules.MaxUnavailable, MaxSurge: v.MaxSurge, Partition: v.Partition},
 	}
-	facts := set.Replicas(now)
-	e.Others = Revisions(set, pool, facts)
-	e.pods(set, pool, facts, now)
+	facts := v.Facts(now)
+	e.Others = revisions(v, facts)
+	e.pods(v, facts, now)
 	for _, n := range plan.Notes {
 		if !n.Told {
 			e.Waiting = append(e.Waiting, Wait{Wish: string(n.Wish), Pods: n.Pods, Because: n.Because, Text: n.String()})
@@ -134,31 +119,17 @@ func Explain(set *workload.CloneSet, now time.Time) (*Explanation, error) {
 	for _, g := range podset.Grouped(plan.Steps) {
 		e.Next = append(e.Next, Step{Do: string(g.Do), Pods: g.Names, Why: g.Why, Text: g.String()})
 	}
-	e.status(set.Set, plan)
+	generation := w.Object().GetGeneration()
+	e.status(v, plan, generation)
 	e.AtRest = len(e.Next)+len(e.Pods)+len(e.Controller)+len(e.Conditions) == 0 && len(e.Waiting) == 0 &&
 		e.Counts.Existing == e.Counts.Wanted
-	e.Summary = e.summary(pool)
-	e.Remedy = e.remedy(pool, set.Set)
+	e.Summary = e.summary()
+	e.Remedy = e.remedy(v, v.ObservedGeneration < generation)
 	return e, nil
 }
 
-// CloneSet explains a CloneSet with what it owns.
-func CloneSet(set *v1beta1.CloneSet, owned workload.Owned, options workload.Options, now time.Time) (*Explanation, error) {
-	view, err := workload.NewCloneSet(set, owned, options)
-	if err != nil {
-		return nil, err
-	}
-	return Explain(view, now)
-}
-
-// ids makes up instance ids for pods that are to be created; nobody gets to see them.
-func ids() func() string {
-	n := 0
-	return func() string { n++; return fmt.Sprintf("new-%d", n) }
-}
-
 // pods tells of each pod that is not available, and who spends the budget.
-func (e *Explanation) pods(set *workload.CloneSet, pool *podset.Pool, facts []replica.Replica, now time.Time) {
+func (e *Explanation) pods(v *kinds.View, facts []replica.Replica, now time.Time) {
 	for i := range facts {
 		r := &facts[i]
 		if r.Active() && !r.Available {
@@ -167,8 +138,8 @@ func (e *Explanation) pods(set *workload.CloneSet, pool *podset.Pool, facts []re
 		if r.Active() && r.Available {
 			continue
 		}
-		t := patient{pod: set.Pods[i], facts: *r, set: set.Set, now: now}.trouble()
-		p := Pod{Name: r.Name, Updated: pool.IsNew(r.Revision), Reason: t.reason, Message: t.text, remedy: t.remedy}
+		t := patient{pod: v.Pods[i], facts: *r, hooks: v.Hooks, minReadySeconds: v.MinReadySeconds, now: now}.trouble()
+		p := Pod{Name: r.Name, Updated: v.Rules.IsNew(r.Revision), Reason: t.reason, Message: t.text, remedy: t.remedy}
 		if !t.since.IsZero() {
 			p.Since = &t.since
 		}
@@ -178,47 +149,32 @@ func (e *Explanation) pods(set *workload.CloneSet, pool *podset.Pool, facts []re
 }
 
 // status compares what the controller reported with what is seen.
-func (e *Explanation) status(set *v1beta1.CloneSet, plan podset.Plan) {
-	s := &set.Status
-	lags := s.ObservedGeneration < set.Generation
+func (e *Explanation) status(v *kinds.View, plan podset.Plan, generation int64) {
+	lags := v.ObservedGeneration < generation
 	if lags {
 		e.Controller = append(e.Controller, fmt.Sprintf("kruise-manager has not acted on the latest change yet: it has observed generation %d of %d. "+
 			"If it stays so for more than a few seconds, kruise-manager does not run or cannot get on",
-			s.ObservedGeneration, set.Generation))
+			v.ObservedGeneration, generation))
 	}
 	var differs []string
-	for _, c := range []struct {
-		what       string
-		said, seen int
-	}{
-		{"existing", int(s.Replicas), plan.Tally.Replicas},
-		{"ready", int(s.ReadyReplicas), plan.Tally.Ready},
-		{"available", int(s.AvailableReplicas), plan.Tally.Available},
-		{"updated", int(s.UpdatedReplicas), plan.Tally.Updated},
-	} {
-		if c.said != c.seen {
-			differs = append(differs, fmt.Sprintf("%d %s where there are %d", c.said, c.what, c.seen))
+	for _, c := range v.Counts(plan.Tally) {
+		if c.Said != c.Seen {
+			differs = append(differs, fmt.Sprintf("%d %s where there are %d", c.Said, c.What, c.Seen))
 		}
 	}
 	if len(differs) > 0 && !lags {
 		e.Controller = append(e.Controller, fmt.Sprintf("the status counts otherwise than is seen here: %s. It may lag by a second; "+
 			"if it stays so, kruise-manager does not run or cannot get on", strings.Join(differs, ", ")))
 	}
-	for i := range s.Conditions {
-		c := &s.Conditions[i]
-		failed := c.Status == corev1.ConditionTrue &&
-			(c.Type == v1beta1.CloneSetConditionFailedScale || c.Type == v1beta1.CloneSetConditionFailedUpdate)
-		late := c.Status == corev1.ConditionFalse && c.Type == v1beta1.CloneSetConditionTypeProgressing
-		if failed || late {
-			e.Conditions = append(e.Conditions, Condition{
-				Type: string(c.Type), Status: string(c.Status), Reason: c.Reason, Message: c.Message, Since: c.LastTransitionTime.Time,
-			})
+	for _, c := range v.Conditions {
+		if c.Failed() || c.Late() {
+			e.Conditions = append(e.Conditions, c)
 		}
 	}
 }
 
 // summary is one sentence: what there is, or that all is well.
-func (e *Explanation) summary(pool *podset.Pool) string {
+func (e *Explanation) summary() string {
 	hash := revision.ShortHash(e.Revision)
 	c := e.Counts
 	switch {
@@ -229,7 +185,7 @@ func (e *Explanation) summary(pool *podset.Pool) string {
 			allAvailable(c.Wanted), plural(c.Wanted, "is", "are"), hash)
 	case e.AtRest:
 		return fmt.Sprintf("it is at rest: %s, and %d of them of the newest revision, %s; partition %d keeps the others as they are",
-			allAvailable(c.Wanted), c.Updated, hash, pool.Partition)
+			allAvailable(c.Wanted), c.Updated, hash, e.Budget.Partition)
 	}
 	return fmt.Sprintf("%d wanted, %d %s; %d updated, %d ready, %d available",
 		c.Wanted, c.Existing, plural(c.Existing, "exists", "exist"), c.Updated, c.Ready, c.Available)
@@ -250,17 +206,17 @@ func plural(n int, one, many string) string {
 }
 
 // remedy is what a person can do first. What stands in the way of everything else comes first.
-func (e *Explanation) remedy(pool *podset.Pool, set *v1beta1.CloneSet) string {
+func (e *Explanation) remedy(v *kinds.View, lags bool) string {
 	const manager = "look whether kruise-manager runs and leads: kubectl get pods,leases -n kruise-system (or wherever it is installed)"
-	if set.Status.ObservedGeneration < set.Generation {
+	if lags {
 		return manager
 	}
 	for _, c := range e.Conditions {
-		if c.Type != string(v1beta1.CloneSetConditionTypeProgressing) {
+		if c.Failed() {
 			return fmt.Sprintf("remove what the condition %s names; the controller tries again by itself", c.Type)
 		}
 	}
-	if blocked := e.inPlaceOnly(pool); blocked != "" {
+	if blocked := e.inPlaceOnly(v); blocked != "" {
 		return "change only what can be changed in place, or set podUpdatePolicy to InPlaceIfPossible"
 	}
 	for _, updated := range []bool{true, false} { // a bad new revision is what stops a rollout
@@ -273,10 +229,10 @@ func (e *Explanation) remedy(pool *podset.Pool, set *v1beta1.CloneSet) string {
 	for _, w := range e.Waiting {
 		switch {
 		case w.Wish != string(podset.WishUpdate):
-		case pool.Paused:
+		case v.Rules.Paused:
 			return "to go on, set spec.updateStrategy.rollingUpdate.paused to false"
-		case pool.OnDelete:
-			return "delete the old pods, or list them in spec.scaleStrategy.podsToDelete, to have them replaced"
+		case v.Rules.OnDelete:
+			return v.OnDeleteRemedy
 		}
 	}
 	if len(e.Controller) > 0 {
@@ -289,8 +245,8 @@ func (e *Explanation) remedy(pool *podset.Pool, set *v1beta1.CloneSet) string {
 }
 
 // inPlaceOnly is what cannot be changed in place and may not be changed otherwise.
-func (e *Explanation) inPlaceOnly(pool *podset.Pool) string {
-	if pool.Policy != v1beta1.InPlaceOnlyPodUpdatePolicyType || pool.Paused || pool.OnDelete {
+func (e *Explanation) inPlaceOnly(v *kinds.View) string {
+	if v.Rules.Policy != v1beta1.InPlaceOnlyPodUpdatePolicyType || v.Rules.Paused || v.Rules.OnDelete {
 		return ""
 	}
 	var blocked []string

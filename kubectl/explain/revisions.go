@@ -9,10 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"kruise.io/kruise/api/apps/v1beta1"
-	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/kubectl/kinds"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/revision"
-	"kruise.io/kruise/plan/workload"
 )
 
 // Revision is a revision that pods have and that is not the one that is rolled out.
@@ -28,40 +27,40 @@ type Revision struct {
 	Blocked string `json:"blocked,omitempty"`
 }
 
-// Revisions tells of each older revision that pods have, in order.
-func Revisions(set *workload.CloneSet, pool *podset.Pool, facts []replica.Replica) []Revision {
+// revisions tells of each older revision that pods have, in order.
+func revisions(v *kinds.View, facts []replica.Replica) []Revision {
 	pods := map[string]int{}
 	for i := range facts {
 		r := &facts[i]
-		if !r.Active() || pool.IsNew(r.Revision) {
+		if !r.Active() || v.Rules.IsNew(r.Revision) {
 			continue
 		}
 		name := r.Revision
-		if kept := set.Named(name); kept != nil {
+		if kept := v.Named(name); kept != nil {
 			name = kept.Name
 		}
 		pods[name]++
 	}
 	var out []Revision
 	for _, name := range slices.Sorted(maps.Keys(pods)) {
-		r := Revision{Name: name, Pods: pods[name], Differences: differences(set, name), Blocked: set.Change(name, set.Update).Blocked}
-		r.Method = method(pool, r.Blocked)
+		r := Revision{Name: name, Pods: pods[name], Differences: differences(v, name), Blocked: v.Change(name, v.Update).Blocked}
+		r.Method = method(v, r.Blocked)
 		out = append(out, r)
 	}
 	return out
 }
 
 // method says how a pod is brought to the newest revision, and why so, when blocked cannot be changed in place.
-func method(pool *podset.Pool, blocked string) string {
+func method(v *kinds.View, blocked string) string {
 	switch {
-	case pool.OnDelete:
+	case v.Rules.OnDelete:
 		return "only when they are deleted (updateStrategy.type is OnDelete)"
-	case pool.Policy == v1beta1.RecreatePodUpdatePolicyType:
-		return "by recreating them (podUpdatePolicy is ReCreate)"
+	case v.Rules.Policy == v1beta1.RecreatePodUpdatePolicyType:
+		return "by recreating them (" + v.Policy + ")"
 	case blocked == "":
 		return "in place"
-	case pool.Policy == v1beta1.InPlaceOnlyPodUpdatePolicyType:
-		return fmt.Sprintf("not at all: podUpdatePolicy is InPlaceOnly, and this cannot be changed in place: %s", blocked)
+	case v.Rules.Policy == v1beta1.InPlaceOnlyPodUpdatePolicyType:
+		return fmt.Sprintf("not at all: %s, and this cannot be changed in place: %s", v.Policy, blocked)
 	default:
 		return fmt.Sprintf("by recreating them: this cannot be changed in place: %s", blocked)
 	}
@@ -69,12 +68,12 @@ func method(pool *podset.Pool, blocked string) string {
 
 // differences says what a template has otherwise than that of an older revision, for what people look for first:
 // images, resources, labels and annotations.
-func differences(set *workload.CloneSet, from string) []string {
-	old, err := set.Template(from)
+func differences(v *kinds.View, from string) []string {
+	old, err := v.Template(from)
 	if err != nil {
 		return nil
 	}
-	next, err := set.Template(set.Update)
+	next, err := v.Template(v.Update)
 	if err != nil {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/duration"
 
+	"kruise.io/kruise/kubectl/kinds"
 	"kruise.io/kruise/plan/podset"
 )
 
@@ -16,7 +17,7 @@ const podsTold = 10
 // Text is the explanation for people. A set at rest is one paragraph.
 func (e *Explanation) Text(now time.Time) string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "CloneSet %s/%s: %s.\n", e.Namespace, e.Name, e.Summary)
+	fmt.Fprintf(&t, "%s %s/%s: %s.\n", e.Kind, e.Namespace, e.Name, e.Summary)
 	if e.AtRest {
 		if e.Remedy != "" {
 			fmt.Fprintf(&t, "What to do: %s.\n", e.Remedy)
@@ -28,7 +29,7 @@ func (e *Explanation) Text(now time.Time) string {
 	section(&t, "Waiting", e.Wishes())
 	section(&t, "Next steps", texts(e.Next, func(s Step) string { return s.Text + ": " + s.Why }))
 	section(&t, "Pods that are not available", e.Patients(now))
-	section(&t, "Failures that the controller reports", texts(e.Conditions, func(c Condition) string {
+	section(&t, "Failures that the controller reports", texts(e.Conditions, func(c kinds.Condition) string {
 		return fmt.Sprintf("%s is %s%s for %s%s", c.Type, c.Status, inBrackets(c.Reason), ago(c.Since, now), because("", c.Message))
 	}))
 	section(&t, "Controller", e.controller())

@@ -28,8 +28,10 @@ type trouble struct {
 type patient struct {
 	pod   *corev1.Pod
 	facts replica.Replica
-	set   *v1beta1.CloneSet
 	now   time.Time
+	// hooks and minReadySeconds are those of its workload.
+	hooks           *v1beta1.Lifecycle
+	minReadySeconds int32
 }
 
 // trouble finds the one thing that has to change first for the pod to become available.
@@ -85,7 +87,7 @@ func (p patient) ended() (trouble, bool) {
 
 // held is a pod that a hook holds before it is updated or deleted.
 func (p patient) held() (trouble, bool) {
-	hooks := p.set.Spec.Lifecycle
+	hooks := p.hooks
 	switch {
 	case hooks == nil:
 		return trouble{}, false
@@ -99,7 +101,7 @@ func (p patient) held() (trouble, bool) {
 
 // incomplete is a pod that a hook holds until all its entries are on it.
 func (p patient) incomplete() (trouble, bool) {
-	hooks := p.set.Spec.Lifecycle
+	hooks := p.hooks
 	switch {
 	case hooks == nil:
 		return trouble{}, false
@@ -270,7 +272,7 @@ func (p patient) young() (trouble, bool) {
 	}
 	return trouble{
 		reason: "MinReadySeconds", since: p.facts.ReadySince,
-		text: fmt.Sprintf("it is ready, and counts as available in %s (minReadySeconds is %d)", rounded(p.facts.AvailableAt.Sub(p.now)), p.set.Spec.MinReadySeconds),
+		text: fmt.Sprintf("it is ready, and counts as available in %s (minReadySeconds is %d)", rounded(p.facts.AvailableAt.Sub(p.now)), p.minReadySeconds),
 	}, true
 }
 

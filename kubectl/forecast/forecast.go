@@ -1,4 +1,4 @@
-// Package forecast plays the rollout of a CloneSet to its end before it is begun: which pods are changed in which wave, how
+// Package forecast plays the rollout of a workload to its end before it is begun: which pods are changed in which wave, how
 // many are available meanwhile, and where it stops.
 //
 // It promises to change nothing: it works on copies. The decisions, the patches and the reading of pods are those of the
@@ -17,11 +17,12 @@ import (
 
 // Forecast is how a rollout goes. Its JSON form is stable: fields may be added.
 type Forecast struct {
+	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	// Assumptions are what it is played with.
 	Assumptions []string `json:"assumptions"`
-	// Before and After say how the CloneSet stands at the beginning and in the end.
+	// Before and After say how the workload stands at the beginning and in the end.
 	Before explain.Counts `json:"before"`
 	After  explain.Counts `json:"after"`
 	// Revision is what is rolled out, Others what pods have besides at the beginning.
@@ -32,7 +33,7 @@ type Forecast struct {
 	Takes Seconds `json:"seconds"`
 	// LeastAvailable is the lowest number of available pods.
 	LeastAvailable int `json:"leastAvailable"`
-	// Rest says how the CloneSet stands in the end; a stop for good has notes there.
+	// Rest says how the workload stands in the end; a stop for good has notes there.
 	Rest *explain.Explanation `json:"rest"`
 }
 

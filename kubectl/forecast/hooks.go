@@ -12,8 +12,7 @@ import (
 
 // lift does what the owners of hooks do: it takes the entries off pods that wait for that, and puts them on those that wait
 // for the opposite.
-func (p *player) lift() error {
-	hooks := p.set.Spec.Lifecycle
+func (p *player) lift(hooks *v1beta1.Lifecycle) error {
 	if hooks == nil || !p.options.LiftHooks {
 		return nil
 	}

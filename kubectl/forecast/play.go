@@ -11,6 +11,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kubectl/explain"
+	"kruise.io/kruise/kubectl/kinds"
 	"kruise.io/kruise/lab/world"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/workload"
@@ -18,8 +19,8 @@ import (
 
 // Options say what to assume.
 type Options struct {
-	// CloneSet are the options of the manager.
-	CloneSet workload.Options
+	// Manager are the options of the manager.
+	Manager workload.Options
 	// StartTakes is how long a container takes to start.
 	StartTakes time.Duration
 	// LiftHooks lets go of every hook as soon as it is waited for. Otherwise hooks are held as they are.
@@ -31,13 +32,19 @@ type Options struct {
 // mostRounds bounds how often the controller may act, so that a forecast ends.
 const mostRounds = 1_000_000
 
-// Foresee plays the rollout of a CloneSet from how things are at a time to where nothing happens any more.
-func Foresee(ctx context.Context, set *v1beta1.CloneSet, owned workload.Owned, now time.Time, o Options) (*Forecast, error) {
-	p := &player{w: world.New(), set: set.DeepCopy(), owned: owned, began: now, options: o}
-	p.set.Status.Conditions = nil
+// Foresee plays the rollout of a workload from how things are at a time to where nothing happens any more.
+func Foresee(ctx context.Context, set kinds.Workload, owned kinds.Owned, now time.Time, o Options) (*Forecast, error) {
+	p := &player{w: world.New(), set: set.Copy(), owned: owned, began: now, options: o}
 	p.w.Now, p.w.StartTakes = now, o.StartTakes
-	p.w.Import(owned.Pods, owned.Claims)
-	before, err := p.explain()
+	if len(owned.Nodes) > 0 {
+		p.w.Nodes = owned.Nodes
+	}
+	p.w.Import(owned.Pods, owned.Selected)
+	view, err := p.view()
+	if err != nil {
+		return nil, err
+	}
+	before, err := explain.Explain(p.set, view, now)
 	if err != nil {
 		return nil, err
 	}
@@ -46,12 +53,15 @@ func Foresee(ctx context.Context, set *v1beta1.CloneSet, owned workload.Owned, n
 	if err != nil {
 		return nil, err
 	}
-	rest, err := p.explain()
+	if view, err = p.view(); err != nil {
+		return nil, err
+	}
+	rest, err := explain.Explain(p.set, view, p.w.Now)
 	if err != nil {
 		return nil, err
 	}
 	f := &Forecast{
-		Namespace: set.Namespace, Name: set.Name, Assumptions: p.assumptions(),
+		Kind: set.Kind().Name, Namespace: set.Object().GetNamespace(), Name: set.Object().GetName(), Assumptions: p.assumptions(view.Hooks),
 		Before: before.Counts, After: rest.Counts, Revision: before.Revision, Others: before.Others,
 		Waves: p.recorder.waves, Takes: inSeconds(rested), LeastAvailable: p.recorder.least, Rest: rest,
 	}
@@ -67,8 +77,8 @@ func Foresee(ctx context.Context, set *v1beta1.CloneSet, owned workload.Owned, n
 // player plays one rollout.
 type player struct {
 	w        *world.World
-	set      *v1beta1.CloneSet
-	owned    workload.Owned
+	set      kinds.Workload
+	owned    kinds.Owned
 	began    time.Time
 	options  Options
 	recorder recorder
@@ -88,13 +98,15 @@ func (p *player) play(ctx context.Context) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		plan, err := p.w.Reconcile(view, p.newID)
+		plan, err := view.Plan(p.w.Now)
+		if err == nil {
+			err = view.Act(p.w, plan)
+		}
 		if err != nil {
 			return 0, err
 		}
 		at := p.w.Now.Sub(p.began)
 		p.recorder.see(at, plan)
-		p.report(view, plan.Tally)
 		if p.options.Progress != nil {
 			p.options.Progress(len(p.recorder.waves), at)
 		}
@@ -110,45 +122,28 @@ func (p *player) play(ctx context.Context) (time.Duration, error) {
 		}
 		p.w.Tick(tick)
 		p.w.OpenGates()
-		if err := p.lift(); err != nil {
+		if err := p.lift(view.Hooks); err != nil {
 			return 0, err
 		}
 	}
 	return 0, fmt.Errorf("no end is in sight after %s", p.w.Now.Sub(p.began))
 }
 
-// view is the CloneSet with what belongs to it in the modelled cluster. A new template is a revision at once.
-func (p *player) view() (*workload.CloneSet, error) {
-	owned := workload.Owned{
-		Claims: p.w.Claims, Revisions: p.owned.Revisions, Revision: p.owned.Revision, PodExists: func(name string) bool { return p.w.Pod(name) != nil },
-	}
-	owned.Pods = slices.DeleteFunc(slices.Clone(p.w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, p.set) })
-	view, err := workload.NewCloneSet(p.set, owned, p.options.CloneSet)
+// view is the workload with what belongs to it in the modelled cluster. A new template is a revision at once.
+func (p *player) view() (*kinds.View, error) {
+	owned := p.owned
+	owned.Nodes, owned.PodExists = p.w.Nodes, func(name string) bool { return p.w.Pod(name) != nil }
+	owned.Pods = slices.DeleteFunc(slices.Clone(p.w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, p.set.Object()) })
+	owned.Claims = slices.DeleteFunc(slices.Clone(p.w.Claims), func(claim *corev1.PersistentVolumeClaim) bool {
+		return !metav1.IsControlledBy(claim, p.set.Object())
+	})
+	view, err := p.set.View(owned, p.options.Manager, p.newID)
 	if err != nil || view.Newest != nil {
 		return view, err
 	}
 	p.owned.Revisions = append(slices.Clone(p.owned.Revisions), view.NewRevision())
 	owned.Revisions = p.owned.Revisions
-	return workload.NewCloneSet(p.set, owned, p.options.CloneSet)
-}
-
-// report keeps in the status what the controller would.
-func (p *player) report(view *workload.CloneSet, t podset.Tally) {
-	s := &p.set.Status
-	s.ObservedGeneration = p.set.Generation
-	s.Replicas, s.ReadyReplicas, s.AvailableReplicas, s.UpdatedReplicas = int32(t.Replicas), int32(t.Ready), int32(t.Available), int32(t.Updated)
-	s.CurrentRevision = view.Current
-	if wanted := p.set.Spec.Replicas; t.Updated == t.Replicas && wanted != nil && t.Replicas == int(*wanted) {
-		s.CurrentRevision = view.Update
-	}
-}
-
-func (p *player) explain() (*explain.Explanation, error) {
-	view, err := p.view()
-	if err != nil {
-		return nil, err
-	}
-	return explain.Explain(view, p.w.Now)
+	return p.set.View(owned, p.options.Manager, p.newID)
 }
 
 func (p *player) newID() string {
@@ -156,12 +151,12 @@ func (p *player) newID() string {
 	return fmt.Sprintf("new-%d", p.ids)
 }
 
-func (p *player) assumptions() []string {
+func (p *player) assumptions(hooks *v1beta1.Lifecycle) []string {
 	out := []string{
 		fmt.Sprintf("a container starts in %s (--start-takes)", p.options.StartTakes),
 		"what is broken now stays broken until its image changes", "new pods find a node",
 	}
-	if hooks := p.set.Spec.Lifecycle; hooks != nil {
+	if hooks != nil {
 		if p.options.LiftHooks {
 			return append(out, "hooks let go at once (--hooks=lift)")
 		}

@@ -1,4 +1,4 @@
-// Package live reads a CloneSet and what belongs to it from a cluster. It promises to write nothing, and to ask no more than
+// Package live reads a workload and what belongs to it from a cluster. It promises to write nothing, and to ask no more than
 // one question for each kind of object.
 package live
 
@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kubectl/kinds"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -33,12 +34,17 @@ func Connect(config *rest.Config) (*Cluster, error) {
 			return nil, fmt.Errorf("registering kinds: %w", err)
 		}
 	}
-	for _, kind := range []schema.GroupVersionKind{
-		v1beta1.GroupVersion.WithKind("CloneSet"), appsv1.SchemeGroupVersion.WithKind("ControllerRevision"),
+	read := []schema.GroupVersionKind{
+		appsv1.SchemeGroupVersion.WithKind("ControllerRevision"),
 		corev1.SchemeGroupVersion.WithKind("Pod"), corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"),
-	} {
+	}
+	for _, kind := range kinds.All() {
+		read = append(read, v1beta1.GroupVersion.WithKind(kind.Name))
+	}
+	for _, kind := range read {
 		mapper.Add(kind, meta.RESTScopeNamespace)
 	}
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("Node"), meta.RESTScopeRoot)
 	reader, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {
 		return nil, err
@@ -46,35 +52,35 @@ func Connect(config *rest.Config) (*Cluster, error) {
 	return &Cluster{reader: reader}, nil
 }
 
-// CloneSet is a CloneSet with what belongs to it, as the API server has it.
-type CloneSet struct {
-	Set   *v1beta1.CloneSet
-	Owned workload.Owned
-}
-
-// CloneSet reads a CloneSet, its pods, claims and revisions.
-func (c *Cluster) CloneSet(ctx context.Context, namespace, name string) (*CloneSet, error) {
-	found := &CloneSet{Set: &v1beta1.CloneSet{}}
-	if err := c.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, found.Set); err != nil {
-		return nil, err
+// Read reads a workload of a kind and what belongs to it.
+func (c *Cluster) Read(ctx context.Context, kind *kinds.Kind, namespace, name string) (kinds.Workload, kinds.Owned, error) {
+	found, none := kind.New(), kinds.Owned{}
+	if err := c.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, found.Object()); err != nil {
+		return nil, none, err
 	}
-	selector, err := metav1.LabelSelectorAsSelector(found.Set.Spec.Selector)
+	selector, err := metav1.LabelSelectorAsSelector(found.Selector())
 	if err != nil {
-		return nil, fmt.Errorf("CloneSet %s/%s: spec.selector: %w", namespace, name, err)
+		return nil, none, fmt.Errorf("%s %s/%s: spec.selector: %w", kind.Name, namespace, name, err)
 	}
 	of := []client.ListOption{client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: selector}}
 	var pods corev1.PodList
 	var claims corev1.PersistentVolumeClaimList
 	var revisions appsv1.ControllerRevisionList
+	var nodes corev1.NodeList
 	for _, list := range []client.ObjectList{&pods, &claims, &revisions} {
 		if err := c.reader.List(ctx, list, of...); err != nil {
-			return nil, err
+			return nil, none, err
 		}
 	}
-	found.Owned = workload.Owned{
-		Pods:      owned(found.Set, pods.Items, func(p *corev1.Pod) metav1.Object { return p }),
-		Claims:    owned(found.Set, claims.Items, func(c *corev1.PersistentVolumeClaim) metav1.Object { return c }),
-		Revisions: owned(found.Set, revisions.Items, func(r *appsv1.ControllerRevision) metav1.Object { return r }),
+	if kind.Nodes {
+		if err := c.reader.List(ctx, &nodes); err != nil {
+			return nil, none, err
+		}
+	}
+	return found, kinds.Owned{Selected: pointers(claims.Items), Nodes: pointers(nodes.Items), Owned: workload.Owned{
+		Pods:      owned(found.Object(), pods.Items, func(p *corev1.Pod) metav1.Object { return p }),
+		Claims:    owned(found.Object(), claims.Items, func(c *corev1.PersistentVolumeClaim) metav1.Object { return c }),
+		Revisions: owned(found.Object(), revisions.Items, func(r *appsv1.ControllerRevision) metav1.Object { return r }),
 		Revision: func(name string) *appsv1.ControllerRevision {
 			for i := range revisions.Items {
 				if revisions.Items[i].Name == name {
@@ -83,33 +89,42 @@ func (c *Cluster) CloneSet(ctx context.Context, namespace, name string) (*CloneS
 			}
 			return nil
 		},
-	}
-	return found, nil
+	}}, nil
 }
 
-// owned are those of the objects whose controller a CloneSet is.
-func owned[T any](set *v1beta1.CloneSet, items []T, object func(*T) metav1.Object) []*T {
+func pointers[T any](items []T) []*T {
 	var out []*T
 	for i := range items {
-		if metav1.IsControlledBy(object(&items[i]), set) {
+		out = append(out, &items[i])
+	}
+	return out
+}
+
+// owned are those of the objects whose controller a workload is.
+func owned[T any](of metav1.Object, items []T, object func(*T) metav1.Object) []*T {
+	var out []*T
+	for i := range items {
+		if metav1.IsControlledBy(object(&items[i]), of) {
 			out = append(out, &items[i])
 		}
 	}
 	return out
 }
 
-// Names are the names of the CloneSets of a namespace that begin with a prefix, in order.
-func (c *Cluster) Names(ctx context.Context, namespace, prefix string) ([]string, error) {
-	var sets v1beta1.CloneSetList
-	if err := c.reader.List(ctx, &sets, client.InNamespace(namespace)); err != nil {
+// Names are the names of the workloads of a kind in a namespace that begin with a prefix, in order.
+func (c *Cluster) Names(ctx context.Context, kind *kinds.Kind, namespace, prefix string) ([]string, error) {
+	list := kind.NewList()
+	if err := c.reader.List(ctx, list, client.InNamespace(namespace)); err != nil {
 		return nil, err
 	}
 	var names []string
-	for i := range sets.Items {
-		if strings.HasPrefix(sets.Items[i].Name, prefix) {
-			names = append(names, sets.Items[i].Name)
+	err := meta.EachListItem(list, func(item runtime.Object) error {
+		object, err := meta.Accessor(item)
+		if err == nil && strings.HasPrefix(object.GetName(), prefix) {
+			names = append(names, object.GetName())
 		}
-	}
+		return err
+	})
 	slices.Sort(names)
-	return names, nil
+	return names, err
 }

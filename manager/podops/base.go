@@ -4,21 +4,18 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/index"
@@ -37,12 +34,6 @@ const (
 
 // DefaultWorkers is how many workloads of a kind are worked on at a time where nobody says.
 const DefaultWorkers = 3
-
-// Failed reconciles are repeated with growing pauses between these.
-const (
-	shortestBackoff = 50 * time.Millisecond
-	longestBackoff  = 30 * time.Second
-)
 
 // Kind is what the controllers of workloads differ in where they are set up.
 type Kind[O client.Object] struct {
@@ -137,7 +128,7 @@ func (k Kind[O]) Controller(mgr ctrl.Manager, workers int) *builder.Builder {
 		Owns(&appsv1.ControllerRevision{}, changed).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers,
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](shortestBackoff, longestBackoff),
+			RateLimiter:             loop.RateLimiter(),
 		})
 	if k.Claims {
 		b = b.Owns(&corev1.PersistentVolumeClaim{}, changed)

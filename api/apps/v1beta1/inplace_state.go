@@ -126,6 +126,8 @@ const (
 	ContainerLaunchPriorityKey = "apps.kruise.io/container-launch-priority"
 	// ContainerLaunchOrdered is the value of ContainerLaunchPriorityKey for containers in the order of the spec.
 	ContainerLaunchOrdered = "Ordered"
+	// ContainerLaunchPriorityCompletedKey is an annotation of pods: "true" once all containers have had their turn.
+	ContainerLaunchPriorityCompletedKey = "apps.kruise.io/container-launch-priority-completed"
 	// ContainerLaunchPriorityEnv is an environment variable with the priority of its container, an integer.
 	ContainerLaunchPriorityEnv = "KRUISE_CONTAINER_PRIORITY"
 	// ContainerLaunchBarrierEnv is the environment variable that holds a container back until its priority's turn. It

@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/yaml"
 
+	"kruise.io/kruise/lab/checkout"
 	"kruise.io/kruise/manager"
 )
 
@@ -153,22 +154,21 @@ func findPrograms() (string, error) {
 	return found, nil
 }
 
-// ChartFile is the path of a generated file of the chart. It is found from where tests run, which is below the root of the
-// module: paths that the compiler wrote down are none of this machine where it was told to trim them.
-func ChartFile(name string) string {
-	folder := "."
-	for range 10 {
-		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
-			break
-		}
-		folder = filepath.Join(folder, "..")
+// ChartFile is the path of a generated file of the chart.
+func ChartFile(name string) (string, error) {
+	root, err := checkout.Root()
+	if err != nil {
+		return "", fmt.Errorf("looking for %s of the chart: %w", name, err)
 	}
-	return filepath.Join(folder, "deploy/chart/files", name)
+	return filepath.Join(root, "deploy/chart/files", name), nil
 }
 
 // readCRDs reads the CRDs of the chart. Those that convert by webhook are told to call it on this machine.
 func readCRDs(port int) ([]*apiextensionsv1.CustomResourceDefinition, error) {
-	pattern := ChartFile("crds/*.yaml")
+	pattern, err := ChartFile("crds/*.yaml")
+	if err != nil {
+		return nil, err
+	}
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		return nil, fmt.Errorf("no CustomResourceDefinitions at %s: run `make generate`", pattern)

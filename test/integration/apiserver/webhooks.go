@@ -16,6 +16,7 @@ import (
 
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
+	"kruise.io/kruise/manager/pod"
 )
 
 const (
@@ -27,10 +28,10 @@ const (
 
 // webhookConfigurations are those of the chart, but that they call this machine and not a service.
 func webhookConfigurations(port int) []client.Object {
-	rules := func(resource string) []admissionregistrationv1.RuleWithOperations {
+	rules := func(version, resource string) []admissionregistrationv1.RuleWithOperations {
 		return []admissionregistrationv1.RuleWithOperations{{
 			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
-			Rule:       admissionregistrationv1.Rule{APIGroups: []string{"apps.kruise.io"}, APIVersions: []string{"v1beta1"}, Resources: []string{resource}},
+			Rule:       admissionregistrationv1.Rule{APIGroups: []string{"apps.kruise.io"}, APIVersions: []string{version}, Resources: []string{resource}},
 		}}
 	}
 	at := func(path string) admissionregistrationv1.WebhookClientConfig {
@@ -38,21 +39,25 @@ func webhookConfigurations(port int) []client.Object {
 	}
 	mutating := &admissionregistrationv1.MutatingWebhookConfiguration{}
 	mutating.Name = mutatingWebhooks
-	validating := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	validating.Name = validatingWebhooks
 	for _, kind := range []string{"cloneset", "daemonset"} {
 		mutating.Webhooks = append(mutating.Webhooks, admissionregistrationv1.MutatingWebhook{
-			Name: "m" + kind + ".kb.io", ClientConfig: at("/mutate-apps-kruise-io-" + kind), Rules: rules(kind + "s"),
-			MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
-			SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
-		})
-		validating.Webhooks = append(validating.Webhooks, admissionregistrationv1.ValidatingWebhook{
-			Name: "v" + kind + ".kb.io", ClientConfig: at("/validate-apps-kruise-io-" + kind), Rules: rules(kind + "s"),
+			Name: "m" + kind + ".kb.io", ClientConfig: at("/mutate-apps-kruise-io-" + kind), Rules: rules("v1beta1", kind+"s"),
 			MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
 			SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
 		})
 	}
-	return []client.Object{mutating, validating}
+	validating := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	validating.Name = validatingWebhooks
+	for kind, version := range map[string]string{"cloneset": "v1beta1", "daemonset": "v1beta1", "podprobemarker": "v1alpha1"} {
+		validating.Webhooks = append(validating.Webhooks, admissionregistrationv1.ValidatingWebhook{
+			Name: "v" + kind + ".kb.io", ClientConfig: at("/validate-apps-kruise-io-" + kind), Rules: rules(version, kind+"s"),
+			MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
+			SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
+		})
+	}
+	pods := &admissionregistrationv1.MutatingWebhookConfiguration{} // the manager fills it in
+	pods.Name = pod.MutatingConfiguration
+	return []client.Object{mutating, validating, pods}
 }
 
 // Replica is one running manager.
@@ -100,8 +105,8 @@ func (s *Server) StartReplica(ctx context.Context, change func(*manager.Options,
 		return nil, err
 	}
 	options.WebhookPort, options.HealthProbeAddr, options.MetricsAddr = webhooks, address(health), "0"
-	options.LeaderElection = false
-	managerOptions := &manager.Options{WebhooksOnly: true}
+	options.LeaderElection, options.WebhookHost, options.RunsAgain = false, "localhost", true
+	managerOptions := &manager.Options{WebhooksOnly: true, Probes: true, Pod: pod.Options{Enabled: true}}
 	change(managerOptions, options)
 	component, err := manager.Component(managerOptions)
 	if err != nil {

@@ -28,7 +28,11 @@ func grant(t *testing.T, user string) {
 	subjects := []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}}
 	cluster, role := &rbacv1.ClusterRole{}, &rbacv1.Role{}
 	for file, into := range map[string]any{"rbac/cluster.yaml": cluster, "rbac/namespace.yaml": role} {
-		text, err := os.ReadFile(apiserver.ChartFile(file))
+		path, err := apiserver.ChartFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,141 @@
+// Package kinds is what the plugin knows of each kind of workloads: how people call it, how it is read, what it wants of its
+// pods, what its status says, and how its spec is changed.
+//
+// It promises that nothing is decided here. A View reads a workload with plan/workload, as its controller does, and hands on
+// what that says in the words that all kinds share.
+package kinds
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/replica"
+	"kruise.io/kruise/plan/workload"
+)
+
+// Kind is a kind of workloads.
+type Kind struct {
+	// Name is its name, such as CloneSet.
+	Name string
+	// Word is how people are told to call it, Words is how else they may.
+	Word  string
+	Words []string
+	// Native are words by which kubectl means a kind of Kubernetes, unless the group stands behind them.
+	Native []string
+	// Nodes says that its pods are told apart by their nodes, which have to be known.
+	Nodes bool
+	// New makes an empty workload, NewList an empty list of its objects.
+	New     func() Workload
+	NewList func() client.ObjectList
+}
+
+// All lists the kinds.
+func All() []*Kind {
+	return []*Kind{cloneSets()}
+}
+
+// Called finds the kind that a word names, with or without its group and version; nil for none.
+func Called(word string) *Kind {
+	word, group, qualified := strings.Cut(strings.ToLower(word), ".")
+	if qualified && group != v1beta1.GroupVersion.Group && group != v1beta1.GroupVersion.Version+"."+v1beta1.GroupVersion.Group {
+		return nil
+	}
+	for _, k := range All() {
+		bare, _, _ := strings.Cut(k.Word, ".")
+		if slices.Contains(k.Words, word) || word == bare && k.Word == bare || qualified && slices.Contains(append(k.Native, bare), word) {
+			return k
+		}
+	}
+	return nil
+}
+
+// Owned are the objects that belong to a workload.
+type Owned struct {
+	workload.Owned
+	// Selected are the claims that the workload selects, whoever controls them.
+	Selected []*corev1.PersistentVolumeClaim
+	// Nodes are the nodes of the cluster, for kinds whose pods are told apart by them.
+	Nodes []*corev1.Node
+}
+
+// Workload is one workload of a kind. What is changed of it counts from the next View on.
+type Workload interface {
+	// Kind is its kind.
+	Kind() *Kind
+	// Object is the workload itself.
+	Object() client.Object
+	// Copy is another workload that is the same.
+	Copy() Workload
+	// Selector selects its pods.
+	Selector() *metav1.LabelSelector
+	// View reads it with what belongs to it. newID makes up what tells new pods apart. The error names the field that cannot be
+	// read.
+	View(owned Owned, options workload.Options, newID func() string) (*View, error)
+	// Change changes the spec. The error names each field, its value and the rule that it breaks; they are the rules of the API.
+	Change(c Change) error
+}
+
+// View is a workload with what belongs to it, as its controller sees it.
+type View struct {
+	*workload.Revisions
+	// Rules are what its pods go by; Replicas is how many are wanted.
+	Rules podset.Rules
+	// MaxSurge and Partition belong to the budget.
+	MaxSurge, Partition int
+	// Pods are its pods.
+	Pods []*corev1.Pod
+	// Hooks and MinReadySeconds are those of the spec.
+	Hooks           *v1beta1.Lifecycle
+	MinReadySeconds int32
+	// Policy is the field that says how one pod is updated, and its value.
+	Policy string
+	// OnDeleteRemedy says how pods are brought to the newest revision when only their end does that.
+	OnDeleteRemedy string
+	// ObservedGeneration and Conditions are those of the status.
+	ObservedGeneration int64
+	Conditions         []Condition
+	// Counts compares what the status says of pods with a tally.
+	Counts func(t podset.Tally) []Count
+	// Plan decides what to do now.
+	Plan func(now time.Time) (podset.Plan, error)
+	// Facts are the facts about Pods, in their order.
+	Facts func(now time.Time) []replica.Replica
+	// Act carries a plan out in a modelled cluster, and keeps in the status what the controller would, as far as decisions turn
+	// on it.
+	Act func(w *world.World, plan podset.Plan) error
+}
+
+// Condition is a condition of a workload. Its JSON form is stable: fields may be added.
+type Condition struct {
+	Type    string    `json:"type"`
+	Status  string    `json:"status"`
+	Reason  string    `json:"reason"`
+	Message string    `json:"message"`
+	Since   time.Time `json:"since"`
+}
+
+// Failed says whether the condition tells of a failure.
+func (c *Condition) Failed() bool {
+	return strings.HasPrefix(c.Type, "Failed") && c.Status == string(corev1.ConditionTrue)
+}
+
+// Late says whether the condition tells of a rollout that takes too long.
+func (c *Condition) Late() bool {
+	return c.Type == string(v1beta1.CloneSetConditionTypeProgressing) && c.Status == string(corev1.ConditionFalse)
+}
+
+// Count is what the status says of some pods, and what is seen.
+type Count struct {
+	// What is a word for the pods, such as ready.
+	What string
+	// Said is what the status says, Seen what is so.
+	Said, Seen int
+}

@@ -1,0 +1,185 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"kruise.io/kruise/api/apps/v1alpha1"
+	"kruise.io/kruise/kit/index"
+	"kruise.io/kruise/kit/serve"
+)
+
+// Options are what the user of the whole cluster decides about the admission of pods.
+type Options struct {
+	// Enabled is false where no pod is ever to be sent to the manager.
+	Enabled bool
+	// GateForAll gives every pod the readiness gate KruisePodReady.
+	GateForAll bool
+	// Serverless asks virtual kubelets for the probes of PodProbeMarkers.
+	Serverless bool
+	// TimeoutSeconds is how long the API server waits for an answer, from 1 to 30. Default: 10.
+	TimeoutSeconds int32
+	// Policies change what becomes of the pods that ask for a line of the chain while no manager answers: Fail or Ignore, by
+	// the name of the line.
+	Policies map[string]string
+}
+
+// Validate says what is wrong with the options.
+func (o Options) Validate() error {
+	var errs []error
+	if o.TimeoutSeconds < 1 || o.TimeoutSeconds > 30 {
+		errs = append(errs, fmt.Errorf("--pod-webhook-timeout-seconds: %d is not from 1 to 30", o.TimeoutSeconds))
+	}
+	var names []string
+	for _, line := range chain() {
+		names = append(names, line.name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Policies)) {
+		if !slices.Contains(names, name) {
+			errs = append(errs, fmt.Errorf("--pod-webhook-failure-policy: %q is none of %s", name, strings.Join(names, ", ")))
+		}
+		if policy := o.Policies[name]; policy != string(admissionregistrationv1.Fail) && policy != string(admissionregistrationv1.Ignore) {
+			errs = append(errs, fmt.Errorf("--pod-webhook-failure-policy: %s=%s: the policy is Fail or Ignore", name, policy))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Defaults are the names of the lines and their policies, as name=policy.
+func Defaults() string {
+	var all []string
+	for _, line := range chain() {
+		all = append(all, line.name+"="+string(line.policy))
+	}
+	return strings.Join(all, ", ")
+}
+
+func (o Options) policy(line mutator) admissionregistrationv1.FailurePolicyType {
+	if policy, ok := o.Policies[line.name]; ok {
+		return admissionregistrationv1.FailurePolicyType(policy)
+	}
+	return line.policy
+}
+
+// SetupWebhook serves the chain. A replica is ready once it has read the objects that the chain needs.
+func (o Options) SetupWebhook(mgr ctrl.Manager) error {
+	var synced atomic.Bool
+	served := &world{}
+	err := mgr.Add(everyReplica(func(ctx context.Context) error {
+		w, err := o.world(ctx, mgr)
+		if err != nil {
+			return err
+		}
+		*served = *w
+		synced.Store(mgr.GetCache().WaitForCacheSync(ctx)) // nobody looks at the world before
+		return nil
+	}))
+	if err == nil {
+		err = mgr.AddReadyzCheck("pods", func(*http.Request) error {
+			if !synced.Load() {
+				return errors.New("the objects that pods are admitted by were not all read yet")
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("set up the admission of pods: %w", err)
+	}
+	setupWebhook(mgr, served, synced.Load)
+	return nil
+}
+
+// world starts to watch what the chain needs to know. It watches no kind that the API server does not serve.
+func (o Options) world(ctx context.Context, mgr ctrl.Manager) (*world, error) {
+	w := &world{gateForAll: o.GateForAll}
+	kind := v1alpha1.GroupVersion.WithKind("PodProbeMarker")
+	_, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
+	if !o.Serverless || meta.IsNoMatchError(err) {
+		return w, nil
+	}
+	if err == nil {
+		w.markers, err = index.For(ctx, mgr.GetCache(), &v1alpha1.PodProbeMarker{})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("watching %s: %w", kind.Kind, err)
+	}
+	return w, nil
+}
+
+// everyReplica runs in every replica, whether it leads or not.
+type everyReplica func(context.Context) error
+
+// Start implements manager.Runnable.
+func (f everyReplica) Start(ctx context.Context) error { return f(ctx) }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (everyReplica) NeedLeaderElection() bool { return false }
+
+// SetupController adds the controller that keeps the webhooks to a manager. It runs in the leader.
+func SetupController(ctx context.Context, mgr ctrl.Manager, o Options, place serve.Place) error {
+	// The manager's role names the one configuration, so a cache of its own watches that alone.
+	configurations, err := cache.New(mgr.GetConfig(), cache.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		ByObject: map[client.Object]cache.ByObject{
+			&admissionregistrationv1.MutatingWebhookConfiguration{}: {Field: fields.OneTermEqualSelector("metadata.name", MutatingConfiguration)},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("set up the webhooks for pods: %w", err)
+	}
+	if err := mgr.Add(configurations); err != nil {
+		return fmt.Errorf("set up the webhooks for pods: %w", err)
+	}
+	if o.TimeoutSeconds == 0 {
+		o.TimeoutSeconds = 10
+	}
+	w, err := o.world(ctx, mgr)
+	if err != nil {
+		return err
+	}
+	b := ctrl.NewControllerManagedBy(mgr).
+		Named("podwebhook").
+		WatchesRawSource(source.Kind(configurations, &admissionregistrationv1.MutatingWebhookConfiguration{}, wakes[*admissionregistrationv1.MutatingWebhookConfiguration]())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 1})
+	if w.markers != nil {
+		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &v1alpha1.PodProbeMarker{}, wakes[*v1alpha1.PodProbeMarker](), asksAnew[*v1alpha1.PodProbeMarker]()))
+	}
+	err = b.Complete(&keeper{read: configurations, write: mgr.GetClient(), world: w, chain: chain(), options: o, place: place, clock: clock.RealClock{}})
+	if err != nil {
+		return fmt.Errorf("set up the webhooks for pods: %w", err)
+	}
+	return nil
+}
+
+// wakes wakes the keeper, who has one thing to keep.
+func wakes[T client.Object]() handler.TypedEventHandler[T, reconcile.Request] {
+	return handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, T) []reconcile.Request { return []reconcile.Request{{}} })
+}
+
+// asksAnew lets through that what an object asks for may have changed: its spec, or that it is there at all.
+func asksAnew[T client.Object]() predicate.TypedPredicate[T] {
+	return predicate.TypedFuncs[T]{UpdateFunc: func(e event.TypedUpdateEvent[T]) bool {
+		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+			(e.ObjectOld.GetDeletionTimestamp() == nil) != (e.ObjectNew.GetDeletionTimestamp() == nil)
+	}}
+}
