@@ -19,6 +19,14 @@ func (w *work) Act(ctx context.Context) error {
 	if w.view == nil {
 		return nil
 	}
+	for _, pod := range w.adopt {
+		if err := w.Adopt(ctx, w.key, w.view.Owner(), pod); err != nil {
+			return err
+		}
+	}
+	if len(w.adopt) > 0 {
+		return nil
+	}
 	if err := w.AdoptRevisions(ctx, w.key, w.view.Owner(), w.view.Orphans); err != nil {
 		return err
 	}

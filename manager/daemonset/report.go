@@ -49,10 +49,11 @@ func (w *work) Report(now time.Time, failure error) loop.Report[*v1beta1.DaemonS
 	// A pod that could not be created gets another name at every attempt.
 	scale, update := podops.Failures(failure, w.results, w.set.Name+"-…")
 	failed := scale + update // one of them at most
-	if w.decided && failed == "" {
-		conditions.Progress(w.rollout().Progress())
-	} else {
+	switch {
+	case failed != "":
 		conditions.Failure(string(v1beta1.DaemonSetConditionReconciling), "")
+	case w.decided:
+		conditions.Progress(w.rollout().Progress())
 	}
 	conditions.Failure(string(v1beta1.DaemonSetConditionStalled), failed)
 	status.Conditions = statusConditions(conditions)

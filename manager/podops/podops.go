@@ -11,6 +11,7 @@ package podops
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -309,6 +310,16 @@ func (e *Executor) Release(ctx context.Context, owner types.NamespacedName, owne
 	log.FromContext(ctx).Info("Release", "pod", pod.Name, "why", "its labels no longer match the selector")
 	body := fmt.Sprintf(`{"metadata":{"uid":%q,"ownerReferences":[{"$patch":"delete","uid":%q}]}}`, pod.UID, ownerUID)
 	return e.patch(ctx, owner, pod, inplace.Patches{Pod: []byte(body)})
+}
+
+// Adopt makes a workload the controller of a pod that nobody owns. ref is the owner reference of everything that it owns.
+func (e *Executor) Adopt(ctx context.Context, owner types.NamespacedName, ref metav1.OwnerReference, pod *corev1.Pod) error {
+	log.FromContext(ctx).Info("Adopt", "pod", pod.Name, "why", "the selector matches it, and nobody owns it")
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID, "ownerReferences": []metav1.OwnerReference{ref}}})
+	if err != nil {
+		return fmt.Errorf("adopt pod %s: %w", pod.Name, err)
+	}
+	return e.patch(ctx, owner, pod, inplace.Patches{Pod: body}) // one that somebody else adopted first is refused by the API
 }
 
 // metadataOf names an object for a request. The answer is decoded as metadata alone, which is all that is looked at.
