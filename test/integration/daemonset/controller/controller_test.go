@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -178,19 +179,20 @@ func TestPodsThatNobodyOwnsAreTakenOverAndNoneIsMadeBesideThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := map[string]bool{}
-	for _, pod := range w.Pods() { // as the garbage collector does
-		names[pod.Name] = true
-		orphan := pod.DeepCopy()
-		orphan.OwnerReferences = nil
-		if err := w.API.Patch(t.Context(), orphan, client.MergeFrom(&pod)); err != nil {
+	free := func(object client.Object) { // as the garbage collector does
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"ownerReferences":null,"finalizers":null}}`))
+		if err := w.API.Patch(t.Context(), object, patch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	left := before.DeepCopy()
-	left.Finalizers = nil
-	if err := client.IgnoreNotFound(w.API.Patch(t.Context(), left, client.MergeFrom(w.orphaning()))); err != nil {
-		t.Fatal(err)
+	for _, pod := range w.Pods() {
+		names[pod.Name] = true
+		free(&pod)
 	}
+	for _, r := range w.revisionsByName() {
+		free(&r)
+	}
+	free(before)
 	again := &v1beta1.DaemonSet{Spec: before.Spec}
 	again.Namespace, again.Name = w.Namespace, agent
 	w.create(again)
@@ -201,13 +203,6 @@ func TestPodsThatNobodyOwnsAreTakenOverAndNoneIsMadeBesideThem(t *testing.T) {
 		}
 	}
 	w.wantCounts("taken over", "2 2 2 2 2 0")
-}
-
-// orphaning is the set as it waits for the garbage collector.
-func (w *world) orphaning() *v1beta1.DaemonSet {
-	set := w.set()
-	set.Finalizers = []string{"orphan"}
-	return set
 }
 
 // fail ends the only pod, as kubelet does on a node that is short of memory.
