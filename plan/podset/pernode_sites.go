@@ -129,14 +129,13 @@ func (d *nodeDecision) clean() {
 		s := &d.sites[i]
 		failed, waiting = d.sortFailed(s, failed, waiting)
 		if !s.Keeps {
-			if s.new != nil || s.old != nil {
-				d.sendAway(present(s.new, s.old), fmt.Sprintf("node %s is not to run it", s.Name))
-			}
-			d.sendAway(s.surplus, fmt.Sprintf("node %s is not to run it", s.Name))
-			continue
+			s.surplus = append(s.surplus, present(s.new, s.old)...)
+		} else {
+			d.thin(s)
 		}
-		d.thin(s)
-		d.sendAway(s.surplus, fmt.Sprintf("node %s has another one", s.Name))
+		if len(s.surplus) > 0 { // seldom
+			d.sendAway(s.surplus, s.whyNot())
+		}
 	}
 	for _, r := range order.Sorted(failed) { // no hook is waited for: nothing runs in it any more
 		d.step(Step{Do: Delete, Pod: r, Why: "it ended, and another one is to take its place"})
@@ -181,6 +180,14 @@ func (d *nodeDecision) thin(s *site) {
 	}
 }
 
+// whyNot says why the surplus of a site is one.
+func (s *site) whyNot() string {
+	if s.Keeps {
+		return fmt.Sprintf("node %s has another one", s.Name)
+	}
+	return fmt.Sprintf("node %s is not to run it", s.Name)
+}
+
 func present(pods ...*replica.Replica) []*replica.Replica {
 	return slices.DeleteFunc(pods, func(r *replica.Replica) bool { return r == nil })
 }
@@ -199,11 +206,14 @@ func (d *nodeDecision) sendAway(pods []*replica.Replica, why string) {
 
 // fill creates the pods of nodes that have none, in the order of the nodes.
 func (d *nodeDecision) fill() {
+	vacant := 0
 	for i := range d.sites {
 		s := &d.sites[i]
+		vacant += one(s.vacant())
 		willBeNew := s.new != nil || s.old != nil && d.IsNew(s.old.Revision) || s.Runs && s.bare() && s.used()
 		d.settled += one(s.Runs && willBeNew)
 	}
+	d.plan.Steps = slices.Grow(d.plan.Steps, vacant)
 	most := len(d.sites)
 	if d.PartitionedScaling {
 		most = max(d.desired-d.settled-d.Partition, 0)

@@ -83,6 +83,7 @@ func (d *nodeDecision) update() {
 		return
 	}
 	slices.SortStableFunc(candidates, func(a, b *site) int { return one(a.old.Available) - one(b.old.Available) })
+	d.plan.Steps = slices.Grow(d.plan.Steps, min(len(candidates), d.most()))
 	ways := spender{draft: &d.draft, aim: aim{to: d.UpdateRevision}, methods: map[string]*method{}}
 	for _, s := range candidates {
 		d.renew(s, &ways, &up)
