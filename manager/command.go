@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/manager/podops"
 )
@@ -20,6 +22,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 		return nil, err
 	}
 	options, assign := &Options{}, true
+	options.Images.ConfigNamespace = cmp.Or(getenv("KRUISE_DAEMON_CONFIG_NS"), images.DefaultConfigNamespace)
 	if kinds := getenv("CUSTOM_RESOURCE_ENABLE"); kinds != "" {
 		options.Kinds = strings.Split(kinds, ",")
 	}
@@ -35,6 +38,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 				"Have the scheduler put pods of DaemonSets on their nodes. Otherwise they are created there, and no scheduler is asked.")
 			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
+			options.Images.AddFlags(flags)
 			flags.IntVar(&options.PodProbeMarkerWorkers, "podprobemarker-workers", podops.DefaultWorkers, "PodProbeMarkers that are worked on at a time.")
 			flags.IntVar(&options.NodePodProbeWorkers, "nodepodprobe-workers", podops.DefaultWorkers, "Nodes whose probes are worked on at a time.")
 			flags.Int32Var(&options.Pod.TimeoutSeconds, "pod-webhook-timeout-seconds", 10, "How long the API server waits for an answer about a pod, in seconds, from 1 to 30.")
@@ -71,12 +75,10 @@ func ignoredFlags() []serve.IgnoredFlag {
 		{Name: "rate-limiter-max-delay", Why: noLimiter},
 		{Name: "rate-limiter-qps", Why: noLimiter},
 		{Name: "webhook-initialize-timeout", Why: "readiness waits for the webhook without a limit"},
-		{Name: "default-ttlseconds-for-always-nodeimage", Why: notYet},
-		{Name: "nodeimage-creation-delay", Why: notYet},
 		{Name: "ws-enabled-versioned-status", Bool: true, Why: notYet},
 	}
 	for _, kind := range []string{
-		"advancedcronjob", "broadcastjob", "crr", "imagepulljob", "nodeimage", "persistentpodstate",
+		"advancedcronjob", "broadcastjob", "crr", "persistentpodstate",
 		"podunavailablebudget", "resourcedistribution", "sidecarset", "statefulset", "uniteddeployment", "workloadspread",
 	} {
 		flags = append(flags, serve.IgnoredFlag{Name: kind + "-workers", Why: notYet})

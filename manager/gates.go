@@ -13,8 +13,10 @@ import (
 // NewGateSet makes the set of all gates, each with its default.
 func NewGateSet() (*gate.Set, error) { return gate.New(gateTable()) }
 
-// gateExternalCerts switches Options.ExternalCerts.
-const gateExternalCerts = "EnableExternalCerts"
+const (
+	// gateExternalCerts switches Options.ExternalCerts.
+	gateExternalCerts = "EnableExternalCerts"
+)
 
 // The gates of the admission of pods.
 const (
@@ -22,16 +24,20 @@ const (
 	gatePodReadiness = "KruisePodReadinessGate"
 )
 
-// The gates of PodProbeMarkers, which need the agent of the nodes.
+// The gates of what needs the agent of the nodes.
 const (
 	gateDaemon           = "KruiseDaemon"
 	gateProbes           = "PodProbeMarkerGate"
 	gateServerlessProbes = "EnablePodProbeMarkerOnServerless"
+	// gatePullImages switches Options.Images, and so does gatePullAhead, which needs it.
+	gatePullImages = "ImagePullJobGate"
+	gatePullAhead  = "PreDownloadImageForInPlaceUpdate"
 )
 
 // setGates reads the gates of a set, once.
 func (o *Options) setGates(set *gate.Set) {
 	o.ExternalCerts = set.Enabled(gateExternalCerts)
+	o.Images.Enabled = set.Enabled(gatePullImages) || set.Enabled(gatePullAhead)
 	o.Pod.Enabled, o.Pod.GateForAll = set.Enabled(gatePodWebhook), set.Enabled(gatePodReadiness)
 	o.Probes, o.Pod.Serverless = set.Enabled(gateProbes), set.Enabled(gateServerlessProbes)
 	o.Workloads.SetGates(func(g workload.Gate) bool { return set.Enabled(g.Name) })
@@ -40,6 +46,7 @@ func (o *Options) setGates(set *gate.Set) {
 // gateTable lists every gate that a deployment may name, with its default and its stage. Those of workload.Gates are beta where
 // they are on by default, and alpha otherwise.
 func gateTable() []gate.Gate {
+	needs := map[string][]string{gatePullAhead: {gateDaemon}}
 	alpha := featuregate.FeatureSpec{PreRelease: featuregate.Alpha}
 	beta := featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
 	table := append(inert(),
@@ -47,6 +54,7 @@ func gateTable() []gate.Gate {
 		gate.Gate{Name: gatePodWebhook, Spec: beta},
 		gate.Gate{Name: gatePodReadiness, Spec: alpha, Needs: []string{gatePodWebhook}},
 		gate.Gate{Name: gateDaemon, Spec: beta},
+		gate.Gate{Name: gatePullImages, Spec: alpha, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gateProbes, Spec: beta, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gateServerlessProbes, Spec: alpha, Needs: []string{gatePodWebhook, gateProbes}},
 	)
@@ -55,7 +63,7 @@ func gateTable() []gate.Gate {
 		if g.On {
 			spec = beta
 		}
-		table = append(table, gate.Gate{Name: g.Name, Spec: spec})
+		table = append(table, gate.Gate{Name: g.Name, Spec: spec, Needs: needs[g.Name]})
 	}
 	slices.SortFunc(table, func(a, b gate.Gate) int { return strings.Compare(a.Name, b.Name) })
 	return table
@@ -75,7 +83,6 @@ func inert() []gate.Gate {
 		{Name: "EnableSortSidecarContainerByName", Spec: alpha, Inert: true},
 		{Name: "EnhancedLivenessProbe", Spec: alpha, Inert: true},
 		{Name: "ForceDeleteTimeoutExpectationGate", Spec: alpha, Inert: true},
-		{Name: "ImagePullJobGate", Spec: alpha, Inert: true},
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
 		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
 		{Name: "PodIndexLabel", Spec: betaOn, Inert: true},

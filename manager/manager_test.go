@@ -52,7 +52,7 @@ func TestEveryGateIsKnownAndOnlyThoseThatSwitchSomethingAreShown(t *testing.T) {
 		names = append(names, match[1])
 	}
 	if want := []string{
-		"CloneSetPartitionRollback", "CloneSetShortHash", "DaemonSetPruneIneligibleNodes", "EnableExternalCerts", "EnablePodProbeMarkerOnServerless", "InPlaceWorkloadVerticalScaling", "KruiseDaemon", "KruisePodReadinessGate", "PodProbeMarkerGate", "PodWebhook", "PreDownloadImageForDaemonSetUpdate", "PreDownloadImageForInPlaceUpdate",
+		"CloneSetPartitionRollback", "CloneSetShortHash", "DaemonSetPruneIneligibleNodes", "EnableExternalCerts", "EnablePodProbeMarkerOnServerless", "ImagePullJobGate", "InPlaceWorkloadVerticalScaling", "KruiseDaemon", "KruisePodReadinessGate", "PodProbeMarkerGate", "PodWebhook", "PreDownloadImageForDaemonSetUpdate", "PreDownloadImageForInPlaceUpdate",
 		"PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
 	}; !slices.Equal(names, want) {
 		t.Errorf("shown are %q, want %q", names, want)

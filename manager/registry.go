@@ -26,6 +26,7 @@ import (
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
 	"kruise.io/kruise/manager/daemonset"
+	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/manager/launchpriority"
 	"kruise.io/kruise/manager/nodepodprobe"
 	"kruise.io/kruise/manager/pod"
@@ -51,6 +52,8 @@ type Options struct {
 	CloneSetWorkers int
 	// DaemonSetWorkers is how many DaemonSets are worked on at a time.
 	DaemonSetWorkers int
+	// Images tunes the controllers that pull images ahead.
+	Images images.Options
 	// Pod tunes the admission of pods.
 	Pod pod.Options
 	// Probes switches PodProbeMarkers on, for which the workers work: so many markers and nodes at a time.
@@ -82,6 +85,7 @@ func (e entry) named(kinds []string) bool {
 func registry(o *Options, place serve.Place) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Options: o.Workloads}
+	pulls := &images.Shared{Options: o.Images}
 	return []entry{
 		{
 			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneSet.SetupWebhook,
@@ -95,6 +99,10 @@ func registry(o *Options, place serve.Place) []entry {
 				return daemonset.SetupController(ctx, mgr, daemonSet)
 			},
 		},
+		{kind: v1beta1.GroupVersion.WithKind("NodeImage"), on: o.Images.Enabled, controller: pulls.SetupNodeImages},
+		// Their webhooks are served even where nobody works on them, to say so.
+		{kind: v1beta1.GroupVersion.WithKind("ImagePullJob"), on: true, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
+		{kind: v1beta1.GroupVersion.WithKind("ImageListPullJob"), on: true, webhook: o.Images.SetupListWebhook, controller: pulls.SetupLists},
 		{
 			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"}, webhook: o.Pod.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, o.Pod, place) },

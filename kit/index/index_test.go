@@ -136,3 +136,22 @@ func TestAStoreKnowsHowFarItIs(t *testing.T) {
 		t.Errorf("after an empty list of version 12 it is at %q", got)
 	}
 }
+
+func TestObjectsAreFoundByWhatAnIndexReadsOffThem(t *testing.T) {
+	byNode := Index[*corev1.Pod]{Name: "node", Values: func(p *corev1.Pod) []string { return []string{p.Spec.NodeName} }}
+	indexer := toolscache.NewIndexer(toolscache.MetaNamespaceKeyFunc, toolscache.Indexers{byNode.Name: byNode.Func()})
+	for _, name := range []string{"a", "b"} {
+		p := pod(name)
+		p.Spec.NodeName = "node-of-" + name
+		if err := indexer.Add(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := Over[*corev1.Pod](indexer).By(byNode, "node-of-b")
+	if err != nil || len(found) != 1 || found[0].Name != "b" {
+		t.Errorf("got %v and the error %v", found, err)
+	}
+	if _, err := Over[*corev1.Pod](indexer).By(Index[*corev1.Pod]{Name: "zone"}, "a"); err == nil {
+		t.Error("an index that is not there finds something")
+	}
+}

@@ -64,7 +64,10 @@ func controlPlaneMachine(l Layout, state State, executable string) (machine.Spec
 	}
 	// This machine forwards between nodes, and its kube-proxy lets the API server reach services, such as those of
 	// webhooks. A kube-proxy waits half a minute for a node of its name, so this one goes by the name of the first.
-	spec.Sysctls = map[string]string{"net/ipv4/ip_forward": "1"}
+	// Nobody is told of a shorter way, as there is none.
+	spec.Sysctls = map[string]string{
+		"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/send_redirects": "0", "net/ipv4/conf/default/send_redirects": "0",
+	}
 	err = writeConfig(l.etc("Corefile"), "Corefile", settings{Kubeconfig: l.pki("dns.kubeconfig")})
 	if err != nil {
 		return machine.Spec{}, err

@@ -36,10 +36,14 @@ func connectHost(ctx context.Context, l Layout, control machine.Identity) error 
 		"link set host up",
 		fmt.Sprintf("route add %s/32 dev host src %s", l.HostAddress(), l.Address()),
 		// Services have no address anywhere: kube-proxy redirects what the API server sends to them, webhooks above all, but
-		// only after a route was found. What it does not redirect ends here.
-		fmt.Sprintf("route add %s dev lo src %s", l.ServiceRange(), l.Address()),
+		// only after a route was found. Nothing takes this one. It is no route to the loopback device, where the kernel cannot
+		// answer that a service has no endpoints.
+		fmt.Sprintf("route add %s dev host src %s", l.ServiceRange(), l.Address()),
 	)
 	if err != nil {
+		return err
+	}
+	if err := refuseServices(ctx, l, control); err != nil {
 		return err
 	}
 	return ip(ctx, 0,
@@ -48,6 +52,18 @@ func connectHost(ctx context.Context, l Layout, control machine.Identity) error 
 		fmt.Sprintf("route add %s via %s dev %s src %s", l.PodRange(), l.Address(), link, l.HostAddress()),
 		fmt.Sprintf("route add %s via %s dev %s src %s", l.ServiceRange(), l.Address(), link, l.HostAddress()),
 	)
+}
+
+// refuseServices makes the control plane's machine refuse what is for a service and was not redirected, because kube-proxy does
+// not know the service yet, or no longer. If it were let through, the connection would be remembered as one that is not
+// redirected, for two minutes, and so would each one after it that happens to come from the same port.
+func refuseServices(ctx context.Context, l Layout, control machine.Identity) error {
+	for _, chain := range []string{"FORWARD", "OUTPUT"} {
+		if err := iptables(ctx, control.PID, []string{"--append", chain, "--destination", l.ServiceRange().String(), "--jump", "REJECT"}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // disconnectHost removes the host's link. It usually vanishes with the control plane's machine, but the kernel takes

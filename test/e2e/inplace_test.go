@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"maps"
 	"net"
 	"os"
@@ -128,9 +129,10 @@ func losesNoRequest(s *space) {
 		pace := time.NewTicker(20 * time.Millisecond)
 		defer pace.Stop()
 		for {
+			asked := time.Now()
 			says, err := page(s.Context(), service)
 			if err != nil {
-				lost = append(lost, time.Now().Format(time.StampMilli)+" "+err.Error())
+				lost = append(lost, fmt.Sprintf("%s, after %s: %v", asked.Format(time.StampMilli), time.Since(asked), err))
 			}
 			answers[says["version"]]++
 			select {

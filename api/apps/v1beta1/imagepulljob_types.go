@@ -29,8 +29,10 @@ const (
 
 // ImagePullJobSpec is which image is pulled, where, and how.
 type ImagePullJobSpec struct {
-	// image is the image to pull. Required; not empty.
-	// +kubebuilder:validation:MinLength=1
+	// image is the image to pull, as pods name it: docker.io, library and latest may be left out. Required; at most 1024
+	// characters.
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]+)?/|[[][a-fA-F0-9:]+[]](:[0-9]+)?/)?[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha(256:[0-9a-f]{64}|512:[0-9a-f]{128}))?$')",message="must be a reference such as nginx, registry.example.com:5000/shop/web:1.2 or web@sha256:<64 hexadecimal digits>: names are in lower case, without spaces and without https://"
 	Image string `json:"image"`
 
 	ImagePullJobTemplate `json:",inline"`
@@ -38,9 +40,12 @@ type ImagePullJobSpec struct {
 
 // ImagePullJobTemplate is where and how images are pulled.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.completionPolicy.activeDeadlineSeconds) || self.completionPolicy.activeDeadlineSeconds >= (has(self.pullPolicy) && has(self.pullPolicy.timeoutSeconds) ? self.pullPolicy.timeoutSeconds : 600)",message="completionPolicy.activeDeadlineSeconds must not be less than pullPolicy.timeoutSeconds (default 600): not even one attempt could end"
 // +kubebuilder:validation:XValidation:rule="!(has(self.selector) && has(self.podSelector))",message="selector and podSelector exclude each other: nodes are chosen by one of them"
 type ImagePullJobTemplate struct {
-	// pullSecrets are names of secrets in the job's namespace. Default: none; immutable.
+	// pullSecrets are names of secrets in the job's namespace. Default: none; immutable in an ImagePullJob; at most 64.
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
 	// +optional
 	PullSecrets []string `json:"pullSecrets,omitempty"`
 	// selector selects the nodes. Default: unset, every node. It excludes podSelector.
@@ -50,11 +55,13 @@ type ImagePullJobTemplate struct {
 	// +optional
 	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
 	// parallelism is how many nodes pull at a time. An integer, not negative; 0 pauses. Default: 1.
+	// +kubebuilder:default=1
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:XValidation:rule="type(self) == int && self >= 0",message="parallelism must be an integer of 0 or more; percentages are not supported"
 	// +optional
 	Parallelism *intstr.IntOrString `json:"parallelism,omitempty"`
 	// pullPolicy tunes one pull. Default: {}.
+	// +kubebuilder:default={}
 	// +optional
 	PullPolicy *PullPolicy `json:"pullPolicy,omitempty"`
 	// completionPolicy says when the job ends. Required.
@@ -64,6 +71,7 @@ type ImagePullJobTemplate struct {
 	// +optional
 	SandboxConfig *SandboxConfig `json:"sandboxConfig,omitempty"`
 	// imagePullPolicy says whether an image that a node has is pulled again: IfNotPresent or Always. Default: IfNotPresent.
+	// +kubebuilder:default=IfNotPresent
 	// +kubebuilder:validation:Enum=IfNotPresent;Always
 	// +optional
 	ImagePullPolicy ImagePullPolicy `json:"imagePullPolicy,omitempty"`
@@ -84,10 +92,12 @@ type ImagePullJobNodeSelector struct {
 // PullPolicy tunes one pull.
 type PullPolicy struct {
 	// timeoutSeconds limits one attempt, in seconds. Default: 600; not negative.
+	// +kubebuilder:default=600
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 	// backoffLimit is how often a node tries again. Default: 3; not negative.
+	// +kubebuilder:default=3
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	BackoffLimit *int32 `json:"backoffLimit,omitempty"`
@@ -96,6 +106,7 @@ type PullPolicy struct {
 // CompletionPolicy says when a job ends.
 type CompletionPolicy struct {
 	// type is Always or Never. Default: Always.
+	// +kubebuilder:default=Always
 	// +kubebuilder:validation:Enum=Always;Never
 	// +optional
 	Type CompletionPolicyType `json:"type,omitempty"`

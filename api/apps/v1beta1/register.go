@@ -19,7 +19,8 @@ var (
 )
 
 func addKnownTypes(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &CloneSet{}, &CloneSetList{}, &DaemonSet{}, &DaemonSetList{}, &ImagePullJob{}, &ImagePullJobList{})
+	scheme.AddKnownTypes(GroupVersion, &CloneSet{}, &CloneSetList{}, &DaemonSet{}, &DaemonSetList{}, &ImagePullJob{}, &ImagePullJobList{},
+		&ImageListPullJob{}, &ImageListPullJobList{}, &NodeImage{}, &NodeImageList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

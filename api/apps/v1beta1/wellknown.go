@@ -61,5 +61,20 @@ const (
 // with.
 const ClaimTemplatesHashKey = "kruise.io/cloneset-volumeclaimtemplate-hash"
 
+// Names for pulling images ahead of time.
+const (
+	// FakeNodeImageKey is the label of a NodeImage that is kept though there is no node of its name. Presence counts.
+	FakeNodeImageKey = "apps.kruise.io/fake-nodeimage"
+	// DeletionProtectionFinalizer was put on ImagePullJobs by other managers; it is taken off.
+	DeletionProtectionFinalizer = "apps.kruise.io/deletion-protection"
+	// PullSecretSourceKey is the annotation of a copied pull secret that says of which: namespace/name.
+	PullSecretSourceKey = "imagepulljobs.kruise.io/source-key"
+	// PullSecretReferencesKey is the annotation of a copied pull secret with the jobs that need it, a comma-separated list of
+	// namespace/name.
+	PullSecretReferencesKey = "imagepulljobs.kruise.io/references"
+	// PullSecretModeKey is the annotation of a copied pull secret that says how it is shared: batch.
+	PullSecretModeKey = "imagepulljobs.kruise.io/mode"
+)
+
 // StartInPlaceUpdateReason is the reason of a False InPlaceUpdateReady.
 const StartInPlaceUpdateReason = "StartInPlaceUpdate"

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"kruise.io/kruise/lab/checkout"
@@ -30,9 +31,11 @@ type lab struct {
 	dir     string
 }
 
-// newLab builds kruise-lab and returns a lab that is not up yet. It is taken down at the end of the test.
+// newLab builds kruise-lab and returns a lab that is not up yet. It is taken down at the end of the test. Its name is its own, as
+// these tests may run from several checkouts at once.
 func newLab(t *testing.T, name string) *lab {
 	t.Helper()
+	name += "-" + rand.String(6)
 	if os.Geteuid() != 0 {
 		t.Fatal("this suite brings up real nodes and needs root")
 	}

@@ -33,6 +33,17 @@ spec:
   volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
 `
 
+// late is one more service in front of the demo server, at an address that is known before.
+const late = `
+apiVersion: v1
+kind: Service
+metadata: {name: late}
+spec:
+  clusterIP: %s
+  selector: {app: demo}
+  ports: [{port: 80, targetPort: 8080}]
+`
+
 func TestALabWorksAsAnyCluster(t *testing.T) {
 	l := newLab(t, "e2e-use")
 	l.run("up", "--nodes", "2", "--simulated", "3", "--audit")
@@ -102,6 +113,24 @@ func TestALabWorksAsAnyCluster(t *testing.T) {
 		}
 		l.eventually("the pod is in reach again", func() error { return getFrom(t.Context(), control, there+":8080") })
 	})
+	t.Run("a service that was asked for before it was there", func(t *testing.T) {
+		control := l.state().Machines["control-plane"].PID
+		address := l.state().Layout(l.dir).DNSAddress().Next().String()
+		// The same port again, as a port of many requests comes again by chance.
+		const port = 24680
+		for place, pid := range map[string]int{"the host": os.Getpid(), "the control plane": control} {
+			l.eventually(place+" is refused while there is no service", func() error {
+				if err := getFromPort(t.Context(), pid, port, address+":80"); !errors.Is(err, unix.ECONNREFUSED) {
+					return fmt.Errorf("it was not refused: %v", err)
+				}
+				return nil
+			})
+		}
+		l.apply(fmt.Sprintf(late, address))
+		for place, pid := range map[string]int{"the host": os.Getpid(), "the control plane": control} {
+			l.eventually(place+" reaches the service", func() error { return getFromPort(t.Context(), pid, port, address+":80") })
+		}
+	})
 	t.Run("every request is recorded", func(t *testing.T) {
 		record, err := os.ReadFile(filepath.Join(l.dir, "log", "audit.log"))
 		if err != nil {
@@ -133,7 +162,12 @@ func (l *lab) inContainer(node, program string) int {
 
 // getFrom asks for the demo's page from the network of a process.
 func getFrom(ctx context.Context, pid int, address string) error {
-	conn, err := dialFrom(ctx, pid, "tcp", address)
+	return getFromPort(ctx, pid, 0, address)
+}
+
+// getFromPort does so from a certain port; 0 is any.
+func getFromPort(ctx context.Context, pid, port int, address string) error {
+	conn, err := dialFrom(ctx, pid, net.Dialer{LocalAddr: &net.TCPAddr{Port: port}}, "tcp", address)
 	if err != nil {
 		return err
 	}
@@ -146,7 +180,7 @@ func getFrom(ctx context.Context, pid int, address string) error {
 // lookupFrom resolves a name from the network of a process.
 func lookupFrom(ctx context.Context, pid int, server, name string) (string, error) {
 	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return dialFrom(ctx, pid, network, net.JoinHostPort(server, "53"))
+		return dialFrom(ctx, pid, net.Dialer{}, network, net.JoinHostPort(server, "53"))
 	}}
 	addresses, err := resolver.LookupHost(ctx, name)
 	if err != nil {
@@ -156,7 +190,7 @@ func lookupFrom(ctx context.Context, pid int, server, name string) (string, erro
 }
 
 // dialFrom connects from the network of a process. The thread that has been there is never used for anything else.
-func dialFrom(ctx context.Context, pid int, network, address string) (net.Conn, error) {
+func dialFrom(ctx context.Context, pid int, dialer net.Dialer, network, address string) (net.Conn, error) {
 	type result struct {
 		conn net.Conn
 		err  error
@@ -165,14 +199,14 @@ func dialFrom(ctx context.Context, pid int, network, address string) (net.Conn, 
 	go func() {
 		// Not unlocked: the runtime ends the thread together with the goroutine.
 		runtime.LockOSThread()
-		conn, err := dialThere(ctx, pid, network, address)
+		conn, err := dialThere(ctx, pid, dialer, network, address)
 		results <- result{conn, err}
 	}()
 	r := <-results
 	return r.conn, r.err
 }
 
-func dialThere(ctx context.Context, pid int, network, address string) (net.Conn, error) {
+func dialThere(ctx context.Context, pid int, dialer net.Dialer, network, address string) (net.Conn, error) {
 	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
 	if err != nil {
 		return nil, err
@@ -180,5 +214,6 @@ func dialThere(ctx context.Context, pid int, network, address string) (net.Conn,
 	if err := errors.Join(unix.Setns(int(there.Fd()), unix.CLONE_NEWNET), there.Close()); err != nil {
 		return nil, err
 	}
-	return (&net.Dialer{Timeout: answerTime}).DialContext(ctx, network, address)
+	dialer.Timeout = answerTime
+	return dialer.DialContext(ctx, network, address)
 }

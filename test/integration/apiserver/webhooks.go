@@ -48,7 +48,9 @@ func webhookConfigurations(port int) []client.Object {
 	}
 	validating := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	validating.Name = validatingWebhooks
-	for kind, version := range map[string]string{"cloneset": "v1beta1", "daemonset": "v1beta1", "podprobemarker": "v1alpha1"} {
+	for kind, version := range map[string]string{
+		"cloneset": "v1beta1", "daemonset": "v1beta1", "imagelistpulljob": "v1beta1", "imagepulljob": "v1beta1", "podprobemarker": "v1alpha1",
+	} {
 		validating.Webhooks = append(validating.Webhooks, admissionregistrationv1.ValidatingWebhook{
 			Name: "v" + kind + ".kb.io", ClientConfig: at("/validate-apps-kruise-io-" + kind), Rules: rules(version, kind+"s"),
 			MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),

@@ -1,0 +1,57 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+// Grant gives a user what the chart gives the manager, in namespaces that exist: the generated roles, and the right to read
+// secrets by name.
+func (s *Server) Grant(ctx context.Context, user string) error {
+	subjects := []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}}
+	byName := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}}
+	if err := s.bind(ctx, "kruise-manager-pull-secrets", "", byName, subjects); err != nil {
+		return err
+	}
+	for file, namespace := range map[string]string{"rbac/cluster.yaml": "", "rbac/namespace.yaml": ownNamespace, "rbac/daemon-config.yaml": "kruise-daemon-config"} {
+		path, err := ChartFile(file)
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("reading the rules of a role: %w", err)
+		}
+		role := &rbacv1.Role{}
+		if err := yaml.UnmarshalStrict(text, role); err != nil {
+			return fmt.Errorf("reading the rules of %s: %w", file, err)
+		}
+		if err := s.bind(ctx, "kruise-manager-role", namespace, role.Rules, subjects); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bind makes a role and a binding to it, of the whole cluster if there is no namespace.
+func (s *Server) bind(ctx context.Context, name, namespace string, rules []rbacv1.PolicyRule, subjects []rbacv1.Subject) error {
+	meta := metav1.ObjectMeta{Namespace: namespace, Name: name}
+	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name}
+	objects := []client.Object{&rbacv1.Role{ObjectMeta: meta, Rules: rules}, &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: subjects}}
+	if namespace == "" {
+		ref.Kind = "ClusterRole"
+		objects = []client.Object{&rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules}, &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: subjects}}
+	}
+	for _, object := range objects {
+		if err := s.Client.Create(ctx, object); err != nil {
+			return fmt.Errorf("creating %T %s: %w", object, name, err)
+		}
+	}
+	return nil
+}
