@@ -48,14 +48,14 @@ func (w *work) Report(now time.Time, failure error) loop.Report[*v1beta1.DaemonS
 	conditions := conditionsOf(status.Conditions, now)
 	// A pod that could not be created gets another name at every attempt.
 	scale, update := podops.Failures(failure, w.results, w.set.Name+"-…")
-	failed := scale + update // one of them at most
+	trouble := scale + update // one of them at most
 	switch {
-	case failed != "":
+	case trouble != "":
 		conditions.Failure(string(v1beta1.DaemonSetConditionReconciling), "")
 	case w.decided:
 		conditions.Progress(w.rollout().Progress())
 	}
-	conditions.Failure(string(v1beta1.DaemonSetConditionStalled), failed)
+	conditions.Failure(string(v1beta1.DaemonSetConditionStalled), trouble)
 	status.Conditions = statusConditions(conditions)
 	return report
 }

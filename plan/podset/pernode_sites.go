@@ -107,10 +107,10 @@ func (d *nodeDecision) tally() {
 		}
 		t.Desired++
 		excluded += one(s.Excluded && s.old != nil && s.new == nil && !d.IsNew(s.old.Revision))
-		present := !s.bare() || len(s.leaving)+len(s.surplus) > 0
+		there := !s.bare() || len(s.leaving)+len(s.surplus) > 0
 		available, updated := s.available(), s.old == nil && len(s.leaving) == 0 && s.new != nil
 		updated = updated || s.old != nil && s.new == nil && d.IsNew(s.old.Revision)
-		t.Replicas += one(present)
+		t.Replicas += one(there)
 		t.Ready += one(s.new != nil && s.new.Ready || s.old != nil && s.old.Ready)
 		t.Available += one(available)
 		t.Updated += one(updated)

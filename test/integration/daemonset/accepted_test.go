@@ -1,6 +1,7 @@
 package daemonset
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -74,9 +75,7 @@ func TestWhatMayChangeIsLetIn(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	defaults := func(rolling map[string]any) map[string]any {
 		all := map[string]any{"rollingUpdateType": "Standard", "partition": int64(0), "maxUnavailable": int64(1), "maxSurge": int64(0)}
-		for key, value := range rolling {
-			all[key] = value
-		}
+		maps.Copy(all, rolling)
 		return map[string]any{"type": "RollingUpdate", "rollingUpdate": all}
 	}
 	for name, tc := range map[string]struct {
