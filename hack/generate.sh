@@ -13,5 +13,7 @@ rm -f deploy/chart/files/crds/*.yaml
 
 controller_gen object paths=./api/...
 controller_gen crd paths=./api/... output:crd:dir="$made/crds"
-controller_gen rbac:roleName=kruise-manager paths=./manager/... output:rbac:dir="$made/rbac"
+for program in manager daemon; do
+	controller_gen rbac:roleName="kruise-$program" paths="./$program/..." output:rbac:dir="$made/rbac/$program"
+done
 go run ./hack/generate -crds "$made/crds" -rbac "$made/rbac"

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"kruise.io/kruise/kit/program"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/manager/pod"
@@ -36,6 +37,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			flags.IntVar(&options.DaemonSetWorkers, "daemonset-workers", podops.DefaultWorkers, "DaemonSets that are worked on at a time.")
 			flags.BoolVar(&assign, "assign-pods-by-scheduler", true,
 				"Have the scheduler put pods of DaemonSets on their nodes. Otherwise they are created there, and no scheduler is asked.")
+			flags.IntVar(&options.Recreate.Workers, "crr-workers", podops.DefaultWorkers, "ContainerRecreateRequests that are worked on at a time.")
 			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
 			options.Images.AddFlags(flags)
@@ -60,11 +62,11 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 }
 
 // ignoredFlags lists flags with which OpenKruise is deployed and that mean nothing here.
-func ignoredFlags() []serve.IgnoredFlag {
+func ignoredFlags() []program.IgnoredFlag {
 	const noExpectations = "the manager waits until its caches show its own writes, for as long as it takes"
 	const noLimiter = "failed objects are retried with exponential delay, and requests are not limited here"
 	const notYet = "the kind that it tunes is not in this version"
-	flags := []serve.IgnoredFlag{
+	flags := []program.IgnoredFlag{
 		{Name: "allow-privileged", Bool: true, Why: "the API server decides what pods may do"},
 		{Name: "disable-no-deepcopy", Bool: true, Why: "there is no such mode"},
 		{Name: "expectation-timeout", Why: noExpectations},
@@ -78,10 +80,10 @@ func ignoredFlags() []serve.IgnoredFlag {
 		{Name: "ws-enabled-versioned-status", Bool: true, Why: notYet},
 	}
 	for _, kind := range []string{
-		"advancedcronjob", "broadcastjob", "crr", "persistentpodstate",
+		"advancedcronjob", "broadcastjob", "persistentpodstate",
 		"podunavailablebudget", "resourcedistribution", "sidecarset", "statefulset", "uniteddeployment", "workloadspread",
 	} {
-		flags = append(flags, serve.IgnoredFlag{Name: kind + "-workers", Why: notYet})
+		flags = append(flags, program.IgnoredFlag{Name: kind + "-workers", Why: notYet})
 	}
 	return flags
 }

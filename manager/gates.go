@@ -13,9 +13,12 @@ import (
 // NewGateSet makes the set of all gates, each with its default.
 func NewGateSet() (*gate.Set, error) { return gate.New(gateTable()) }
 
+// The gates of the manager itself.
 const (
 	// gateExternalCerts switches Options.ExternalCerts.
 	gateExternalCerts = "EnableExternalCerts"
+	// gateDaemon says that nodes have the daemon, and what needs it can be had.
+	gateDaemon = "KruiseDaemon"
 )
 
 // The gates of the admission of pods.
@@ -24,9 +27,8 @@ const (
 	gatePodReadiness = "KruisePodReadinessGate"
 )
 
-// The gates of what needs the agent of the nodes.
+// The gates of what needs the daemon.
 const (
-	gateDaemon           = "KruiseDaemon"
 	gateProbes           = "PodProbeMarkerGate"
 	gateServerlessProbes = "EnablePodProbeMarkerOnServerless"
 	// gatePullImages switches Options.Images, and so does gatePullAhead, which needs it.
@@ -37,6 +39,7 @@ const (
 // setGates reads the gates of a set, once.
 func (o *Options) setGates(set *gate.Set) {
 	o.ExternalCerts = set.Enabled(gateExternalCerts)
+	o.Recreate.Off = !set.Enabled(gateDaemon)
 	o.Images.Enabled = set.Enabled(gatePullImages) || set.Enabled(gatePullAhead)
 	o.Pod.Enabled, o.Pod.GateForAll = set.Enabled(gatePodWebhook), set.Enabled(gatePodReadiness)
 	o.Probes, o.Pod.Serverless = set.Enabled(gateProbes), set.Enabled(gateServerlessProbes)

@@ -17,7 +17,6 @@ import (
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
@@ -25,6 +24,7 @@ import (
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
+	"kruise.io/kruise/manager/containerrecreaterequest"
 	"kruise.io/kruise/manager/daemonset"
 	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/manager/launchpriority"
@@ -52,6 +52,8 @@ type Options struct {
 	CloneSetWorkers int
 	// DaemonSetWorkers is how many DaemonSets are worked on at a time.
 	DaemonSetWorkers int
+	// Recreate are the options of ContainerRecreateRequests.
+	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
 	Images images.Options
 	// Pod tunes the admission of pods.
@@ -104,6 +106,10 @@ func registry(o *Options, place serve.Place) []entry {
 		{kind: v1beta1.GroupVersion.WithKind("ImagePullJob"), on: true, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
 		{kind: v1beta1.GroupVersion.WithKind("ImageListPullJob"), on: true, webhook: o.Images.SetupListWebhook, controller: pulls.SetupLists},
 		{
+			kind: v1beta1.GroupVersion.WithKind("ContainerRecreateRequest"), on: true,
+			webhook: o.Recreate.SetupWebhook, controller: o.Recreate.SetupController,
+		},
+		{
 			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"}, webhook: o.Pod.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, o.Pod, place) },
 		},
@@ -146,7 +152,6 @@ func Component(o *Options) (serve.Component, error) {
 		Scheme:        scheme,
 		Mutating:      []string{"kruise-mutating-webhook-configuration", pod.MutatingConfiguration},
 		Validating:    []string{"kruise-validating-webhook-configuration"},
-		ClusterScoped: []client.Object{&corev1.Node{}},
 		ExternalCerts: o.ExternalCerts,
 		Setup: func(ctx context.Context, mgr ctrl.Manager, place serve.Place) error {
 			return setup(ctx, mgr, o, place)

@@ -67,16 +67,25 @@ func (c Container) newer(other Container) bool {
 	return c.Attempt > other.Attempt
 }
 
-// Started is when the process of a container started; zero, if it never did.
-func (r *Runtime) Started(ctx context.Context, id string) (time.Time, error) {
+// Life is when the process of a container started, and how it ended.
+type Life struct {
+	// Started is zero for a container that never started.
+	Started time.Time
+	// ExitCode is 0 while the process runs.
+	ExitCode int32
+}
+
+// Life asks for the life of a container.
+func (r *Runtime) Life(ctx context.Context, id string) (Life, error) {
 	answer, err := ask(ctx, r, r.runtime.ContainerStatus, &criv1.ContainerStatusRequest{ContainerId: id})
 	if err != nil {
-		return time.Time{}, r.failed("asking for the status of container "+id, err)
+		return Life{}, r.failed("asking for the status of container "+id, err)
 	}
+	life := Life{ExitCode: answer.GetStatus().GetExitCode()}
 	if at := answer.GetStatus().GetStartedAt(); at > 0 {
-		return time.Unix(0, at), nil
+		life.Started = time.Unix(0, at)
 	}
-	return time.Time{}, nil
+	return life, nil
 }
 
 // PodIP is the address of a pod; empty for a pod in the network of the node, and for one that does not run.

@@ -193,8 +193,11 @@ func TestOfSeveralContainersOfOneNameTheNewestCounts(t *testing.T) {
 	if err != nil || len(containers) != 1 || containers["app"].ID != young || !containers["app"].Running || containers["app"].Annotations[cri.HashAnnotation] != "1f" {
 		t.Errorf("%+v, %v", containers, err)
 	}
-	if at, err := r.Started(t.Context(), young); err != nil || at.UnixNano() != runtime.Container(young).Started {
-		t.Errorf("started at %s, %v", at, err)
+	if life, err := r.Life(t.Context(), young); err != nil || life.Started.UnixNano() != runtime.Container(young).Started {
+		t.Errorf("%+v, %v", life, err)
+	}
+	if life, err := r.Life(t.Context(), old); err != nil || life.ExitCode != 137 {
+		t.Errorf("the life of the stopped container: %+v, %v", life, err)
 	}
 }
 

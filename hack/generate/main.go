@@ -11,7 +11,7 @@ import (
 
 func main() {
 	crds := flag.String("crds", "", "folder of the CRDs that controller-gen wrote")
-	rbac := flag.String("rbac", "", "folder of the roles that controller-gen wrote")
+	rbac := flag.String("rbac", "", "folder of the roles that controller-gen wrote, in a folder for each program")
 	flag.Parse()
 	if err := run(*crds, *rbac); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
@@ -36,12 +36,14 @@ func run(crdDir, rbacDir string) error {
 			return err
 		}
 	}
-	roles, err := readDocuments(rbacDir)
-	if err != nil {
-		return err
-	}
-	if err := writeRules(filepath.Join(chart, "files/rbac"), roles); err != nil {
-		return err
+	for program, files := range ruleFiles() {
+		roles, err := readDocuments(filepath.Join(rbacDir, program))
+		if err != nil {
+			return err
+		}
+		if err := writeRules(filepath.Join(chart, "files/rbac"), roles, files); err != nil {
+			return fmt.Errorf("the roles of %s: %w", program, err)
+		}
 	}
 	if err := writeAPIReference(filepath.Join(reference, "api.md"), crds); err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -10,26 +11,34 @@ import (
 // configNamespace is the namespace from which nodes read.
 const configNamespace = "kruise-daemon-config"
 
-// writeRules writes the rules of the manager's roles: those for the whole cluster, and those for its own namespace and for
-// the one from which nodes read. The chart puts names and namespaces around them.
-func writeRules(dir string, roles []map[string]any) error {
-	files := map[string]string{"": "cluster.yaml", namespace: "namespace.yaml", configNamespace: "daemon-config.yaml"}
+// ruleFiles are the files for the rules of each program: those of its ClusterRole, and those of its Roles by namespace.
+func ruleFiles() map[string]map[string]string {
+	return map[string]map[string]string{
+		"manager": {"": "cluster.yaml", namespace: "namespace.yaml", configNamespace: "daemon-config.yaml"},
+		"daemon":  {"": "daemon.yaml"},
+	}
+}
+
+// writeRules writes the rules of a program's roles: those for the whole cluster, and those for single namespaces. The chart
+// puts names and namespaces around them. files names the file of each namespace, "" for the whole cluster.
+func writeRules(dir string, roles []map[string]any, files map[string]string) error {
+	left := maps.Clone(files)
 	for _, role := range roles {
 		in, _, err := unstructured.NestedString(role, "metadata", "namespace")
 		if err != nil {
-			return fmt.Errorf("a role without metadata: %w", err)
+			return fmt.Errorf("reading a role: %w", err)
 		}
-		file, ok := files[in]
+		file, ok := left[in]
 		if !ok {
-			return fmt.Errorf("a role in namespace %q: the markers may name %s and %s", in, namespace, configNamespace)
+			return fmt.Errorf("a marker asks for a role in namespace %q, for which there is no file", in)
 		}
-		delete(files, in)
+		delete(left, in)
 		if err := writeYAML(filepath.Join(dir, file), map[string]any{"rules": role["rules"]}); err != nil {
 			return err
 		}
 	}
-	for in := range files {
-		return fmt.Errorf("no marker asks for a right in namespace %q", in)
+	for in := range left {
+		return fmt.Errorf("no marker asks for a role in namespace %q", in)
 	}
 	return nil
 }

@@ -36,6 +36,8 @@ type Set struct {
 		featuregate.MutableFeatureGateWithLogger
 	}
 	asked []string
+	// part says that others know gates that are not listed.
+	part bool
 }
 
 var _ pflag.Value = &Set{}
@@ -54,6 +56,16 @@ func New(gates []Gate) (*Set, error) {
 		return nil, fmt.Errorf("listing the feature gates: %w", err)
 	}
 	return s, nil
+}
+
+// NewPart is New for a program that is given the same string of gates as another one, which knows more of them: names that
+// are not in the list are let through.
+func NewPart(gates []Gate) (*Set, error) {
+	s, err := New(gates)
+	if err == nil {
+		s.part = true
+	}
+	return s, err
 }
 
 // AddFlag adds the flag --feature-gates.
@@ -96,6 +108,9 @@ func (s *Set) Warnings() []string {
 
 // Set implements pflag.Value.
 func (s *Set) Set(value string) error {
+	if s.part {
+		value = s.own(value)
+	}
 	// Warnings are told at the start, once logging is set up; not here.
 	if err := s.known.SetWithLogger(logr.Discard(), value); err != nil {
 		return err
@@ -105,6 +120,18 @@ func (s *Set) Set(value string) error {
 		s.asked = append(s.asked, strings.TrimSpace(name))
 	}
 	return nil
+}
+
+// own keeps the pairs whose names are known.
+func (s *Set) own(value string) string {
+	var kept []string
+	for pair := range strings.SplitSeq(value, ",") {
+		name, _, _ := strings.Cut(pair, "=")
+		if _, known := s.known.GetAll()[featuregate.Feature(strings.TrimSpace(name))]; known {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(kept, ",")
 }
 
 // String implements pflag.Value.

@@ -77,3 +77,19 @@ func TestAGateListedTwiceIsAnError(t *testing.T) {
 		t.Fatal("no error")
 	}
 }
+
+func TestAProgramThatKnowsAPartOfTheGatesLetsTheOthersThrough(t *testing.T) {
+	s, err := NewPart([]Gate{{Name: "Mine", Spec: featuregate.FeatureSpec{PreRelease: featuregate.Alpha}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Set("Theirs=true, Mine=true,Others=maybe"); err != nil || !s.Enabled("Mine") || s.Enabled("Theirs") {
+		t.Errorf("%v, %s", err, s)
+	}
+	if err := s.Set("Theirs=true"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Set("Mine=maybe"); err == nil {
+		t.Error("a value that is none is let through")
+	}
+}

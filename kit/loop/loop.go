@@ -44,9 +44,9 @@ const (
 	// of the object's spec ends it. The queue's own pauses do not hold while events bring the object back.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 30 * time.Second
-	// lastLookup bounds, in the same way, how long nobody asks again what became of a write in doubt. It is shorter, since the
-	// answer may be had at any moment, and nothing is decided before.
-	lastLookup = 2 * time.Second
+	// lastLook bounds, in the same way, the pauses while nobody can tell what became of a write in doubt, and while conflicts do
+	// not pass. It is shorter, since either may be over at any moment.
+	lastLook = 2 * time.Second
 	// mostHeld is how many events may wait for a status to be written.
 	mostHeld = 100
 	// retold is how long a state must be gone for its event to be sent anew: longer than a wave of a rollout takes.
@@ -85,6 +85,8 @@ type Event struct {
 	Reason  string
 	Action  string
 	Note    string
+	// About is what the event is about. Default: the object.
+	About runtime.Object
 	// Once names a state of the object. An event with a name is sent when the state is first reported, and again only when
 	// it was not reported for ten minutes. Empty: the event is sent each time.
 	Once string
@@ -104,6 +106,12 @@ type Loop[O client.Object] struct {
 	Writes *seen.Writes
 	// Clock tells the time.
 	Clock clock.PassiveClock
+	// SharedStatus says that others write the status, too. Its patches then name the fields that changed alone, and hold only
+	// for the version of the object that was read, or that the work left.
+	SharedStatus bool
+	// Finalizes says that the work is also done on objects that are being deleted. Otherwise these are left to the garbage
+	// collector.
+	Finalizes bool
 	// New makes an empty object.
 	New func() O
 	// Begin begins the work on an object, which the work must not change.
@@ -123,6 +131,8 @@ type pace struct {
 	// failures is how often the work failed since it last succeeded, generation that of the object when it last did.
 	failures   int
 	generation int64
+	// conflicts is how often the work met a conflict since it last succeeded.
+	conflicts int
 	// unanswered is how often nobody could tell what became of a write in doubt, ask when to ask again.
 	unanswered int
 	ask        time.Time
@@ -144,11 +154,11 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 		}
 		return reconcile.Result{}, fmt.Errorf("get %s: %w", req.NamespacedName, err)
 	}
-	if obj.GetDeletionTimestamp() != nil {
+	if obj.GetDeletionTimestamp() != nil && !l.Finalizes {
 		return reconcile.Result{}, nil // the garbage collector deletes what it owns
 	}
 	if kept.of != obj.GetUID() { // nobody looked while the name was free
-		l.change(req.NamespacedName, func(p *pace) { *p = pace{of: obj.GetUID()} })
+		l.change(req.NamespacedName, func(p *pace) { *p = pace{of: obj.GetUID(), status: p.status} })
 		wait = 0
 	}
 	if wait > 0 && obj.GetGeneration() == kept.generation { // what failed will not work better at every event
@@ -173,7 +183,7 @@ func (l *Loop[O]) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 	if failure != nil {
 		return l.outcome(ctx, obj, report.Advanced, failure, now)
 	}
-	l.change(req.NamespacedName, func(p *pace) { p.failures = 0 })
+	l.change(req.NamespacedName, func(p *pace) { p.failures, p.conflicts = 0, 0 })
 	return reconcile.Result{RequeueAfter: earliest(now, report.Wake, again)}, nil
 }
 
@@ -185,7 +195,7 @@ func (l *Loop[O]) resolve(ctx context.Context, key types.NamespacedName) time.Du
 		return wait
 	}
 	if err := l.Writes.Resolve(ctx, key, l.Live); err != nil {
-		wait := backoff(kept.unanswered+1, lastLookup)
+		wait := backoff(kept.unanswered+1, lastLook)
 		log.FromContext(ctx).Error(err, "Nothing is decided before it is known what became of a write", "askedAgainIn", wait.String())
 		l.change(key, func(p *pace) { p.unanswered, p.ask = p.unanswered+1, l.Clock.Now().Add(wait) })
 		return wait
@@ -228,7 +238,11 @@ func (l *Loop[O]) publish(ctx context.Context, before O, report Report[O], now t
 		if e.Warning {
 			kind = corev1.EventTypeWarning
 		}
-		l.Recorder.Eventf(before, nil, kind, e.Reason, e.Action, "%s", e.Note)
+		about := runtime.Object(before)
+		if e.About != nil {
+			about = e.About
+		}
+		l.Recorder.Eventf(about, nil, kind, e.Reason, e.Action, "%s", e.Note)
 	}
 	return time.Time{}, nil
 }
@@ -238,7 +252,7 @@ func (l *Loop[O]) writeStatus(ctx context.Context, key types.NamespacedName, bef
 	if any(after) == any(l.zero()) {
 		return again, nil
 	}
-	data, err := statusPatch(before, after)
+	data, err := statusPatch(before, after, l.SharedStatus)
 	if err != nil || data == nil {
 		return again, err
 	}
@@ -283,8 +297,9 @@ func (l *Loop[O]) hold(key types.NamespacedName, more []Event, now time.Time) []
 }
 
 // statusPatch is the merge patch from one object's status to the other's, or nil when they are equal. It names every field
-// of the new status, since a field that is 0 in the cache may never have been written, and null for those that are gone.
-func statusPatch(before, after client.Object) ([]byte, error) {
+// of the new status, since a field that is 0 in the cache may never have been written, and null for those that are gone;
+// where the status is shared, only what changed.
+func statusPatch(before, after client.Object, shared bool) ([]byte, error) {
 	data, err := client.MergeFrom(before).Data(after)
 	if err != nil {
 		return nil, fmt.Errorf("compare the status: %w", err)
@@ -297,6 +312,13 @@ func statusPatch(before, after client.Object) ([]byte, error) {
 	}
 	if err := json.Unmarshal(data, &changed); err != nil {
 		return nil, fmt.Errorf("compare the status: %w", err)
+	}
+	if shared {
+		if len(changed.Status) == 0 { // the work changed something else, and has written it
+			return nil, nil
+		}
+		meta := map[string]any{"uid": after.GetUID(), "resourceVersion": after.GetResourceVersion()}
+		return json.Marshal(map[string]any{"metadata": meta, "status": changed.Status})
 	}
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(after)
 	if err != nil {
@@ -315,11 +337,16 @@ func statusPatch(before, after client.Object) ([]byte, error) {
 }
 
 // outcome tells errors that pass by themselves from those to report: a conflict means that the cache lags behind
-// somebody's write, and the event of that write brings the object back.
+// somebody's write, and the event of that write brings the object back. Where none comes, it is tried again with growing pauses.
 func (l *Loop[O]) outcome(ctx context.Context, obj O, advanced bool, err error, now time.Time) (reconcile.Result, error) {
 	if apierrors.IsConflict(err) {
 		log.FromContext(ctx).V(1).Info("Trying again after a conflict", "cause", err.Error())
-		return reconcile.Result{RequeueAfter: unseenPace}, nil
+		var wait time.Duration
+		l.change(client.ObjectKeyFromObject(obj), func(p *pace) {
+			p.conflicts++
+			wait = backoff(p.conflicts, lastLook)
+		})
+		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	l.change(client.ObjectKeyFromObject(obj), func(p *pace) {
 		if advanced {

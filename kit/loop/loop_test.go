@@ -302,6 +302,29 @@ func TestItLooksAgainWhenTheWorkAskedForIt(t *testing.T) {
 	}
 }
 
+func TestAConflictThatDoesNotPassIsMetLessAndLess(t *testing.T) {
+	w := newWorld(t, object())
+	w.act = apierrors.NewConflict(budgets, "web", errors.New("changed meanwhile"))
+	var waits []time.Duration
+	for range 8 {
+		wait := w.done()
+		waits = append(waits, wait)
+		w.pass(wait)
+	}
+	const ms = time.Millisecond
+	want := []time.Duration{50 * ms, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 2000 * ms, 2000 * ms}
+	if diff := cmp.Diff(want, waits); diff != "" {
+		t.Errorf("pauses (-want +got):\n%s", diff)
+	}
+	conflict := w.act
+	w.act = nil
+	w.done()
+	w.act = conflict
+	if wait := w.done(); wait != unseenPace {
+		t.Errorf("after a success a conflict is followed by a pause of %v, want %v", wait, unseenPace)
+	}
+}
+
 func TestReconcilesAreSpacedByWhatTheyLookAt(t *testing.T) {
 	for name, c := range map[string]struct {
 		items int
@@ -397,11 +420,11 @@ func TestEventsDoNotAskForAnAnswerThatIsNotToBeHad(t *testing.T) {
 		longest = max(longest, w.done())
 		w.pass(apart)
 	}
-	if most := int(events * apart / lastLookup * 3 / 2); *asked < 2 || *asked > most {
+	if most := int(events * apart / lastLook * 3 / 2); *asked < 2 || *asked > most {
 		t.Errorf("it asked %d times in a minute of events, want at most %d", *asked, most)
 	}
-	if longest > lastLookup {
-		t.Errorf("an answer could be unheard of for %v, want at most %v", longest, lastLookup)
+	if longest > lastLook {
+		t.Errorf("an answer could be unheard of for %v, want at most %v", longest, lastLook)
 	}
 	w.loop.Live = w.api
 	w.pass(w.done())

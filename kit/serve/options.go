@@ -3,28 +3,24 @@
 //
 // It promises: every replica serves webhooks, also before it leads and while no one does; /readyz is ok once the
 // webhook certificate is in place and the webhook server answers over TLS, /healthz as long as the process runs; a replica that
-// is told to stop hands its leadership on at once; no request to the API server is throttled here by default, since
-// the server's own priority and fairness does that better; caches hold no managedFields; Secrets and ConfigMaps are
-// never cached.
-//
-// Flags and environment variables are those of OpenKruise where they mean something here. A flag that means nothing
-// here and can do no harm is accepted with a warning (Component.Ignored), so that existing deployments start.
+// is told to stop hands its leadership on at once; caches hold no managedFields; Secrets and ConfigMaps are never cached.
 package serve
 
 import (
-	"flag"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	logsapi "k8s.io/component-base/logs/api/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client/config"
+
+	"kruise.io/kruise/kit/program"
 )
 
 // Options are the flags and environment variables that every component has.
 type Options struct {
+	program.Options
+
 	// MetricsAddr serves /metrics, HealthProbeAddr /healthz and /readyz. "0" serves neither.
 	MetricsAddr, HealthProbeAddr string
 
@@ -37,17 +33,10 @@ type Options struct {
 	RenewDeadline              time.Duration
 	RetryPeriod                time.Duration
 
-	// EnablePprof serves profiles at PprofAddr.
-	EnablePprof bool
-	PprofAddr   string
-
 	// SyncPeriod is how often everything is reconciled without a change; 0 is never.
 	SyncPeriod time.Duration
 	// Namespace limits the component to one namespace; empty is all.
 	Namespace string
-	// QPS and Burst throttle requests to the API server; a QPS of 0 or less does not.
-	QPS   float32
-	Burst int
 	// CacheSyncTimeout limits how long a controller waits for its caches.
 	CacheSyncTimeout time.Duration
 
@@ -61,9 +50,6 @@ type Options struct {
 
 	// RunsAgain lets one process run the component several times, as tests do: the metrics of all runs are then one.
 	RunsAgain bool
-
-	// Logging is the format and verbosity of logs.
-	Logging *logsapi.LoggingConfiguration
 }
 
 // NewOptions returns the defaults of a component, some of which come from the environment.
@@ -80,6 +66,7 @@ func NewOptions(component string, getenv func(string) string) (*Options, error) 
 	}
 	namespace := env("POD_NAMESPACE", "kruise-system")
 	return &Options{
+		Options:                    program.NewOptions("localhost:8090"),
 		MetricsAddr:                ":8080",
 		HealthProbeAddr:            ":8000",
 		LeaderElection:             true,
@@ -89,19 +76,16 @@ func NewOptions(component string, getenv func(string) string) (*Options, error) 
 		LeaseDuration:              15 * time.Second,
 		RenewDeadline:              10 * time.Second,
 		RetryPeriod:                2 * time.Second,
-		PprofAddr:                  "localhost:8090",
-		QPS:                        -1,
 		CacheSyncTimeout:           2 * time.Minute,
 		WebhookPort:                port,
 		OwnNamespace:               namespace,
 		SecretName:                 env("SECRET_NAME", "kruise-webhook-certs"),
 		ServiceName:                env("SERVICE_NAME", "kruise-webhook-service"),
 		WebhookHost:                getenv("WEBHOOK_HOST"),
-		Logging:                    logsapi.NewLoggingConfiguration(),
 	}, nil
 }
 
-// AddFlags adds a flag for each option.
+// AddFlags adds a flag for each option that not every program has.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.MetricsAddr, "metrics-addr", o.MetricsAddr, "Address that serves /metrics; 0 serves no metrics.")
 	flags.StringVar(&o.HealthProbeAddr, "health-probe-addr", o.HealthProbeAddr, "Address that serves /healthz and /readyz; 0 serves neither.")
@@ -112,20 +96,10 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&o.LeaseDuration, "leader-election-lease-duration", o.LeaseDuration, "How long others wait for a leader that is not heard of.")
 	flags.DurationVar(&o.RenewDeadline, "leader-election-renew-deadline", o.RenewDeadline, "How long a leader tries to renew its lease before it stops.")
 	flags.DurationVar(&o.RetryPeriod, "leader-election-retry-period", o.RetryPeriod, "How long to wait between two tries.")
-	flags.BoolVar(&o.EnablePprof, "enable-pprof", o.EnablePprof, "Serve profiles of this process at --pprof-addr.")
-	flags.StringVar(&o.PprofAddr, "pprof-addr", o.PprofAddr, "Address of the profiles.")
 	flags.Var((*period)(&o.SyncPeriod), "sync-period", "How often everything is reconciled without a change; 0 or empty is never.")
 	flags.StringVar(&o.Namespace, "namespace", o.Namespace, "Only look at this namespace; empty is all.")
-	flags.Float32Var(&o.QPS, "rest-config-qps", o.QPS, "Requests a second to the API server that this process limits itself to; 0 or less is no limit.")
-	flags.IntVar(&o.Burst, "rest-config-burst", o.Burst, "Requests allowed at once beyond --rest-config-qps.")
 	flags.DurationVar(&o.CacheSyncTimeout, "controller-cache-sync-timeout", o.CacheSyncTimeout, "How long a controller waits for its caches before this process gives up.")
 	flags.IntVar(&o.WebhookPort, "webhook-port", o.WebhookPort, "Port that serves webhooks (environment variable WEBHOOK_PORT).")
-	logsapi.AddFlags(o.Logging, flags)
-
-	// --kubeconfig belongs to controller-runtime, which reads it when the configuration is loaded.
-	own := flag.NewFlagSet("", flag.ContinueOnError)
-	config.RegisterFlags(own)
-	flags.AddGoFlagSet(own)
 }
 
 // Validate says what is wrong with the options, naming flags.

@@ -16,6 +16,7 @@ func parsed(t *testing.T, environment map[string]string, args ...string) *Option
 		t.Fatal(err)
 	}
 	flags := pflag.NewFlagSet("demo-manager", pflag.ContinueOnError)
+	o.Options.AddFlags(flags)
 	o.AddFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
@@ -74,25 +75,5 @@ func TestFlagsThatCannotBeAreNamed(t *testing.T) {
 	}
 	if _, err := NewOptions("demo-manager", func(key string) string { return map[string]string{"WEBHOOK_PORT": "many"}[key] }); err == nil || !strings.Contains(err.Error(), "WEBHOOK_PORT") {
 		t.Errorf("a port in words: %v", err)
-	}
-}
-
-func TestFlagsOfOtherProgramsAreAcceptedAndSaidToDoNothing(t *testing.T) {
-	cmd, err := Command(Program{
-		Name:    "demo-manager",
-		Flags:   func(*pflag.FlagSet) {},
-		Ignored: []IgnoredFlag{{Name: "allow-privileged", Bool: true, Why: "x"}, {Name: "old-workers", Why: "x"}},
-	}, func(string) string { return "" })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.ParseFlags([]string{"--allow-privileged", "--old-workers", "7"}); err != nil {
-		t.Fatal(err)
-	}
-	if args := cmd.Flags().Args(); len(args) != 0 || !cmd.Flags().Changed("allow-privileged") || !cmd.Flags().Changed("old-workers") {
-		t.Errorf("what is left is %q", args)
-	}
-	if strings.Contains(cmd.UsageString(), "old-workers") {
-		t.Error("the usage speaks of a flag that does nothing")
 	}
 }

@@ -27,14 +27,13 @@ import (
 
 	"kruise.io/kruise/kit/certs"
 	"kruise.io/kruise/kit/convert"
+	"kruise.io/kruise/kit/program"
 )
 
 // Component is what a program of ours adds to what all of them have.
 type Component struct {
-	// Name names the program, its lease and its user agent, like kruise-manager.
+	// Name names the component, its lease and its user agent, like kruise-manager.
 	Name string
-	// Version is told by --version and in the user agent.
-	Version string
 	// Scheme knows every kind that the component reads or writes.
 	Scheme *runtime.Scheme
 	// Mutating and Validating name the configurations that call the component's admission webhooks.
@@ -42,9 +41,6 @@ type Component struct {
 	// Converts are the kinds whose versions the component converts, whether or not it runs anything else for them: what
 	// cannot be converted cannot be read.
 	Converts []convert.Kind
-	// ClusterScoped are the kinds in no namespace that the component watches. All objects of them are seen, also by a component
-	// that is limited to one namespace.
-	ClusterScoped []client.Object
 	// ExternalCerts says that somebody else keeps the webhook certificate.
 	ExternalCerts bool
 	// Setup adds the component's controllers and webhooks to the manager.
@@ -54,12 +50,7 @@ type Component struct {
 // Run runs a component until the context ends, or until it cannot go on. The process must end when Run returns:
 // leadership has been handed on by then.
 func Run(ctx context.Context, config *rest.Config, c Component, o *Options) error {
-	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = o.QPS, o.Burst
-	if o.QPS <= 0 {
-		config.QPS = -1 // 0 would mean client-go's default
-	}
-	config.UserAgent = c.Name + "/" + c.Version
+	config = o.Configure(config, c.Name)
 
 	var crds []string
 	for _, kind := range c.Converts {
@@ -77,7 +68,13 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 	if err != nil {
 		return err
 	}
-	mgr, err := manager.New(config, managerOptions(ctx, c, o, keeper))
+	options := managerOptions(ctx, c, o, keeper)
+	if o.Namespace != "" {
+		if err := limit(&options.Cache, config, c.Scheme, o.Namespace); err != nil {
+			return err
+		}
+	}
+	mgr, err := manager.New(config, options)
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
@@ -114,7 +111,7 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 	options := manager.Options{
 		Scheme:         c.Scheme,
 		Logger:         log.FromContext(ctx),
-		MapperProvider: newMapper,
+		MapperProvider: program.NewMapper,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
@@ -145,14 +142,6 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 		}),
 		// What the manager runs gets the logger of ctx; when to stop, the manager says itself.
 		BaseContext: func() context.Context { return context.WithoutCancel(ctx) },
-	}
-	if o.Namespace != "" {
-		// The cache lists and watches that namespace alone, as with DefaultNamespaces, whose informers have no index, though.
-		options.Cache.DefaultFieldSelector = fields.OneTermEqualSelector("metadata.namespace", o.Namespace)
-		options.Cache.ByObject = map[client.Object]cache.ByObject{}
-		for _, kind := range c.ClusterScoped {
-			options.Cache.ByObject[kind] = cache.ByObject{Field: fields.Everything()}
-		}
 	}
 	if o.EnablePprof {
 		options.PprofBindAddress = o.PprofAddr

@@ -71,7 +71,7 @@ func buildProduct(cmd *cobra.Command, opts parts.Options) (string, error) {
 	}
 	bin := filepath.Join(cache, "product")
 	return bin, opts.Progress.Do("building the product", func() error {
-		build := exec.CommandContext(cmd.Context(), "go", "build", "-o", bin+"/", "./cmd/kruise-manager")
+		build := exec.CommandContext(cmd.Context(), "go", "build", "-o", bin+"/", "./cmd/kruise-manager", "./cmd/kruise-daemon")
 		build.Dir = opts.Root
 		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 		if output, err := build.CombinedOutput(); err != nil {

@@ -1,6 +1,7 @@
 // Command demo is the server that the walk-throughs run: small, harmless and easy to tell apart. Its page shows which version
 // answers, in which pod, since when, and the value of the environment variable "test", so that an update in place can be
-// watched from outside. It stops at once when it is told to.
+// watched from outside. It stops at once when it is told to. With -mark it serves nothing, but adds the time to a file: a hook
+// that leaves a trace.
 package main
 
 import (
@@ -28,7 +29,11 @@ func main() {
 
 func run() error {
 	port := flag.String("port", either(os.Getenv("PORT"), "8080"), "port to serve on; the environment variable PORT sets the default")
+	mark := flag.String("mark", "", "file to add the time to, instead of serving")
 	flag.Parse()
+	if *mark != "" {
+		return leave(*mark)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	host, err := os.Hostname()
@@ -42,6 +47,17 @@ func run() error {
 	page := page{Version: version, Pod: either(os.Getenv("POD_NAME"), host), Test: os.Getenv("test"), Started: time.Now()}
 	fmt.Printf("demo %s serves on %s as %s\n", page.Version, listener.Addr(), page.Pod)
 	return serve(ctx, listener, page)
+}
+
+// leave adds the time to a file.
+func leave(mark string) (err error) {
+	file, err := os.OpenFile(mark, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("leave a mark: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	_, err = fmt.Fprintln(file, time.Now().UTC().Format(time.RFC3339))
+	return err
 }
 
 func either(value, fallback string) string {

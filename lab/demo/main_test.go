@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -74,5 +76,27 @@ func TestTheServerEndsWithoutAnErrorWhenItIsToldTo(t *testing.T) {
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("serve ended with %v", err)
+	}
+}
+
+func TestAMarkIsATimeThatIsAddedToAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "mark")
+	for range 2 {
+		if err := leave(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	marks := strings.Fields(string(text))
+	if len(marks) != 2 {
+		t.Fatalf("the file holds %q", text)
+	}
+	for _, mark := range marks {
+		if _, err := time.Parse(time.RFC3339, mark); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -25,6 +25,7 @@ type program struct {
 func programs() []program {
 	return []program{
 		{name: "kruise-manager", repository: "docker.io/openkruise/kruise-manager", values: "manager"},
+		{name: "kruise-daemon", repository: "docker.io/openkruise/kruise-daemon", values: "daemon"},
 	}
 }
 

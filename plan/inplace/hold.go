@@ -44,11 +44,33 @@ func (p *podPatch) release(now time.Time) {
 		}
 		return
 	}
-	if readiness.HeldBy(p.pod, readiness.ByLifecycle) {
+	p.unhold(readiness.ByLifecycle, now)
+}
+
+// unhold takes the holds that match away, and opens the gate where nobody else holds it.
+func (p *podPatch) unhold(match func(readiness.Hold) bool, now time.Time) {
+	if readiness.HeldBy(p.pod, match) {
 		holds, _ := readiness.Of(p.pod)
 		p.exact = true
-		p.condition(readiness.Condition(slices.DeleteFunc(holds, readiness.ByLifecycle), now))
+		p.condition(readiness.Condition(slices.DeleteFunc(holds, match), now))
 	}
+}
+
+// Hold is the patch of a pod's status that takes the pod out of service by its gate KruisePodReady, until Release; nil for
+// a pod without the gate, and where nothing is left to do.
+func Hold(pod *corev1.Pod, h readiness.Hold, now time.Time) []byte {
+	p := patchOf(pod)
+	if HasGate(pod, v1beta1.KruisePodReadyConditionType) {
+		p.hold(h, now)
+	}
+	return p.unlessEmpty()
+}
+
+// Release is the patch of a pod's status that ends a Hold; nil where there is none.
+func Release(pod *corev1.Pod, h readiness.Hold, now time.Time) []byte {
+	p := patchOf(pod)
+	p.unhold(func(other readiness.Hold) bool { return other == h }, now)
+	return p.unlessEmpty()
 }
 
 // notReady turns the condition Ready False.

@@ -136,6 +136,13 @@ func (p *podPatch) empty() bool {
 	return len(p.labels) == 0 && len(p.annotations) == 0 && len(p.conditions) == 0 && len(p.containers) == 0
 }
 
+func (p *podPatch) unlessEmpty() []byte {
+	if p.empty() {
+		return nil
+	}
+	return p.bytes()
+}
+
 // bytes encodes the patch. The UID guards it: a patch for a pod that was replaced under the same name is refused.
 func (p *podPatch) bytes() []byte {
 	meta := map[string]any{"uid": p.pod.UID}

@@ -90,7 +90,7 @@ func (c *cluster) run(t *testing.T, args ...string) {
 // deploy installs or upgrades the release. A manager that does not exist cannot become ready, so nothing is waited for.
 func (c *cluster) deploy(t *testing.T, values ...string) {
 	t.Helper()
-	values = append(values, "webhookConfiguration.failurePolicy.cloneset=Ignore", "webhookConfiguration.timeoutSeconds=1")
+	values = append(values, "webhookConfiguration.failurePolicy.cloneset=Ignore", "webhookConfiguration.failurePolicy.containerrecreaterequest=Ignore", "webhookConfiguration.timeoutSeconds=1")
 	c.run(t, append([]string{"upgrade", "--install", "kruise", chartDir, "--create-namespace"}, sets(values)...)...)
 }
 
@@ -119,7 +119,8 @@ func TestTheAPIServerAcceptsEverythingThatTheChartRenders(t *testing.T) {
 			"manager.pprof.enabled=true", "networkPolicy.enabled=true", "manager.resources.limits.memory=1Gi",
 			"imagePullSecrets[0].name=registry", "serviceAccount.annotations.a=b", "manager.podLabels.a=b",
 			"manager.podAnnotations.a=b", "manager.nodeSelector.a=b", "manager.tolerations[0].operator=Exists",
-			"featureGates=A=true",
+			"featureGates=A=true", "daemon.pprof.enabled=true", "daemon.socketFile=x.sock", "daemon.hostNetwork=true", "daemon.runAsUser=0",
+			"daemon.seLinuxOptions.type=spc_t", "daemon.extraEnvs[0].name=A", "daemon.podLabels.a=b", "daemon.podAnnotations.a=b", "daemon.nodeSelector.a=b",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

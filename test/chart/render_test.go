@@ -87,6 +87,74 @@ func TestManagersPreferDifferentNodesUnlessToldOtherwise(t *testing.T) {
 	}
 }
 
+// The daemon reaches the sockets of the runtimes, which is as much as root on the node: so it gets nothing else.
+func TestTheDaemonHasTheSocketsOfItsNodeAndNoOtherPrivilege(t *testing.T) {
+	set := find[appsv1.DaemonSet](t, newHelm(t).render(t, namespace), "DaemonSet", "kruise-daemon")
+	pod := set.Spec.Template.Spec
+	if len(pod.Containers) != 1 || len(pod.InitContainers) != 0 || len(pod.Volumes) != 1 || pod.Volumes[0].HostPath == nil || pod.Volumes[0].HostPath.Path != "/var/run" {
+		t.Fatalf("want one container and the folder of the sockets, got %+v", pod)
+	}
+	if mounts := pod.Containers[0].VolumeMounts; len(mounts) != 1 || !mounts[0].ReadOnly || mounts[0].MountPath != "/hostvarrun" {
+		t.Errorf("mounts %+v", mounts)
+	}
+	yes, no, user, group := true, false, int64(65532), int64(0)
+	if diff := cmp.Diff(&corev1.SecurityContext{
+		AllowPrivilegeEscalation: &no,
+		ReadOnlyRootFilesystem:   &yes,
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}, pod.Containers[0].SecurityContext); diff != "" {
+		t.Errorf("the container (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(&corev1.PodSecurityContext{
+		RunAsNonRoot: &yes, RunAsUser: &user, RunAsGroup: &group,
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}, pod.SecurityContext); diff != "" {
+		t.Errorf("the pod (-want +got):\n%s", diff)
+	}
+	if pod.HostNetwork || pod.HostPID || pod.HostIPC {
+		t.Error("the pod shares a namespace of its node")
+	}
+	if surge := set.Spec.UpdateStrategy.RollingUpdate.MaxSurge; surge == nil || surge.IntValue() != 0 {
+		t.Errorf("maxSurge is %v: two daemons would work on one node", surge)
+	}
+}
+
+func TestTheDaemonMayDoNoMoreThanItMust(t *testing.T) {
+	objects := newHelm(t).render(t, namespace)
+	for _, rule := range find[rbacv1.ClusterRole](t, objects, "ClusterRole", "kruise-daemon-role").Rules {
+		for _, words := range [][]string{rule.APIGroups, rule.Resources, rule.Verbs} {
+			if slices.Contains(words, "*") {
+				t.Errorf("a rule with a wildcard: %v", rule)
+			}
+		}
+		for _, resource := range rule.Resources {
+			reads := !slices.ContainsFunc(rule.Verbs, func(verb string) bool { return !slices.Contains([]string{"get", "list", "watch"}, verb) })
+			if status := strings.HasSuffix(resource, "/status"); resource != "events" && !reads && (!status || !slices.Equal(rule.Verbs, []string{"patch"})) {
+				t.Errorf("a rule that writes more than a status: %v", rule)
+			}
+			if resource == "secrets" || resource == "configmaps" {
+				t.Errorf("a rule on %s of all namespaces: %v", resource, rule)
+			}
+		}
+	}
+	policy := find[admissionregistrationv1.ValidatingAdmissionPolicy](t, objects, "ValidatingAdmissionPolicy", "kruise-daemon")
+	if *policy.Spec.FailurePolicy != admissionregistrationv1.Fail || !strings.Contains(policy.Spec.MatchConditions[0].Expression, "'system:serviceaccount:"+namespace+":kruise-daemon'") {
+		t.Errorf("%+v", policy.Spec)
+	}
+	binding := find[admissionregistrationv1.ValidatingAdmissionPolicyBinding](t, objects, "ValidatingAdmissionPolicyBinding", "kruise-daemon")
+	if !slices.Equal(binding.Spec.ValidationActions, []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny}) {
+		t.Errorf("%+v", binding.Spec)
+	}
+}
+
+func TestWithoutTheDaemonNothingOfItIsInstalled(t *testing.T) {
+	for _, object := range newHelm(t).render(t, namespace, "daemon.enabled=false", "networkPolicy.enabled=true") {
+		if strings.HasPrefix(object.GetName(), "kruise-daemon") && object.GetName() != ofNodes { // whose secrets are the manager's
+			t.Errorf("%s %s", object.GetKind(), object.GetName())
+		}
+	}
+}
+
 // What reads or writes more than the manager's work asks for would make a stolen token of the manager worth more.
 func TestTheManagerMayDoNoMoreThanItMust(t *testing.T) {
 	objects := newHelm(t).render(t, namespace)
@@ -181,6 +249,7 @@ func TestEveryObjectFollowsTheReleaseIntoItsNamespace(t *testing.T) {
 	clusterWide := []string{
 		"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "MutatingWebhookConfiguration",
 		"ValidatingWebhookConfiguration", "FlowSchema", "PriorityLevelConfiguration", "Namespace",
+		"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
 	}
 	for _, object := range newHelm(t).render(t, "elsewhere", "networkPolicy.enabled=true") {
 		if object.GetNamespace() == ofNodes {
@@ -248,6 +317,7 @@ func TestValuesThatCannotWorkAreRefused(t *testing.T) {
 		"a log format that does not exist":              {"manager.log.format=xml", "format"},
 		"a feature gate without a value":                {"featureGates=CloneSetShortHash", "featureGates"},
 		"a digest that is none":                         {"manager.image.digest=latest", "digest"},
+		"a folder of sockets that is none":              {"daemon.socketLocation=run", "socketLocation"},
 		"a budget under which no node could be drained": {"podDisruptionBudget.maxUnavailable=0", "maxUnavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -78,3 +78,7 @@ const (
 
 // StartInPlaceUpdateReason is the reason of a False InPlaceUpdateReady.
 const StartInPlaceUpdateReason = "StartInPlaceUpdate"
+
+// SidecarTerminated is the condition of a pod whose main containers have ended and whose sidecars are being stopped: its
+// phase speaks of the main containers alone.
+const SidecarTerminated corev1.PodConditionType = "SidecarTerminated"

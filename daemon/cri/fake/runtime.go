@@ -44,7 +44,9 @@ type Container struct {
 	Attempt          uint32
 	State            criv1.ContainerState
 	Created, Started int64
-	Annotations      map[string]string
+	// ExitCode is that of a container that was stopped. Default: 137.
+	ExitCode    int32
+	Annotations map[string]string
 	// Env is what the command env prints in it.
 	Env []string
 	// Stops are the grace periods of the stops that reached it while it ran, in seconds.
@@ -217,6 +219,9 @@ func (r *Runtime) Run(c Container) string {
 	if c.Created == 0 {
 		c.Created, c.Started = r.clock, r.clock
 	}
+	if c.ExitCode == 0 {
+		c.ExitCode = 137
+	}
 	c.State = criv1.ContainerState_CONTAINER_RUNNING
 	if _, known := r.sandboxes[c.PodUID]; !known {
 		r.sandboxes[c.PodUID] = "127.0.0.1"
@@ -238,6 +243,14 @@ func (r *Runtime) Lie(id string, shown *criv1.ContainerState) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.containers[id].Shown = shown
+}
+
+// Exit ends a container that nobody stopped.
+func (r *Runtime) Exit(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.containers[id].State = criv1.ContainerState_CONTAINER_EXITED
+	r.changed.Broadcast()
 }
 
 // Remove removes a container, as kubelet does with old ones.

@@ -62,10 +62,14 @@ func (r *Runtime) ContainerStatus(_ context.Context, req *criv1.ContainerStatusR
 	if c == nil {
 		return nil, status.Errorf(codes.NotFound, "no container %q", req.GetContainerId())
 	}
-	return &criv1.ContainerStatusResponse{Status: &criv1.ContainerStatus{
+	answer := &criv1.ContainerStatus{
 		Id: c.ID, State: c.shown(), CreatedAt: c.Created, StartedAt: c.Started,
 		Metadata: &criv1.ContainerMetadata{Name: c.Name, Attempt: c.Attempt}, Annotations: c.Annotations,
-	}}, nil
+	}
+	if c.Exited() {
+		answer.ExitCode = c.ExitCode
+	}
+	return &criv1.ContainerStatusResponse{Status: answer}, nil
 }
 
 // ListPodSandbox implements the service of the interface.

@@ -17,12 +17,24 @@ control-plane: controller-manager
 app.kubernetes.io/component: manager
 {{- end }}
 
+{{- define "kruise.daemonSelector" -}}
+app.kubernetes.io/name: kruise
+app.kubernetes.io/component: daemon
+control-plane: daemon
+{{- end }}
+
+{{- define "kruise.daemonLabels" -}}
+{{ include "kruise.labels" . }}
+app.kubernetes.io/component: daemon
+{{- end }}
+
+{{- /* The image of a program: of the values of one, with the version of the chart's app. */}}
 {{- define "kruise.image" -}}
-{{- with .Values.manager.image -}}
+{{- with .values.image -}}
 {{- if .digest -}}
 {{ .repository }}@{{ .digest }}
 {{- else -}}
-{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{ .repository }}:{{ .tag | default $.root.Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -39,7 +39,7 @@ func webhookConfigurations(port int) []client.Object {
 	}
 	mutating := &admissionregistrationv1.MutatingWebhookConfiguration{}
 	mutating.Name = mutatingWebhooks
-	for _, kind := range []string{"cloneset", "daemonset"} {
+	for _, kind := range []string{"cloneset", "daemonset", "containerrecreaterequest"} {
 		mutating.Webhooks = append(mutating.Webhooks, admissionregistrationv1.MutatingWebhook{
 			Name: "m" + kind + ".kb.io", ClientConfig: at("/mutate-apps-kruise-io-" + kind), Rules: rules("v1beta1", kind+"s"),
 			MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),

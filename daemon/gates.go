@@ -1,0 +1,26 @@
+package daemon
+
+import (
+	"k8s.io/component-base/featuregate"
+
+	"kruise.io/kruise/kit/gate"
+)
+
+// Gates are the feature gates that switch something in the daemon, read once.
+type Gates struct {
+	// KruiseDaemon: the daemon works at all. Without it, it only says that it is well.
+	KruiseDaemon bool
+}
+
+// NewGateSet makes the set of the daemon's gates, each with its default. The manager is given the same string of gates and
+// refuses those that nobody knows, so names that are not the daemon's are let through here.
+func NewGateSet() (*gate.Set, error) {
+	return gate.NewPart([]gate.Gate{
+		{Name: "KruiseDaemon", Spec: featuregate.FeatureSpec{Default: true, PreRelease: featuregate.Beta}},
+	})
+}
+
+// ReadGates reads the gates of a set.
+func ReadGates(set *gate.Set) Gates {
+	return Gates{KruiseDaemon: set.Enabled("KruiseDaemon")}
+}

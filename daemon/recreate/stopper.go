@@ -1,0 +1,203 @@
+package recreate
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/daemon/cri"
+	"kruise.io/kruise/plan/restart"
+)
+
+// tries is how often a runtime may refuse to stop a container. One that does not answer is tried for as long as it takes.
+const tries = 5
+
+// stopper stops containers, each once, beside the reconciler.
+type stopper struct {
+	runtimes *cri.Node
+	hooks    hooks
+	clock    clock.Clock
+	// ended tells of requests of which a stop has ended.
+	ended chan<- event.GenericEvent
+	// pauses are those between tries.
+	pauses wait.Backoff
+	// slots limits how many stops run at a time.
+	slots chan struct{}
+
+	mu      sync.Mutex
+	base    context.Context //nolint:containedctx // stops outlive the reconcile that begins them
+	closed  bool
+	running sync.WaitGroup
+	of      map[types.UID]map[string]*attempt // by request and container
+}
+
+// attempt is what is known of a container of a request.
+type attempt struct {
+	restart.Attempt
+	// mine is the container whose stop this process wrote down, until its hook is begun.
+	mine string
+	// trouble is what is to be told of the hook.
+	trouble string
+}
+
+func newStopper(o Options, ended chan<- event.GenericEvent) *stopper {
+	return &stopper{
+		runtimes: o.Runtimes, hooks: hooks{nodeAddress: o.Address}, clock: clock.RealClock{}, ended: ended,
+		pauses: wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Cap: 5 * time.Second, Steps: 10},
+		slots:  make(chan struct{}, stops), of: map[types.UID]map[string]*attempt{},
+	}
+}
+
+// Start implements manager.Runnable. When the process is told to end, no stop is begun any more, and those that are under
+// way are waited for, as long as the manager waits.
+func (s *stopper) Start(ctx context.Context) error {
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	s.mu.Lock()
+	s.base = lasting
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.running.Wait()
+	return nil
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable: each node has its own.
+func (s *stopper) NeedLeaderElection() bool { return false }
+
+// known is what this process knows of the containers of a request.
+func (s *stopper) known(r *v1beta1.ContainerRecreateRequest) (attempts map[string]restart.Attempt, mine map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	attempts, mine = map[string]restart.Attempt{}, map[string]string{}
+	for name, a := range s.of[r.UID] {
+		attempts[name] = a.Attempt
+		if a.mine != "" {
+			mine[name] = a.mine
+		}
+	}
+	return attempts, mine
+}
+
+// troubles is what is to be told of the hooks of a request, each once.
+func (s *stopper) troubles(r *v1beta1.ContainerRecreateRequest) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for _, a := range s.of[r.UID] {
+		if a.trouble != "" {
+			out = append(out, a.trouble)
+			a.trouble = ""
+		}
+	}
+	return out
+}
+
+// remember notes the stops that are about to be written down.
+func (s *stopper) remember(r *v1beta1.ContainerRecreateRequest, states []v1beta1.ContainerRecreateState) {
+	written := map[string]bool{}
+	for i := range r.Status.ContainerRecreateStates {
+		if before := &r.Status.ContainerRecreateStates[i]; before.StopTime != nil {
+			written[before.Name] = true
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range states {
+		if state := &states[i]; state.StopTime != nil && !written[state.Name] {
+			s.attempt(r.UID, state.Name).mine = state.ContainerID
+		}
+	}
+}
+
+// forget drops what is known of a request that is gone. What was begun for it ends all the same.
+func (s *stopper) forget(request types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.of, request)
+}
+
+func (s *stopper) attempt(request types.UID, name string) *attempt {
+	if s.of[request] == nil {
+		s.of[request] = map[string]*attempt{}
+	}
+	if s.of[request][name] == nil {
+		s.of[request][name] = &attempt{}
+	}
+	return s.of[request][name]
+}
+
+// begin begins a stop and says whether it did: not when one is under way or done, and not when the process is ending.
+func (s *stopper) begin(ctx context.Context, r *v1beta1.ContainerRecreateRequest, stop restart.Stop) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.attempt(r.UID, stop.Name)
+	if s.closed || s.base == nil || a.Running || a.Done {
+		return false
+	}
+	stop.Hook = stop.Hook && a.mine == stop.ID
+	a.Running, a.mine = true, "" // the hook is begun by nobody else from here on
+	s.running.Go(func() {
+		s.slots <- struct{}{}
+		defer func() { <-s.slots }()
+		failure := s.carryOut(log.IntoContext(s.base, log.FromContext(ctx)), r, stop, a)
+		s.mu.Lock()
+		a.Running, a.Done, a.Failure = false, failure == "", failure
+		s.mu.Unlock()
+		select {
+		case s.ended <- event.GenericEvent{Object: r}:
+		case <-s.base.Done():
+		}
+	})
+	return true
+}
+
+// carryOut stops a container and says why it could not.
+func (s *stopper) carryOut(ctx context.Context, r *v1beta1.ContainerRecreateRequest, stop restart.Stop, a *attempt) string {
+	since, grace := stop.Since, restart.Grace(r)
+	if stop.Hook {
+		since = s.clock.Now()
+	}
+	logger := log.FromContext(ctx).WithValues("pod", r.Namespace+"/"+r.Spec.PodName, "container", stop.Name, "id", stop.ID)
+	refused := 0
+	var last error
+	err := s.pauses.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+		runtime, id, err := s.runtimes.Of(ctx, stop.ID)
+		if err == nil && stop.Hook && grace > 0 {
+			stop.Hook = false
+			if err := s.hooks.run(ctx, runtime, id, r, stop.Name, grace); err != nil {
+				logger.Info("The preStop hook failed; the container is stopped all the same", "cause", err.Error())
+				s.mu.Lock()
+				a.trouble = "PreStopHook of container " + stop.Name + " failed: " + err.Error()
+				s.mu.Unlock()
+			}
+		}
+		if err == nil {
+			err = runtime.Stop(ctx, id, max(grace-s.clock.Since(since), restart.LeastStop))
+		}
+		if err == nil {
+			logger.Info("Stopped the container", "request", r.Name)
+			return true, nil
+		}
+		last = err
+		logger.Info("The container could not be stopped yet", "cause", err.Error())
+		if !cri.Unreachable(err) {
+			refused++
+		}
+		return refused >= tries, nil
+	})
+	if refused >= tries || err != nil {
+		return "could not be stopped: " + errors.Join(last, err).Error()
+	}
+	return ""
+}
