@@ -227,13 +227,18 @@ func (w *World) versions(ctx context.Context, reader client.Reader, kind client.
 	if !ok {
 		return nil, fmt.Errorf("%T is no list", kind)
 	}
-	if err := reader.List(ctx, list, client.InNamespace(w.Namespace)); err != nil {
+	var where []client.ListOption
+	_, nodes := list.(*corev1.NodeList) // they are in no namespace; those of a world are named after it
+	if !nodes {
+		where = append(where, client.InNamespace(w.Namespace))
+	}
+	if err := reader.List(ctx, list, where...); err != nil {
 		return nil, err
 	}
 	out := map[string]string{}
 	err := meta.EachListItem(list, func(item runtime.Object) error {
 		object, err := meta.Accessor(item)
-		if err == nil {
+		if err == nil && (!nodes || strings.HasPrefix(object.GetName(), w.Namespace+"-")) {
 			out[object.GetName()+" "+string(object.GetUID())] = object.GetResourceVersion()
 		}
 		return err
