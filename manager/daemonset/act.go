@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
@@ -19,15 +21,7 @@ func (w *work) Act(ctx context.Context) error {
 	if w.view == nil {
 		return nil
 	}
-	for _, pod := range w.adopt {
-		if err := w.Adopt(ctx, w.key, w.view.Owner(), pod); err != nil {
-			return err
-		}
-	}
-	if len(w.adopt) > 0 {
-		return nil
-	}
-	if err := w.AdoptRevisions(ctx, w.key, w.view.Owner(), w.view.Orphans); err != nil {
+	if err := w.adopt(ctx); err != nil || len(w.view.OrphanPods) > 0 {
 		return err
 	}
 	if err := w.ensureRevision(ctx); err != nil {
@@ -50,6 +44,24 @@ func (w *work) Act(ctx context.Context) error {
 	}
 	limit := int(ptr.Deref(w.set.Spec.RevisionHistoryLimit, defaultHistoryLimit))
 	return errors.Join(failure, w.DeleteRevisions(ctx, w.key, w.view.Expired(w.view.Pods, w.view.Current, limit)))
+}
+
+// adopt makes the set the controller of the pods and revisions that are its own and that nobody owns: those of a set that was
+// deleted without them, or restored from a backup.
+func (w *work) adopt(ctx context.Context) error {
+	if len(w.view.Orphans)+len(w.view.OrphanPods) == 0 {
+		return nil
+	}
+	kind := metav1.TypeMeta{APIVersion: v1beta1.GroupVersion.String(), Kind: kindDaemonSet}
+	if err := w.MayAdopt(ctx, w.set, kind); err != nil {
+		return err
+	}
+	for _, pod := range w.view.OrphanPods {
+		if err := w.Adopt(ctx, w.key, w.view.Owner(), pod); err != nil {
+			return err
+		}
+	}
+	return w.AdoptRevisions(ctx, w.key, w.view.Owner(), w.view.Orphans)
 }
 
 // failed says whether a step deletes a pod that ended by itself.

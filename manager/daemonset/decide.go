@@ -9,7 +9,7 @@ import (
 
 // Decide asks plan what to do.
 func (w *work) Decide(now time.Time) error {
-	if w.view == nil || len(w.adopt) > 0 {
+	if w.view == nil || len(w.view.OrphanPods) > 0 { // what to do with pods that are taken over is decided once they are
 		return nil
 	}
 	want, err := w.view.PerNode(func(node string) time.Time { return w.pauses.Until(w.pauseOf(node)) })

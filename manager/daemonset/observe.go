@@ -3,7 +3,6 @@ package daemonset
 import (
 	"context"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,9 +22,6 @@ type work struct {
 	*Controller
 	set *v1beta1.DaemonSet
 	key types.NamespacedName
-
-	// adopt are pods to be taken over. What to do with them is decided once they are.
-	adopt []*corev1.Pod
 
 	view *workload.DaemonSet // nil until all is observed, and for a set that selects all pods
 
@@ -53,13 +49,9 @@ func (w *work) Observe(context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := w.Pods.InNamespace(w.set.Namespace)
-	if err != nil {
+	if owned.Unowned, err = w.Pods.Orphans(w.set.Namespace); err != nil {
 		return err
 	}
 	w.view, err = workload.NewDaemonSet(w.set, owned, w.nodes.All(), func() string { return rand.String(idLength) }, w.options)
-	if err == nil {
-		w.adopt = w.view.Unowned(all)
-	}
 	return err
 }

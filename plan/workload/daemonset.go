@@ -38,10 +38,11 @@ type DaemonSet struct {
 	Pods, Strays []*corev1.Pod
 	// Orphans are revisions that it uses and nobody owns, as after they were restored from a backup. It has to own them.
 	Orphans []*appsv1.ControllerRevision
+	// OrphanPods are pods that it selects and that nobody owns. It has to own them.
+	OrphanPods []*corev1.Pod
 	// Nodes are the nodes of the cluster, in the order of their names.
 	Nodes []podset.Node
 
-	selector  labels.Selector
 	podExists func(name string) bool
 	newID     func() string
 }
@@ -54,9 +55,13 @@ func NewDaemonSet(set *v1beta1.DaemonSet, owned Owned, nodes []*corev1.Node, new
 	if err != nil {
 		return nil, fmt.Errorf("spec.selector: %w", err)
 	}
-	d.selector = selector
 	d.Pods, d.Strays = owned.selected(selector)
-	d.Orphans = owned.orphans(set.Name, selector, d.Pods, set.Status.UpdateRevision)
+	for _, pod := range owned.Unowned {
+		if pod.DeletionTimestamp == nil && selector.Matches(labels.Set(pod.Labels)) {
+			d.OrphanPods = append(d.OrphanPods, pod)
+		}
+	}
+	d.Orphans = owned.orphans(set.Name, selector, slices.Concat(d.Pods, d.OrphanPods), set.Status.UpdateRevision)
 	of := Definition{Workload: set, Owner: d.Owner(), Template: &set.Spec.Template, InPlace: options.InPlace}
 	if set.Status.CollisionCount != nil {
 		of.Collisions = *set.Status.CollisionCount
@@ -128,18 +133,6 @@ func pullTuning(annotations map[string]string) (v1beta1.InPlaceUpdateStrategy, e
 func SelectsAll(set *v1beta1.DaemonSet) bool {
 	s := set.Spec.Selector
 	return s == nil || len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0
-}
-
-// Unowned are the pods among those of the namespace that the set selects and nobody controls, as when a set was deleted and its
-// pods were not. They are the set's to take over.
-func (d *DaemonSet) Unowned(pods []*corev1.Pod) []*corev1.Pod {
-	var out []*corev1.Pod
-	for _, pod := range pods {
-		if metav1.GetControllerOfNoCopy(pod) == nil && pod.DeletionTimestamp == nil && d.selector.Matches(labels.Set(pod.Labels)) {
-			out = append(out, pod)
-		}
-	}
-	return out
 }
 
 // readNodes reads the facts about the nodes.

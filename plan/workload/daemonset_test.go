@@ -189,13 +189,13 @@ func TestOnlyChangesOfNodesThatMatterWakeASet(t *testing.T) {
 	}
 }
 
-func TestPodsThatNobodyControlsAndTheSelectorMatchesAreTheSets(t *testing.T) {
-	pod := func(app string, owners ...metav1.OwnerReference) *corev1.Pod {
-		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: app, Labels: map[string]string{"app": app}, OwnerReferences: owners}}
+func TestPodsThatNobodyOwnsAndTheSelectorMatchesAreTheSets(t *testing.T) {
+	pod := func(app string) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: app, Labels: map[string]string{"app": app}}}
 	}
-	d := read(t, agents(nil), workload.Options{})
-	got := d.Unowned([]*corev1.Pod{pod("other"), pod("agent"), pod("agent", metav1.OwnerReference{UID: "x", Controller: new(true)})})
-	if len(got) != 1 || got[0].Name != "agent" || len(got[0].OwnerReferences) > 0 {
-		t.Errorf("%d pods", len(got))
+	owned := workload.Owned{Unowned: []*corev1.Pod{pod("other"), pod("agent")}}
+	d, err := workload.NewDaemonSet(agents(nil), owned, nil, nil, workload.Options{})
+	if err != nil || len(d.OrphanPods) != 1 || d.OrphanPods[0].Name != "agent" {
+		t.Errorf("%v are to be taken over, error %v", d.OrphanPods, err)
 	}
 }

@@ -92,6 +92,8 @@ func (w *world) node(name string) string { return w.Namespace + "-" + name }
 func (w *world) addNode(name string) {
 	w.Helper()
 	w.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: w.node(name), Labels: map[string]string{worldLabel: w.Namespace}}})
+	// The API server taints a node that nobody has found ready yet.
+	w.changeNode(name, func(n *corev1.Node) { n.Spec.Taints = nil })
 	w.Cleanup(func() {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: w.node(name)}}
 		if err := client.IgnoreNotFound(w.API.Delete(context.Background(), node)); err != nil {
