@@ -22,7 +22,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := &Options{}
+	options, assign := &Options{}, true
 	options.Images.ConfigNamespace = cmp.Or(getenv("KRUISE_DAEMON_CONFIG_NS"), images.DefaultConfigNamespace)
 	if kinds := getenv("CUSTOM_RESOURCE_ENABLE"); kinds != "" {
 		options.Kinds = strings.Split(kinds, ",")
@@ -34,6 +34,9 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 		Flags: func(flags *pflag.FlagSet) {
 			gates.AddFlag(flags)
 			flags.IntVar(&options.CloneSetWorkers, "cloneset-workers", podops.DefaultWorkers, "CloneSets that are worked on at a time.")
+			flags.IntVar(&options.DaemonSetWorkers, "daemonset-workers", podops.DefaultWorkers, "DaemonSets that are worked on at a time.")
+			flags.BoolVar(&assign, "assign-pods-by-scheduler", true,
+				"Have the scheduler put pods of DaemonSets on their nodes. Otherwise they are created there, and no scheduler is asked.")
 			flags.IntVar(&options.StatefulSetWorkers, "statefulset-workers", podops.DefaultWorkers, "StatefulSets that are worked on at a time.")
 			flags.IntVar(&options.Recreate.Workers, "crr-workers", podops.DefaultWorkers, "ContainerRecreateRequests that are worked on at a time.")
 			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
@@ -50,6 +53,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 				log.FromContext(ctx).Info("WARNING: " + warning)
 			}
 			options.setGates(gates)
+			options.Workloads.BindDirectly = !assign
 			if err := options.Pod.Validate(); err != nil {
 				return serve.Component{}, err
 			}
@@ -77,7 +81,7 @@ func ignoredFlags() []program.IgnoredFlag {
 		{Name: "ws-enabled-versioned-status", Bool: true, Why: notYet},
 	}
 	for _, kind := range []string{
-		"advancedcronjob", "broadcastjob", "daemonset", "persistentpodstate",
+		"advancedcronjob", "broadcastjob", "persistentpodstate",
 		"podunavailablebudget", "resourcedistribution", "sidecarset", "uniteddeployment", "workloadspread",
 	} {
 		flags = append(flags, program.IgnoredFlag{Name: kind + "-workers", Why: notYet})

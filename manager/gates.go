@@ -80,7 +80,6 @@ func inert() []gate.Gate {
 	betaOn := featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
 	return []gate.Gate{
 		{Name: "CloneSetEventHandlerOptimization", Spec: alpha, Inert: true},
-		{Name: "DaemonSetPruneIneligibleNodes", Spec: alpha, Inert: true},
 		{Name: "DaemonWatchingPod", Spec: betaOn, Inert: true},
 		{Name: "DefaultHostNetworkHostPortsInPodTemplates", Spec: alpha, Inert: true},
 		{Name: "DeletionProtectionForCRDCascadingGate", Spec: alpha, Inert: true},
@@ -91,7 +90,6 @@ func inert() []gate.Gate {
 		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetDeleteGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
-		{Name: "PreDownloadImageForDaemonSetUpdate", Spec: alpha, Inert: true},
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},
 		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},
 		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},

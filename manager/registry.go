@@ -25,6 +25,7 @@ import (
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
 	"kruise.io/kruise/manager/containerrecreaterequest"
+	"kruise.io/kruise/manager/daemonset"
 	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/manager/launchpriority"
 	"kruise.io/kruise/manager/nodepodprobe"
@@ -50,6 +51,8 @@ type Options struct {
 	Workloads workload.Options
 	// CloneSetWorkers is how many CloneSets are worked on at a time.
 	CloneSetWorkers int
+	// DaemonSetWorkers is how many DaemonSets are worked on at a time.
+	DaemonSetWorkers int
 	// StatefulSetWorkers is how many StatefulSets are worked on at a time.
 	StatefulSetWorkers int
 	// Recreate are the options of ContainerRecreateRequests.
@@ -86,6 +89,7 @@ func (e entry) named(kinds []string) bool {
 // registry is THE list.
 func registry(o *Options, place serve.Place) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
+	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Options: o.Workloads}
 	pulls := &images.Shared{Options: o.Images}
 	return []entry{
@@ -93,6 +97,12 @@ func registry(o *Options, place serve.Place) []entry {
 			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneSet.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
 				return cloneset.SetupController(ctx, mgr, cloneSet)
+			},
+		},
+		{
+			kind: v1beta1.GroupVersion.WithKind("DaemonSet"), on: true, converts: &daemonSets, webhook: daemonSet.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return daemonset.SetupController(ctx, mgr, daemonSet)
 			},
 		},
 		{kind: v1beta1.GroupVersion.WithKind("NodeImage"), on: o.Images.Enabled, controller: pulls.SetupNodeImages},

@@ -69,3 +69,33 @@ func (c converter) ConvertObject(_ context.Context, from, to runtime.Object) err
 	target.SetGroupVersionKind(wanted)
 	return nil
 }
+
+// Edit changes the object at a path of fields; an absent one is empty, and one that is empty afterwards is left out. Anything
+// but an object is left for the schema to refuse.
+func Edit(object map[string]any, edit func(map[string]any), path ...string) {
+	if len(path) == 0 {
+		edit(object)
+		return
+	}
+	child, isObject := object[path[0]].(map[string]any)
+	if object[path[0]] != nil && !isObject {
+		return
+	}
+	if child == nil {
+		child = map[string]any{}
+	}
+	Edit(child, edit, path[1:]...)
+	if len(child) > 0 {
+		object[path[0]] = child
+	} else {
+		delete(object, path[0])
+	}
+}
+
+// Rename gives a field another name.
+func Rename(object map[string]any, from, to string) {
+	if value, given := object[from]; given {
+		delete(object, from)
+		object[to] = value
+	}
+}

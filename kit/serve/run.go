@@ -113,6 +113,7 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 		MapperProvider: program.NewMapper,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: {Transform: slimNode}},
 			SyncPeriod:       &o.SyncPeriod,
 		},
 		Client: client.Options{Cache: &client.CacheOptions{
@@ -143,6 +144,14 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 		options.PprofBindAddress = o.PprofAddr
 	}
 	return options
+}
+
+// slimNode leaves out of the cache what takes the most room in a node and is of no use to any controller.
+func slimNode(object any) (any, error) {
+	if node, ok := object.(*corev1.Node); ok {
+		node.Status.Images, node.Status.VolumesInUse, node.Status.VolumesAttached = nil, nil, nil
+	}
+	return cache.TransformStripManagedFields()(object)
 }
 
 func addChecks(mgr ctrl.Manager, keeper *certs.Keeper) error {

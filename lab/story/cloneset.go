@@ -240,12 +240,17 @@ func controlledIn(w *world.World) []*corev1.Pod {
 	return slices.DeleteFunc(slices.Clone(w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, set) })
 }
 
-// newID makes up an instance id that reads well: a, b, c, and so on.
+// newID makes up an instance id that reads well.
 func (c *CloneSet) newID() string {
-	id := ""
-	for i := c.slots; i >= 0; i = i/26 - 1 {
-		id = string(rune('a'+i%26)) + id
-	}
 	c.slots++
-	return id
+	return letters(c.slots - 1)
+}
+
+// letters counts in letters: a, b, c, and so on.
+func letters(n int) string {
+	text := ""
+	for i := n; i >= 0; i = i/26 - 1 {
+		text = string(rune('a'+i%26)) + text
+	}
+	return text
 }

@@ -84,7 +84,7 @@ func (l *log) describePods(pods []replica.Replica) string {
 		if !slices.Contains(heads, head) {
 			heads = append(heads, head)
 		}
-		members[head] = append(members[head], l.short(r.Name))
+		members[head] = append(members[head], l.pod(&r))
 	}
 	for i, head := range heads {
 		heads[i] = head + ": " + strings.Join(members[head], " ")
@@ -93,6 +93,14 @@ func (l *log) describePods(pods []replica.Replica) string {
 		heads = append(heads, "let go: "+strings.Join(free, " "))
 	}
 	return cmp.Or(strings.Join(heads, " | "), "no pods")
+}
+
+// pod names a pod, with its node where there is one for each.
+func (l *log) pod(r *replica.Replica) string {
+	if r.Slot != "" && r.Slot == r.Node {
+		return l.short(r.Name) + "@" + r.Node
+	}
+	return l.short(r.Name)
 }
 
 // released are the pods that the set does not own any more.

@@ -18,6 +18,7 @@ import (
 const (
 	Manifest            = "cloneset.yaml"
 	StatefulSetManifest = "statefulset.yaml"
+	DaemonSetManifest   = "daemonset.yaml"
 	Script              = "script"
 	Log                 = "log"
 )
@@ -46,7 +47,7 @@ type turn interface {
 
 // manifests are the readers of manifests, by the names of their files. Each returns the name of the workload, too.
 func manifests() map[string]func(text []byte) (string, set, error) {
-	return map[string]func([]byte) (string, set, error){Manifest: readCloneSet, StatefulSetManifest: readStatefulSet}
+	return map[string]func([]byte) (string, set, error){Manifest: readCloneSet, StatefulSetManifest: readStatefulSet, DaemonSetManifest: readDaemonSet}
 }
 
 // longest is how long a world may take to come to rest.

@@ -179,20 +179,7 @@ func editMetadata(set map[string]any, field string, edit func(map[string]any)) {
 	change(set, "metadata", func(metadata map[string]any) { change(metadata, field, edit) })
 }
 
-// change changes the object at a key; an absent one is empty, and one that is empty afterwards is left out. Anything
-// but an object is left for the schema to refuse.
+// change changes the object at a key.
 func change(parent map[string]any, key string, edit func(map[string]any)) {
-	child, isObject := parent[key].(map[string]any)
-	if parent[key] != nil && !isObject {
-		return
-	}
-	if child == nil {
-		child = map[string]any{}
-	}
-	edit(child)
-	if len(child) > 0 {
-		parent[key] = child
-	} else {
-		delete(parent, key)
-	}
+	convert.Edit(parent, edit, key)
 }

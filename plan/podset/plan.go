@@ -70,6 +70,9 @@ type Tally struct {
 	UpdatedReady     int
 	UpdatedAvailable int
 	ExpectedUpdated  int
+	// Desired and Misscheduled are of sets with a pod for each node: the nodes that are to have one, and those that have one
+	// and are not to. All other counts are then of nodes among the first.
+	Desired, Misscheduled int
 	// Current counts those of the revision before the newest one, and Ending those that end or have ended, which are not among
 	// Replicas. Only a Sequence fills them in.
 	Current, Ending int
@@ -115,6 +118,8 @@ const (
 	CauseRestart Cause = "Restart"
 	// CauseBroken: pods are broken, as kubelet says.
 	CauseBroken Cause = "Broken"
+	// CauseNode: nodes take no new pods.
+	CauseNode Cause = "Node"
 	// CauseResize: kubelet puts a resize off, or refuses it.
 	CauseResize Cause = "Resize"
 )

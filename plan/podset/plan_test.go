@@ -96,14 +96,19 @@ func decide(pool podset.Pool, pods ...string) (steps []string, plan podset.Plan)
 		replicas = append(replicas, podOf(words))
 	}
 	plan = pool.Plan(noon(), replicas)
-	for _, s := range plan.Steps {
+	return inWords(plan.Steps), plan
+}
+
+// inWords puts steps into words, such as "Create a v2".
+func inWords(steps []podset.Step) (words []string) {
+	for _, s := range steps {
 		name := s.Slot
 		if s.Pod != nil {
 			name = s.Pod.Name
 		}
-		steps = append(steps, strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s", s.Do, name, strings.TrimPrefix(s.To, "demo-"), s.State)), " "))
+		words = append(words, strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s", s.Do, name, strings.TrimPrefix(s.To, "demo-"), s.State)), " "))
 	}
-	return steps, plan
+	return words
 }
 
 // decisions are pools and pods, and the steps that must come of them.

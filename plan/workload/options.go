@@ -16,6 +16,12 @@ type Options struct {
 	ExcludePreparingDelete bool
 	// PullAhead makes jobs that pull the images of a rollout in place ahead of it.
 	PullAhead bool
+	// PullAheadForDaemonSets makes such jobs for DaemonSets.
+	PullAheadForDaemonSets bool
+	// BindDirectly creates the pods of DaemonSets on their nodes. Otherwise the scheduler puts them there.
+	BindDirectly bool
+	// PruneIneligible leaves nodes that are not to have a pod of a DaemonSet out of maxUnavailable, while they still have one.
+	PruneIneligible bool
 	// AutoDeleteClaims lets a StatefulSet's persistentVolumeClaimRetentionPolicy decide what becomes of claims. Off, all are kept.
 	AutoDeleteClaims bool
 	// StartOrdinal lets a StatefulSet's ordinals.start decide about the first ordinal. Off, it is 0.
@@ -44,7 +50,9 @@ func Gates() []Gate {
 	return []Gate{
 		{Name: "CloneSetPartitionRollback", Option: func(o *Options) *bool { return &o.PartitionRollback }},
 		{Name: "CloneSetShortHash", Option: func(o *Options) *bool { return &o.ShortHash }},
+		{Name: "DaemonSetPruneIneligibleNodes", Option: func(o *Options) *bool { return &o.PruneIneligible }},
 		{Name: "InPlaceWorkloadVerticalScaling", Option: func(o *Options) *bool { return &o.InPlace.Resources }},
+		{Name: "PreDownloadImageForDaemonSetUpdate", Option: func(o *Options) *bool { return &o.PullAheadForDaemonSets }},
 		{Name: "PodIndexLabel", On: true, Option: func(o *Options) *bool { return &o.PodIndexLabel }},
 		{Name: "PreDownloadImageForInPlaceUpdate", Option: func(o *Options) *bool { return &o.PullAhead }},
 		{Name: "PreparingUpdateAsUpdate", Option: func(o *Options) *bool { return &o.PreparingUpdateAsUpdate }},

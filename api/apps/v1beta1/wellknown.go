@@ -46,6 +46,9 @@ const (
 	ImagePreDownloadMinUpdatedReadyPodsKey = "apps.kruise.io/image-predownload-min-updated-ready-pods"
 )
 
+// ProgressiveCreatePodKey is the v1alpha1 form of a DaemonSet's spec.scaleStrategy.partitionedScaling.
+const ProgressiveCreatePodKey = "daemonset.kruise.io/progressive-create-pod"
+
 // Conditions of pods that are readiness gates.
 const (
 	// InPlaceUpdateReady is False while a pod is being updated in place.

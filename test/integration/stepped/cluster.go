@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/plan/placement"
 )
 
 // Cluster lets everybody but the reconciler do what there is to do: the scheduler gives pods a node, the kubelet starts
@@ -82,7 +84,8 @@ func (w *World) Get(name string, into client.Object) {
 
 func (w *World) bind(pod *corev1.Pod) {
 	w.Helper()
-	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: "node"}}
+	node := cmp.Or(placement.NodeOf(pod), "node")
+	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}}
 	if err := w.API.SubResource("binding").Create(w.Context(), pod, binding); err != nil && !overtaken(err) {
 		w.Fatalf("bind pod %s: %v", pod.Name, err)
 	}

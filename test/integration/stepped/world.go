@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -103,7 +104,10 @@ func (w *World) Restart() {
 	})
 	mgr, err := manager.New(config, manager.Options{
 		Scheme: w.scheme, Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache: cache.Options{DefaultFieldSelector: fields.OneTermEqualSelector("metadata.namespace", w.Namespace)},
+		Cache: cache.Options{
+			DefaultFieldSelector: fields.OneTermEqualSelector("metadata.namespace", w.Namespace),
+			ByObject:             map[client.Object]cache.ByObject{&corev1.Node{}: {Field: fields.Everything()}},
+		},
 	})
 	if err != nil {
 		w.Fatalf("making a manager: %v", err)
@@ -223,13 +227,18 @@ func (w *World) versions(ctx context.Context, reader client.Reader, kind client.
 	if !ok {
 		return nil, fmt.Errorf("%T is no list", kind)
 	}
-	if err := reader.List(ctx, list, client.InNamespace(w.Namespace)); err != nil {
+	var where []client.ListOption
+	_, nodes := list.(*corev1.NodeList) // they are in no namespace; those of a world are named after it
+	if !nodes {
+		where = append(where, client.InNamespace(w.Namespace))
+	}
+	if err := reader.List(ctx, list, where...); err != nil {
 		return nil, err
 	}
 	out := map[string]string{}
 	err := meta.EachListItem(list, func(item runtime.Object) error {
 		object, err := meta.Accessor(item)
-		if err == nil {
+		if err == nil && (!nodes || strings.HasPrefix(object.GetName(), w.Namespace+"-")) {
 			out[object.GetName()+" "+string(object.GetUID())] = object.GetResourceVersion()
 		}
 		return err

@@ -1,0 +1,237 @@
+package controller
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/manager/daemonset"
+	"kruise.io/kruise/plan/placement"
+	"kruise.io/kruise/plan/workload"
+)
+
+func TestEachNodeHasAPodAndTheStatusSaysSo(t *testing.T) {
+	w := running(t, 3, nil)
+	w.wantPlaced("at first", "a a:1, b a:1, c a:1")
+	w.wantCounts("at first", "3 3 3 3 3 0")
+	set := w.set()
+	if set.Status.UpdateRevision == "" || strings.Contains(set.Status.UpdateRevision, agent) || set.Status.ObservedGeneration != set.Generation {
+		t.Errorf("status %+v", set.Status)
+	}
+	for _, pod := range w.Pods() {
+		if pod.Labels["controller-revision-hash"] != set.Status.UpdateRevision || placement.NodeOf(&pod) != pod.Spec.NodeName || len(pod.Spec.Tolerations) < 6 {
+			t.Errorf("pod %s: labels %v, affinity %v, %d tolerations", pod.Name, pod.Labels, pod.Spec.Affinity, len(pod.Spec.Tolerations))
+		}
+	}
+	w.addNode("d")
+	w.rest()
+	w.wantPlaced("with one node more", "a a:1, b a:1, c a:1, d a:1")
+	w.changeNode("a", func(n *corev1.Node) { delete(n.Labels, worldLabel) })
+	w.rest()
+	w.wantPlaced("with one node less", "b a:1, c a:1, d a:1")
+	w.wantCounts("with one node less", "3 3 3 3 3 0")
+}
+
+func TestAtRestNothingIsWritten(t *testing.T) {
+	w := running(t, 3, nil)
+	for range 3 {
+		if err := w.Reconcile(w.key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if writes := w.Writes(); len(writes) > 0 {
+		t.Errorf("it wrote %v", writes)
+	}
+	if c := w.condition(v1beta1.DaemonSetConditionReconciling); c != nil {
+		t.Errorf("it is on its way: %s", c.Message)
+	}
+}
+
+func TestAnUpdateGoesNodeByNodeAndStopsAtABadImage(t *testing.T) {
+	w := running(t, 3, nil)
+	w.BrokenImages["a:2"] = true
+	least := 3
+	w.AfterEachStep = func() { least = min(least, w.available()) }
+	w.image("a:2")
+	w.rest()
+	w.wantPlaced("with a bad image", "a a:1, b a:1, c a:2")
+	w.wantCounts("with a bad image", "3 3 2 1 2 0")
+	if c := w.condition(v1beta1.DaemonSetConditionReconciling); c == nil || !strings.Contains(c.Message, "ImagePullBackOff") {
+		t.Errorf("it does not say why it is stuck: %+v", c)
+	}
+	w.image("a:3")
+	w.rest()
+	w.wantPlaced("with a good one", "a a:3, b a:3, c a:3")
+	if least < 2 {
+		t.Errorf("%d of 3 nodes had an available pod at times, with maxUnavailable 1", least)
+	}
+	if revisions := w.revisions(); revisions != 3 {
+		t.Errorf("%d revisions are kept, want 3", revisions)
+	}
+}
+
+func TestWithASurgeEveryNodeHasAnAvailablePodAllTheTime(t *testing.T) {
+	w := running(t, 3, rolling(v1beta1.RollingUpdateDaemonSet{MaxSurge: number(2), MaxUnavailable: number(0)}))
+	least := 3
+	w.AfterEachStep = func() { least = min(least, w.available()) }
+	w.image("a:2")
+	w.rest()
+	w.wantPlaced("updated", "a a:2, b a:2, c a:2")
+	w.wantCounts("updated", "3 3 3 3 3 0")
+	if least < 3 {
+		t.Errorf("%d of 3 nodes had an available pod at times", least)
+	}
+}
+
+func TestInPlacePodsStayWhereTheyAre(t *testing.T) {
+	w := running(t, 3, rolling(v1beta1.RollingUpdateDaemonSet{Type: v1beta1.InplaceRollingUpdateType, MaxUnavailable: number(2), Partition: number(1)}))
+	before := map[string]bool{}
+	for _, pod := range w.Pods() {
+		before[string(pod.UID)] = true
+	}
+	w.image("a:2")
+	w.rest()
+	w.wantPlaced("behind a partition", "a a:1, b a:2, c a:2")
+	if c := w.condition(v1beta1.DaemonSetConditionReconciling); c != nil {
+		t.Errorf("with its partition reached it is on its way: %s", c.Message)
+	}
+	w.change(func(s *v1beta1.DaemonSetSpec) { s.UpdateStrategy.RollingUpdate.Partition = number(0) })
+	w.rest()
+	w.wantPlaced("without one", "a a:2, b a:2, c a:2")
+	for _, pod := range w.Pods() {
+		if !before[string(pod.UID)] {
+			t.Errorf("pod %s is another one", pod.Name)
+		}
+	}
+}
+
+func TestPodsCanBeCreatedOnTheirNodes(t *testing.T) {
+	w := newWorld(t, 2, daemonset.Options{Options: workload.Options{BindDirectly: true}}, nil)
+	if err := w.Reconcile(w.key); err != nil {
+		t.Fatal(err)
+	}
+	w.wantPlaced("before a scheduler looked", "a a:1, b a:1")
+	for _, pod := range w.Pods() {
+		if pod.Spec.SchedulerName != "kubernetes.io/daemonset-controller" {
+			t.Errorf("pod %s is left to the scheduler %s", pod.Name, pod.Spec.SchedulerName)
+		}
+	}
+}
+
+func TestAFailedPodIsReplacedAfterLongerAndLongerPauses(t *testing.T) {
+	w := running(t, 1, nil)
+	for range 3 { // reconciles are two seconds apart, more than the first pauses
+		w.fail()
+		w.rest()
+		w.wantPlaced("replaced", "a a:1")
+	}
+	w.fail()
+	if err := w.Reconcile(w.key); err != nil {
+		t.Fatal(err)
+	}
+	if pods := w.Pods(); len(pods) != 1 || pods[0].Status.Phase != corev1.PodFailed || pods[0].DeletionTimestamp != nil {
+		t.Errorf("after three failures the fourth is not left alone for a while: %v", w.placed())
+	}
+	w.Pass(time.Minute)
+	w.rest()
+	w.wantCounts("in the end", "1 1 1 1 1 0")
+}
+
+func TestAPodIsNotMadeTwiceWhenTheAnswerIsLost(t *testing.T) {
+	w := running(t, 1, nil)
+	w.addNode("b")
+	w.addNode("c")
+	w.Settle()
+	w.Freeze("pods")
+	w.LoseAnswers(2)
+	for range 4 {
+		_ = w.Reconcile(w.key) // it hears of timeouts
+	}
+	w.Thaw("pods")
+	w.rest()
+	w.wantPlaced("in the end", "a a:1, b a:1, c a:1")
+}
+
+func TestAPodThatTheSelectorDoesNotMatchIsLetGo(t *testing.T) {
+	w := running(t, 1, nil)
+	pod := w.Pods()[0]
+	before := pod.DeepCopy()
+	pod.Labels["app"] = "other"
+	if err := w.API.Patch(w.Context(), &pod, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	w.rest()
+	if again := w.Pod(pod.Name); len(again.OwnerReferences) > 0 || again.UID != pod.UID {
+		t.Errorf("the pod is owned by %v", again.OwnerReferences)
+	}
+	w.wantPlaced("with another one", "a a:1, a a:1")
+}
+
+func TestPodsThatNobodyOwnsAreTakenOverAndNoneIsMadeBesideThem(t *testing.T) {
+	w := running(t, 2, nil)
+	before := w.set()
+	if err := w.API.Delete(t.Context(), before, client.PropagationPolicy("Orphan")); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	free := func(object client.Object) { // as the garbage collector does
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"ownerReferences":null,"finalizers":null}}`))
+		if err := w.API.Patch(t.Context(), object, patch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, pod := range w.Pods() {
+		names[pod.Name] = true
+		free(&pod)
+	}
+	for _, r := range w.revisionsByName() {
+		free(&r)
+	}
+	free(before)
+	again := &v1beta1.DaemonSet{Spec: before.Spec}
+	again.Namespace, again.Name = w.Namespace, agent
+	w.create(again)
+	w.rest()
+	for _, pod := range w.Pods() {
+		if !names[pod.Name] || len(pod.OwnerReferences) != 1 || pod.OwnerReferences[0].UID != again.UID {
+			t.Errorf("pod %s is owned by %v", pod.Name, pod.OwnerReferences)
+		}
+	}
+	w.wantCounts("taken over", "2 2 2 2 2 0")
+}
+
+// fail ends the only pod, as kubelet does on a node that is short of memory.
+func (w *world) fail() {
+	w.Helper()
+	pod := w.Pods()[0]
+	before := pod.DeepCopy()
+	pod.Status.Phase, pod.Status.Reason = corev1.PodFailed, "Evicted"
+	if err := w.API.Status().Patch(w.Context(), &pod, client.MergeFrom(before)); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// available counts the nodes with a pod that is ready and stays.
+func (w *world) available() int {
+	w.Helper()
+	nodes := map[string]bool{}
+	for _, pod := range w.Pods() {
+		for _, c := range pod.Status.Conditions {
+			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil {
+				nodes[pod.Spec.NodeName] = true
+			}
+		}
+	}
+	return len(nodes)
+}
+
+// revisions counts the revisions of the set.
+func (w *world) revisions() int {
+	w.Helper()
+	return len(w.revisionsByName())
+}
