@@ -63,6 +63,9 @@ func stageOf(t *testing.T, object client.Object) *stage {
 		s.workload = kinds.Called("asts").New()
 		*s.workload.Object().(*v1beta1.StatefulSet) = *o
 		comeUp = time.Minute // one pod after the other
+	case *v1beta1.DaemonSet:
+		s.workload = kinds.Called("ads").New()
+		*s.workload.Object().(*v1beta1.DaemonSet) = *o
 	}
 	s.run(comeUp)
 	return s
@@ -146,7 +149,7 @@ func (s *stage) view(newID func() string) *kinds.View {
 	s.Helper()
 	var owned kinds.Owned
 	owned.Sort(s.workload.Object(), s.w.Pods, s.w.Claims)
-	owned.Revisions = s.revisions
+	owned.Revisions, owned.Nodes = s.revisions, s.w.Nodes
 	view, err := s.workload.View(owned, workload.Options{}, newID)
 	if err != nil {
 		s.Fatal(err)
@@ -191,6 +194,8 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = s.workload.Object()
 	case plural:
 		answer = map[string]any{"items": []any{s.workload.Object()}}
+	case "/api/v1/nodes":
+		answer = &corev1.NodeList{Items: selected(s.w.Nodes, selector, func(n *corev1.Node) map[string]string { return n.Labels })}
 	case "/api/v1/namespaces/default/pods":
 		answer = &corev1.PodList{Items: selected(s.w.Pods, selector, func(p *corev1.Pod) map[string]string { return p.Labels })}
 	case "/api/v1/namespaces/default/persistentvolumeclaims":

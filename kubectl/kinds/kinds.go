@@ -39,7 +39,7 @@ type Kind struct {
 
 // All lists the kinds.
 func All() []*Kind {
-	return []*Kind{cloneSets(), statefulSets()}
+	return []*Kind{cloneSets(), statefulSets(), daemonSets()}
 }
 
 // Called finds the kind that a word names, with or without its group and version; nil for none.
