@@ -89,7 +89,6 @@ func inert() []gate.Gate {
 		{Name: "ForceDeleteTimeoutExpectationGate", Spec: alpha, Inert: true},
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
 		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
-		{Name: "PodIndexLabel", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetDeleteGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
 		{Name: "PreDownloadImageForDaemonSetUpdate", Spec: alpha, Inert: true},
@@ -97,9 +96,6 @@ func inert() []gate.Gate {
 		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},
 		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},
 		{Name: "SidecarTerminator", Spec: alpha, Inert: true},
-		{Name: "StatefulSetAutoDeletePVC", Spec: betaOn, Inert: true},
-		{Name: "StatefulSetAutoResizePVCGate", Spec: alpha, Inert: true},
-		{Name: "StatefulSetStartOrdinal", Spec: alpha, Inert: true},
 		{Name: "TemplateNoDefaults", Spec: alpha, Inert: true},
 		{Name: "WorkloadSpread", Spec: betaOn, Inert: true},
 	}
