@@ -10,6 +10,8 @@ import (
 type Gates struct {
 	// KruiseDaemon: the daemon works at all. Without it, it only says that it is well.
 	KruiseDaemon bool
+	// WatchPods: the daemon looks at the pods of its node.
+	WatchPods bool
 }
 
 // NewGateSet makes the set of the daemon's gates, each with its default. The manager is given the same string of gates and
@@ -17,10 +19,11 @@ type Gates struct {
 func NewGateSet() (*gate.Set, error) {
 	return gate.NewPart([]gate.Gate{
 		{Name: "KruiseDaemon", Spec: featuregate.FeatureSpec{Default: true, PreRelease: featuregate.Beta}},
+		{Name: "DaemonWatchingPod", Spec: featuregate.FeatureSpec{Default: true, PreRelease: featuregate.Beta}, Needs: []string{"KruiseDaemon"}},
 	})
 }
 
 // ReadGates reads the gates of a set.
 func ReadGates(set *gate.Set) Gates {
-	return Gates{KruiseDaemon: set.Enabled("KruiseDaemon")}
+	return Gates{KruiseDaemon: set.Enabled("KruiseDaemon"), WatchPods: set.Enabled("DaemonWatchingPod")}
 }

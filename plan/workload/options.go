@@ -36,6 +36,7 @@ func Gates() []Gate {
 	return []Gate{
 		{Name: "CloneSetPartitionRollback", Option: func(o *Options) *bool { return &o.PartitionRollback }},
 		{Name: "CloneSetShortHash", Option: func(o *Options) *bool { return &o.ShortHash }},
+		{Name: "InPlaceUpdateEnvFromMetadata", On: true, Option: func(o *Options) *bool { return &o.InPlace.EnvFromMetadata }},
 		{Name: "InPlaceWorkloadVerticalScaling", Option: func(o *Options) *bool { return &o.InPlace.Resources }},
 		{Name: "PreDownloadImageForInPlaceUpdate", Option: func(o *Options) *bool { return &o.PullAhead }},
 		{Name: "PreparingUpdateAsUpdate", Option: func(o *Options) *bool { return &o.PreparingUpdateAsUpdate }},

@@ -47,6 +47,7 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"claims that are not used again go with a pod that vanishes or is recreated", claimsGo},
 			{"an image that does not exist stops the update at the extra pod", badImageOfAnExtraPod},
 			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
+			{"a label that is in the environment changes in place", renewsEnvironment},
 			{"the walk-through of a restarted container works word for word", restartsContainer},
 			{"a second request for a pod waits for the first", queues},
 			{"the token of a daemon is worth no more than its node", tiedToItsNode},
