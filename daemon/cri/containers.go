@@ -137,14 +137,15 @@ func (r *Runtime) PodIP(ctx context.Context, podUID string) (string, error) {
 	if err != nil {
 		return "", r.failed("listing the sandboxes of pod "+podUID, err)
 	}
-	for _, sandbox := range answer.GetItems() {
-		status, err := ask(ctx, r, r.runtime.PodSandboxStatus, &criv1.PodSandboxStatusRequest{PodSandboxId: sandbox.GetId()})
-		if err != nil {
-			return "", r.failed("asking for the status of sandbox "+sandbox.GetId(), err)
-		}
-		return status.GetStatus().GetNetwork().GetIp(), nil
+	if len(answer.GetItems()) == 0 {
+		return "", nil
 	}
-	return "", nil
+	id := answer.GetItems()[0].GetId() // a pod has one that is ready
+	status, err := ask(ctx, r, r.runtime.PodSandboxStatus, &criv1.PodSandboxStatusRequest{PodSandboxId: id})
+	if err != nil {
+		return "", r.failed("asking for the status of sandbox "+id, err)
+	}
+	return status.GetStatus().GetNetwork().GetIp(), nil
 }
 
 // Stop stops a container: the runtime sends the stop signal and, after the grace period, kills. It returns when the process

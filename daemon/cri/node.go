@@ -73,7 +73,7 @@ func (n *Node) find(ctx context.Context, name string, wanted func(About) bool) (
 	if failures == nil {
 		failures = append(failures, fmt.Errorf("there is no socket at any of %s", strings.Join(n.paths, ", ")))
 	}
-	return nil, &noRuntime{name, errors.Join(failures...)}
+	return nil, &noRuntimeError{name, errors.Join(failures...)}
 }
 
 func (n *Node) connect(socket string) (*Runtime, error) {
@@ -90,14 +90,14 @@ func (n *Node) connect(socket string) (*Runtime, error) {
 	return r, nil
 }
 
-// noRuntime is the error of a node without the runtime that is wanted. It may come.
-type noRuntime struct {
+// noRuntimeError is the error of a node without the runtime that is wanted. It may come.
+type noRuntimeError struct {
 	name string
 	why  error
 }
 
 // Error implements error.
-func (e *noRuntime) Error() string {
+func (e *noRuntimeError) Error() string {
 	if e.name == "" {
 		return "no container runtime: " + e.why.Error()
 	}
@@ -105,4 +105,4 @@ func (e *noRuntime) Error() string {
 }
 
 // Unwrap is what errors.Is and errors.As look into.
-func (e *noRuntime) Unwrap() error { return e.why }
+func (e *noRuntimeError) Unwrap() error { return e.why }

@@ -145,7 +145,7 @@ func (r *Runtime) failed(what string, err error) error {
 // Unreachable says whether a call failed because the runtime did not answer: it is away, restarts or hangs. The call may have
 // been carried out or not; it can be made again once the runtime is back.
 func Unreachable(err error) bool {
-	if none := (*noRuntime)(nil); errors.As(err, &none) {
+	if none := (*noRuntimeError)(nil); errors.As(err, &none) {
 		return true
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {

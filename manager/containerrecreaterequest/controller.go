@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -185,7 +186,7 @@ func (w *work) Decide(now time.Time) error {
 // Act holds or releases the pod, and tidies up after a request that has ended.
 func (w *work) Act(ctx context.Context) error {
 	if w.plan.Guard {
-		finalizers := append(w.request.Finalizers[:len(w.request.Finalizers):len(w.request.Finalizers)], v1beta1.ContainerRecreateRequestUnreadyAcquiredKey)
+		finalizers := slices.Concat(w.request.Finalizers, []string{v1beta1.ContainerRecreateRequestUnreadyAcquiredKey})
 		if err := w.patch(ctx, map[string]any{"finalizers": finalizers}); err != nil {
 			return err
 		}

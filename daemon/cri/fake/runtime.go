@@ -87,7 +87,7 @@ type Fault struct {
 // New starts a runtime called containerd, which ends with the test.
 func New(tb testing.TB) *Runtime {
 	tb.Helper()
-	folder, err := os.MkdirTemp("", "cri") // a socket's path is short, and a test's folder is not
+	folder, err := os.MkdirTemp("", "cri") //nolint:usetesting // a socket's path is short, and a test's folder is not
 	if err != nil {
 		tb.Fatalf("making a folder for the socket: %v", err)
 	}
