@@ -30,6 +30,10 @@ type Options struct {
 	SocketRoot, SocketFile string
 	// Node is the name of the node, NodeAddress its address.
 	Node, NodeAddress string
+	// PullWorkers is how many pulls of images run at a time; 0 and less is no limit.
+	PullWorkers int
+	// PluginConfigFile names kubelet's plugins for credentials, which are in PluginFolder.
+	PluginConfigFile, PluginFolder string
 	// Gates are the feature gates.
 	Gates Gates
 
@@ -46,7 +50,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 	o := &Options{Options: program.NewOptions(":10222"), Node: getenv("NODE_NAME"), NodeAddress: getenv("NODE_IP")}
 	return program.Command(program.Program{
 		Name:    Name,
-		Short:   "Works on one node for kruise-manager: restarts containers, beside kubelet.",
+		Short:   "Works on one node for kruise-manager: restarts containers and pulls images, beside kubelet.",
 		Options: &o.Options,
 		Ignored: ignoredFlags(),
 		Flags: func(flags *pflag.FlagSet) {
@@ -54,6 +58,10 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			flags.StringVar(&o.Addr, "addr", ":10221", "Address that serves /metrics and /healthz; 0 serves neither.")
 			flags.StringVar(&o.SocketRoot, "socket-root", "/hostvarrun", "Folder below which the container runtimes of the node have their sockets.")
 			flags.StringVar(&o.SocketFile, "socket-file", "", "Path below --socket-root of the socket that is tried before all others, such as containerd/containerd.sock.")
+			flags.IntVar(&o.PullWorkers, "max-workers-for-pull-image", -1, "Images that are pulled at a time; 0 and less is no limit.")
+			flags.StringVar(&o.PluginConfigFile, "plugin-config-file", "/kruise/CredentialProviderPlugin.yaml",
+				"File with kubelet's CredentialProviderConfig, whose plugins are asked for credentials. No file, no plugins. It is read at the start.")
+			flags.StringVar(&o.PluginFolder, "plugin-bin-dir", "/kruise/plugins", "Folder of those plugins.")
 		},
 		Validate: func() error {
 			if o.Node == "" {
@@ -73,11 +81,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 
 // ignoredFlags lists flags with which OpenKruise is deployed and that mean nothing here.
 func ignoredFlags() []program.IgnoredFlag {
-	const noPulls = "this version of the daemon pulls no images"
 	return []program.IgnoredFlag{
 		{Name: "logtostderr", Bool: true, Why: "logs always go to the standard error stream"},
-		{Name: "max-workers-for-pull-image", Why: noPulls},
-		{Name: "plugin-bin-dir", Why: noPulls},
-		{Name: "plugin-config-file", Why: noPulls},
 	}
 }

@@ -12,18 +12,24 @@ type Gates struct {
 	KruiseDaemon bool
 	// WatchPods: the daemon looks at the pods of its node.
 	WatchPods bool
+	// Probes: the daemon probes pods for PodProbeMarkers.
+	Probes bool
 }
 
 // NewGateSet makes the set of the daemon's gates, each with its default. The manager is given the same string of gates and
 // refuses those that nobody knows, so names that are not the daemon's are let through here.
 func NewGateSet() (*gate.Set, error) {
+	beta := featuregate.FeatureSpec{Default: true, PreRelease: featuregate.Beta}
 	return gate.NewPart([]gate.Gate{
-		{Name: "KruiseDaemon", Spec: featuregate.FeatureSpec{Default: true, PreRelease: featuregate.Beta}},
-		{Name: "DaemonWatchingPod", Spec: featuregate.FeatureSpec{Default: true, PreRelease: featuregate.Beta}, Needs: []string{"KruiseDaemon"}},
+		{Name: "KruiseDaemon", Spec: beta},
+		{Name: "PodProbeMarkerGate", Spec: beta, Needs: []string{"KruiseDaemon"}},
+		{Name: "DaemonWatchingPod", Spec: beta, Needs: []string{"KruiseDaemon"}},
 	})
 }
 
 // ReadGates reads the gates of a set.
 func ReadGates(set *gate.Set) Gates {
-	return Gates{KruiseDaemon: set.Enabled("KruiseDaemon"), WatchPods: set.Enabled("DaemonWatchingPod")}
+	return Gates{
+		KruiseDaemon: set.Enabled("KruiseDaemon"), WatchPods: set.Enabled("DaemonWatchingPod"), Probes: set.Enabled("PodProbeMarkerGate"),
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,9 +21,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
+	"kruise.io/kruise/daemon/images"
 	"kruise.io/kruise/daemon/podmeta"
+	"kruise.io/kruise/daemon/probe"
 	"kruise.io/kruise/daemon/recreate"
 	"kruise.io/kruise/kit/program"
 )
@@ -44,6 +48,7 @@ type feature struct {
 // features is THE list.
 func features(o *Options, runtimes *cri.Node) []feature {
 	restarts := recreate.Options{Node: o.Node, Address: o.NodeAddress, Runtimes: runtimes}
+	probes := probe.Options{Node: o.Node, Runtimes: runtimes}
 	return []feature{
 		{
 			kind: &v1beta1.ContainerRecreateRequest{}, watched: restarts.Watched(), on: o.Gates.KruiseDaemon, check: "crrInformerSynced",
@@ -53,13 +58,34 @@ func features(o *Options, runtimes *cri.Node) []feature {
 			kind: &corev1.Pod{}, watched: podmeta.Watched(o.Node), on: o.Gates.WatchPods, check: "podInformerSynced",
 			setup: func(ctx context.Context, mgr ctrl.Manager) error { return podmeta.Setup(ctx, mgr, restarts) },
 		},
+		{
+			kind: &v1beta1.NodeImage{}, watched: o.pulls(runtimes).Watched(), on: o.Gates.KruiseDaemon, check: "nodeImageInformerSynced",
+			setup: func(_ context.Context, mgr ctrl.Manager) error {
+				plugins, err := images.LoadPlugins(o.PluginConfigFile, o.PluginFolder, clock.RealClock{})
+				if err != nil {
+					return err
+				}
+				pulls := o.pulls(runtimes)
+				pulls.Plugins = plugins
+				return images.Setup(mgr, pulls)
+			},
+		},
+		{
+			kind: &v1alpha1.NodePodProbe{}, watched: probes.Watched(), on: o.Gates.Probes, check: "nodePodProbeInformerSynced",
+			setup: func(ctx context.Context, mgr ctrl.Manager) error { return probe.Setup(ctx, mgr, probes) },
+		},
 	}
+}
+
+// pulls are the options of what pulls images.
+func (o *Options) pulls(runtimes *cri.Node) images.Options {
+	return images.Options{Node: o.Node, Runtimes: runtimes, Workers: o.PullWorkers}
 }
 
 // NewScheme makes a scheme that knows what the daemon reads and writes.
 func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, eventsv1.AddToScheme, v1beta1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, eventsv1.AddToScheme, v1beta1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("making the scheme: %w", err)
 		}

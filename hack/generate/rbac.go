@@ -15,7 +15,7 @@ const configNamespace = "kruise-daemon-config"
 func ruleFiles() map[string]map[string]string {
 	return map[string]map[string]string{
 		"manager": {"": "cluster.yaml", namespace: "namespace.yaml", configNamespace: "daemon-config.yaml"},
-		"daemon":  {"": "daemon.yaml"},
+		"daemon":  {"": "daemon.yaml", configNamespace: "daemon-secrets.yaml"},
 	}
 }
 

@@ -155,3 +155,42 @@ func TestObjectsAreFoundByWhatAnIndexReadsOffThem(t *testing.T) {
 		t.Error("an index that is not there finds something")
 	}
 }
+
+func TestObjectsAreListedByNamespaceAndByWhatFollowsFromThem(t *testing.T) {
+	other := pod("b")
+	other.Namespace = "bank"
+	store, indexer := storeOf(t, pod("a"), other)
+	if err := indexer.AddIndexers(toolscache.Indexers{"node": wordsOf(func(p *corev1.Pod) []string { return []string{p.Spec.NodeName, "all"} })}); err != nil {
+		t.Fatal(err)
+	}
+	moved := pod("a")
+	moved.Spec.NodeName = "n1"
+	if err := indexer.Update(moved); err != nil {
+		t.Fatal(err)
+	}
+	lookup := &Lookup[*corev1.Pod]{indexer, "node"}
+	for what, tc := range map[string]struct {
+		list func() ([]*corev1.Pod, error)
+		want string
+	}{
+		"a namespace":           {func() ([]*corev1.Pod, error) { return store.InNamespace("bank") }, "b"},
+		"an empty namespace":    {func() ([]*corev1.Pod, error) { return store.InNamespace("none") }, ""},
+		"all":                   {func() ([]*corev1.Pod, error) { return store.All(), nil }, "a b"},
+		"a word of one":         {func() ([]*corev1.Pod, error) { return lookup.Of("n1") }, "a"},
+		"a word of both":        {func() ([]*corev1.Pod, error) { return lookup.Of("all") }, "a b"},
+		"a word of neither one": {func() ([]*corev1.Pod, error) { return lookup.Of("n2") }, ""},
+	} {
+		found, err := tc.list()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, p := range found {
+			names = append(names, p.Name)
+		}
+		slices.Sort(names)
+		if got := strings.Join(names, " "); got != tc.want {
+			t.Errorf("%s: %s, want %s", what, got, tc.want)
+		}
+	}
+}

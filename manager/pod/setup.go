@@ -171,7 +171,7 @@ func SetupController(ctx context.Context, mgr ctrl.Manager, o Options, place ser
 	return nil
 }
 
-// wakes wakes the keeper, who has one thing to keep.
+// wakes is what wakes the keeper, who has one thing to keep.
 func wakes[T client.Object]() handler.TypedEventHandler[T, reconcile.Request] {
 	return handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, T) []reconcile.Request { return []reconcile.Request{{}} })
 }

@@ -3,6 +3,7 @@ package podwebhook
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -51,9 +52,7 @@ func called(t rapid.TB, w Webhook, r request) bool {
 		return false
 	}
 	ns := labels.Set{corev1.LabelMetadataName: r.namespace}
-	for key, value := range r.nsLabels {
-		ns[key] = value
-	}
+	maps.Copy(ns, r.nsLabels)
 	podLabels := labels.Set(r.labels)
 	if r.operation == Evict {
 		podLabels = nil
@@ -329,9 +328,7 @@ func TestWhatIsAskedIsNeverNarrowedAway(t *testing.T) {
 func wants(t rapid.TB, d Demand, r request) bool {
 	t.Helper()
 	ns := labels.Set{corev1.LabelMetadataName: r.namespace}
-	for key, value := range r.nsLabels {
-		ns[key] = value
-	}
+	maps.Copy(ns, r.nsLabels)
 	return d.Operation == r.operation && (d.Namespace == "" || d.Namespace == r.namespace) &&
 		(d.NamespaceSelector == nil || matches(t, d.NamespaceSelector, ns)) &&
 		(d.Pods == nil || d.Operation == Evict || matches(t, d.Pods, r.labels)) &&

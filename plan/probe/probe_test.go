@@ -3,6 +3,7 @@ package probe
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -220,9 +221,7 @@ func TestWhatProbesFindIsWrittenOnThePod(t *testing.T) {
 			}
 			after := marked(t, p, Mark(p, Matching(tc.markers, p), tc.states, now))
 			want := map[string]string{}
-			for key, value := range tc.labels {
-				want[key] = value
-			}
+			maps.Copy(want, tc.labels)
 			if diff := cmp.Diff(want, after.Annotations); diff != "" && len(want)+len(after.Annotations) > 0 {
 				t.Errorf("annotations (-want +got):\n%s", diff)
 			}

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/api/apps/v1beta1"
 )
 
@@ -107,7 +108,7 @@ func (c *cluster) connect(t *testing.T) {
 	var err error
 	if c.config, err = clientcmd.BuildConfigFromFlags("", c.kubeconfig); err == nil {
 		c.config.QPS = -1 // The API server defends itself.
-		err = errors.Join(clientgoscheme.AddToScheme(scheme), v1beta1.AddToScheme(scheme))
+		err = errors.Join(clientgoscheme.AddToScheme(scheme), v1beta1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
 	}
 	if err == nil {
 		c.client, err = client.New(c.config, client.Options{Scheme: scheme})

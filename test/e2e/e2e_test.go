@@ -48,8 +48,13 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"an image that does not exist stops the update at the extra pod", badImageOfAnExtraPod},
 			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
 			{"a label that is in the environment changes in place", renewsEnvironment},
+			{"the containers of a pod start in the order that it asks for", launchesInOrder},
+			{"what the nodes probe stands on the pods", probesMark},
 			{"the walk-through of a restarted container works word for word", restartsContainer},
 			{"a second request for a pod waits for the first", queues},
+			{"the walk-through of an image pulled ahead works word for word", pullsImage},
+			{"an image that cannot be pulled ahead says why", cannotPull},
+			{"a list of images is pulled ahead", pullsList},
 			{"the token of a daemon is worth no more than its node", tiedToItsNode},
 			{"a node that is cut off in the middle of an update holds it up, and one that is gone is done without", nodeCutOff},
 		} {
@@ -66,7 +71,7 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"more cpu than a node has stops the update", resizesTooMuch},
 			{"memory changes with a restart where the container wants one", resizesWithRestart},
 			{"pods go back in place when the partition is raised", rollsBack},
-			{"images are pulled ahead of an update", pullsAhead},
+			{"images are pulled ahead of an update, whose second batch does not wait for them", pullsAhead},
 		} {
 			t.Run(story.name, func(t *testing.T) {
 				t.Parallel()

@@ -46,7 +46,7 @@ func (s *space) untilManagersAre(n int32) {
 			return err.Error()
 		}
 		var pods corev1.PodList
-		if err := s.seen.List(s.Context(), &pods); err != nil {
+		if err := s.seen.List(s.Context(), &pods, client.MatchingLabels{"control-plane": "controller-manager"}); err != nil {
 			return err.Error()
 		}
 		status := deployment.Status
@@ -134,6 +134,8 @@ func nothingWaits(s *space) {
 	s.untilPods("five pods of other kinds run", 5, func(pod *corev1.Pod) bool {
 		return !ownedBy(pod, "orphan") && statusOf(pod, corev1.PodReady) == corev1.ConditionTrue
 	})
+
+	s.refusesOrdered() // only what asks for us waits for us
 
 	// What a Deployment does with its pods goes on, too, and pods of ours can go.
 	s.kubectl(s.T, "", "set", "image", "deployment/deployment", app+"="+demo("1.10.3"), "--namespace", s.name)

@@ -40,13 +40,13 @@ type ImageListPullJobStatus struct {
 	Desired int32 `json:"desired"`
 	// active is the number of images that nodes are pulling.
 	// +optional
-	Active int32 `json:"active,omitempty"`
+	Active int32 `json:"active"`
 	// completed is the number of images with which all nodes are through.
 	// +optional
-	Completed int32 `json:"completed,omitempty"`
+	Completed int32 `json:"completed"`
 	// succeeded is the number of images that all nodes have.
 	// +optional
-	Succeeded int32 `json:"succeeded,omitempty"`
+	Succeeded int32 `json:"succeeded"`
 	// failedImageStatuses are the images that some nodes failed to pull.
 	// +optional
 	FailedImageStatuses []*FailedImageStatus `json:"failedImageStatuses,omitempty"`

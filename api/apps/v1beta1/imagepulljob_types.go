@@ -142,13 +142,13 @@ type ImagePullJobStatus struct {
 	Desired int32 `json:"desired"`
 	// active is the number of nodes that are pulling.
 	// +optional
-	Active int32 `json:"active,omitempty"`
+	Active int32 `json:"active"`
 	// succeeded is the number of nodes that have the image.
 	// +optional
-	Succeeded int32 `json:"succeeded,omitempty"`
+	Succeeded int32 `json:"succeeded"`
 	// failed is the number of nodes that failed.
 	// +optional
-	Failed int32 `json:"failed,omitempty"`
+	Failed int32 `json:"failed"`
 	// message says how far the job is.
 	// +optional
 	Message string `json:"message,omitempty"`

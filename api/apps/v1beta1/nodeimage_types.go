@@ -109,7 +109,7 @@ type NodeImageStatus struct {
 	Pulling int32 `json:"pulling"`
 	// waiting is the number of tasks that wait for their turn.
 	// +optional
-	Waiting int32 `json:"waiting,omitempty"`
+	Waiting int32 `json:"waiting"`
 	// imageStatuses are the states of the tasks by the name of the image.
 	// +optional
 	ImageStatuses map[string]ImageStatus `json:"imageStatuses,omitempty"`

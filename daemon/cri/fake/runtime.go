@@ -127,7 +127,7 @@ func (r *Runtime) Up() {
 	r.server = server
 	r.mu.Unlock()
 	go func() {
-		if err := server.Serve(listener); err != nil {
+		if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) { // taken down before it was up
 			r.tb.Errorf("serving: %v", err)
 		}
 	}()

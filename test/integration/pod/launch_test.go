@@ -150,7 +150,7 @@ func TestOrdersThatCannotBeAreRefused(t *testing.T) {
 		"a priority from elsewhere": {priority(corev1.EnvVar{ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}),
 			`Pod "web-" is invalid: spec.containers[0].env[0].value: Invalid value: "": ` + notANumber},
 		"a barrier of the user's own": {barrier, `Pod "web-" is invalid: spec.containers[1].env[0]: Forbidden: KRUISE_CONTAINER_BARRIER is set for a pod that asks for an order of its containers; give the variable another name`},
-		"a name without room":         {long, fmt.Sprintf(`Pod "%s" is invalid: metadata.name: Too long: may not be more than 245 bytes`, long.Name)},
+		"a name without room":         {long, fmt.Sprintf(`Pod %q is invalid: metadata.name: Too long: may not be more than 245 bytes`, long.Name)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := server.Client.Create(t.Context(), tc.pod)

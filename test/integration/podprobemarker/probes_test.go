@@ -149,14 +149,14 @@ func TestWhatANodeFindsStandsOnThePod(t *testing.T) {
 		p, q  string
 		marks string
 	}{
-		{"Succeeded", "Failed", "True False p=yes q=no"},
-		{"Failed", "Failed", "False False p=no q=no"},
-		{"Unknown", "Succeeded", "False True p=no q=yes"},
+		{"Succeeded", "Failed", "p:True q:False p=yes q=no"},
+		{"Failed", "Failed", "p:False q:False p=no q=no"},
+		{"Unknown", "Succeeded", "p:False q:True p=no q=yes"},
 	} {
 		find(t, n.Name, pod, "m#p", step.p, "m#q", step.q)
 		eventually(t, step.marks, func() bool {
 			read(t, pod)
-			marks := []string{conditionOf(pod, "example.org/p"), conditionOf(pod, "example.org/q")}
+			marks := []string{"p:" + conditionOf(pod, "example.org/p"), "q:" + conditionOf(pod, "example.org/q")}
 			for _, name := range []string{"p", "q"} {
 				for _, set := range []map[string]string{pod.Labels, pod.Annotations} {
 					if value, ok := set[name]; ok {

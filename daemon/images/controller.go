@@ -1,0 +1,307 @@
+package images
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/daemon/cri"
+	"kruise.io/kruise/plan/images"
+)
+
+// Reasons of events.
+const (
+	reasonSucceeded = "PullImageSucceed"
+	reasonFailed    = "PullImageFailed"
+)
+
+// longestMessage bounds the message of a failure, in bytes.
+const longestMessage = 1000
+
+// Options say where the package works.
+type Options struct {
+	// Node is the name of the node.
+	Node string
+	// Runtimes are the container runtimes of the node. The first one pulls.
+	Runtimes *cri.Node
+	// Plugins are asked for credentials besides the secrets of a task; nil for none.
+	Plugins *Plugins
+	// Workers is how many pulls run at a time. 0 and less: no limit.
+	Workers int
+	// Pause is the pause after the first attempt that fails; it doubles with each. Default: a second.
+	Pause time.Duration
+	// Pace is the shortest time between two writes of the status. Default: two seconds.
+	Pace time.Duration
+}
+
+// +kubebuilder:rbac:groups=apps.kruise.io,resources=nodeimages,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps.kruise.io,resources=nodeimages/status,verbs=patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Watched says which NodeImages the process needs to know: that of this node.
+func (o Options) Watched() cache.ByObject {
+	return cache.ByObject{Field: fields.OneTermEqualSelector(metav1.ObjectNameField, o.Node)}
+}
+
+// Setup adds the controller to a manager.
+func Setup(mgr ctrl.Manager, o Options) error {
+	woken := make(chan event.GenericEvent, 1)
+	c := newController(o, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("kruise-daemon-imagepuller"), clock.RealClock{})
+	c.puller.changed = func() {
+		select {
+		case woken <- event.GenericEvent{Object: &v1beta1.NodeImage{ObjectMeta: metav1.ObjectMeta{Name: o.Node}}}:
+		default: // it is woken already
+		}
+	}
+	if err := mgr.Add(c); err != nil {
+		return fmt.Errorf("set up the pulls of images: %w", err)
+	}
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("nodeimage").
+		For(&v1beta1.NodeImage{}).
+		WatchesRawSource(source.Channel(woken, &handler.EnqueueRequestForObject{})).
+		Complete(c)
+	if err != nil {
+		return fmt.Errorf("set up the controller of NodeImages: %w", err)
+	}
+	return nil
+}
+
+// Controller works on the NodeImage of its node.
+type Controller struct {
+	node     string
+	client   client.Client
+	recorder events.EventRecorder
+	clock    clock.Clock
+	puller   *puller
+
+	pace time.Duration
+
+	mu    sync.Mutex
+	life  context.Context // of all pulls
+	pulls map[images.Ref]*pull
+	next  time.Time // when the status may be written again
+}
+
+func newController(o Options, api client.Client, live client.Reader, recorder events.EventRecorder, now clock.Clock) *Controller {
+	c := &Controller{node: o.Node, client: api, recorder: recorder, clock: now, pace: cmp.Or(o.Pace, 2*time.Second), pulls: map[images.Ref]*pull{}}
+	c.puller = &puller{runtimes: o.Runtimes, keys: newKeyring(live, o.Plugins, now), clock: now, pause: cmp.Or(o.Pause, time.Second)}
+	if o.Workers > 0 {
+		c.puller.slots = make(chan struct{}, o.Workers)
+	}
+	return c
+}
+
+// Start implements manager.Runnable: pulls end with it.
+func (c *Controller) Start(ctx context.Context) error {
+	c.mu.Lock()
+	c.life = ctx
+	c.mu.Unlock()
+	c.puller.changed()
+	<-ctx.Done()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.pulls {
+		<-p.done
+	}
+	return nil
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life == nil || c.life.Err() != nil || req.Name != c.node {
+		return reconcile.Result{}, nil
+	}
+	image := &v1beta1.NodeImage{}
+	err := c.client.Get(ctx, req.NamespacedName, image)
+	if client.IgnoreNotFound(err) != nil {
+		return reconcile.Result{}, fmt.Errorf("read NodeImage %s: %w", req.Name, err)
+	}
+	if err != nil || image.DeletionTimestamp != nil {
+		image = &v1beta1.NodeImage{}
+	}
+	c.begin(image)
+	if image.Name == "" {
+		return reconcile.Result{}, nil
+	}
+	return c.report(ctx, image)
+}
+
+// begin has a pull for each task that is not through, and none for others.
+func (c *Controller) begin(image *v1beta1.NodeImage) {
+	wanted := map[images.Ref]bool{}
+	for _, ref := range refs(&image.Spec) {
+		o := orderOf(image, ref)
+		had := said(image, ref)
+		final := had != nil && had.Version == o.task.Version && (had.Phase == v1beta1.ImagePhaseSucceeded || had.Phase == v1beta1.ImagePhaseFailed)
+		if final || o.task.CreatedAt == nil { // the manager dates it in a moment
+			continue
+		}
+		wanted[ref] = true
+		p := c.pulls[ref]
+		if p != nil && p.sameRound(&o.task) {
+			p.update(o)
+			continue
+		}
+		if p != nil {
+			p.cancel()
+		}
+		var started *metav1.Time
+		if had != nil && had.Version == o.task.Version {
+			started = had.StartTime
+		}
+		c.pulls[ref] = c.puller.begin(c.life, ref, o, started)
+	}
+	for ref, p := range c.pulls {
+		if !wanted[ref] {
+			p.cancel()
+			delete(c.pulls, ref)
+		}
+	}
+}
+
+// report writes the status if it changed and may be written, and tells of what ended.
+func (c *Controller) report(ctx context.Context, image *v1beta1.NodeImage) (reconcile.Result, error) {
+	after := image.DeepCopy()
+	after.Status.ImageStatuses = nil
+	var ended []images.Ref
+	for _, ref := range refs(&image.Spec) {
+		task, had := orderOf(image, ref).task, said(image, ref)
+		status := v1beta1.ImageTagStatus{Tag: ref.Tag, Version: task.Version, Phase: v1beta1.ImagePhaseWaiting}
+		if had != nil && had.Version == task.Version {
+			status = *had
+		}
+		if p := c.pulls[ref]; p != nil {
+			status = p.Status()
+			status.Message = status.Message[:min(len(status.Message), longestMessage)]
+			if status.CompletionTime != nil {
+				ended = append(ended, ref)
+			}
+		}
+		images.SetStatus(&after.Status, ref.Name, status)
+	}
+	images.Count(&after.Status, &image.Spec)
+	if equality.Semantic.DeepEqual(image.Status, after.Status) {
+		return reconcile.Result{}, nil
+	}
+	now := c.clock.Now()
+	if wait := c.next.Sub(now); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	body, err := changes(image, after)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if err := c.client.Status().Patch(ctx, after, client.RawPatch(types.MergePatchType, body)); err != nil {
+		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) { // somebody wrote, and the event of that comes
+			return reconcile.Result{RequeueAfter: c.pace}, nil
+		}
+		return reconcile.Result{}, fmt.Errorf("report on images: %w", err)
+	}
+	c.next = now.Add(c.pace)
+	for _, ref := range ended {
+		c.tell(image, ref)
+	}
+	return reconcile.Result{}, nil
+}
+
+// changes is a patch of the status that names what changed, against what was read: the manager may give up a task meanwhile.
+func changes(before, after *v1beta1.NodeImage) ([]byte, error) {
+	text, err := client.MergeFrom(before).Data(after)
+	if err != nil {
+		return nil, fmt.Errorf("compare the status: %w", err)
+	}
+	body := map[string]any{}
+	if err := json.Unmarshal(text, &body); err != nil {
+		return nil, fmt.Errorf("compare the status: %w", err)
+	}
+	body["metadata"] = map[string]any{"uid": before.UID, "resourceVersion": before.ResourceVersion}
+	return json.Marshal(body)
+}
+
+// tell sends the events about a task that ended, once: its status is written.
+func (c *Controller) tell(image *v1beta1.NodeImage, ref images.Ref) {
+	status := c.pulls[ref].Status()
+	if status.Phase == v1beta1.ImagePhaseSucceeded {
+		c.recorder.Eventf(image, nil, corev1.EventTypeNormal, reasonSucceeded, "PullImage", "%s is on the node", ref)
+		return
+	}
+	message := status.Message[:min(len(status.Message), longestMessage-200)]
+	c.recorder.Eventf(image, nil, corev1.EventTypeWarning, reasonFailed, "PullImage", "%s: %s", ref, message)
+	for _, owner := range orderOf(image, ref).task.OwnerReferences {
+		job := &v1beta1.ImagePullJob{
+			TypeMeta:   metav1.TypeMeta{APIVersion: owner.APIVersion, Kind: owner.Kind},
+			ObjectMeta: metav1.ObjectMeta{Namespace: owner.Namespace, Name: owner.Name, UID: owner.UID},
+		}
+		c.recorder.Eventf(job, image, corev1.EventTypeWarning, reasonFailed, "PullImage", "node %s, %s: %s", c.node, ref, message)
+	}
+}
+
+// refs are the tasks of a node, the oldest first.
+func refs(spec *v1beta1.NodeImageSpec) []images.Ref {
+	type aged struct {
+		images.Ref
+		created metav1.Time
+	}
+	var all []aged
+	for name, image := range spec.Images {
+		for i := range image.Tags {
+			a := aged{Ref: images.Ref{Name: name, Tag: image.Tags[i].Tag}}
+			if created := image.Tags[i].CreatedAt; created != nil {
+				a.created = *created
+			}
+			all = append(all, a)
+		}
+	}
+	slices.SortFunc(all, func(a, b aged) int {
+		return cmp.Or(a.created.Compare(b.created.Time), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Tag, b.Tag))
+	})
+	out := make([]images.Ref, len(all))
+	for i := range all {
+		out[i] = all[i].Ref
+	}
+	return out
+}
+
+// orderOf is what a NodeImage says of a task that it has.
+func orderOf(image *v1beta1.NodeImage, ref images.Ref) order {
+	spec := image.Spec.Images[ref.Name]
+	i := slices.IndexFunc(spec.Tags, func(t v1beta1.ImageTagSpec) bool { return t.Tag == ref.Tag })
+	o := order{task: spec.Tags[i], secrets: spec.PullSecrets}
+	if spec.SandboxConfig != nil {
+		o.sandbox = *spec.SandboxConfig
+	}
+	return o
+}
+
+// said is what a NodeImage says of a tag, of whichever round; nil for nothing.
+func said(image *v1beta1.NodeImage, ref images.Ref) *v1beta1.ImageTagStatus {
+	tags := image.Status.ImageStatuses[ref.Name].Tags
+	if i := slices.IndexFunc(tags, func(s v1beta1.ImageTagStatus) bool { return s.Tag == ref.Tag }); i >= 0 {
+		return &tags[i]
+	}
+	return nil
+}
