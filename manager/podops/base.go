@@ -55,6 +55,7 @@ type Base struct {
 	Revisions *index.Store[*appsv1.ControllerRevision]
 	Claims    *index.Store[*corev1.PersistentVolumeClaim] // nil: the kind makes none
 	jobs      *index.Store[*metav1.PartialObjectMetadata] // nil: no images are pulled ahead
+	refused   refusals
 	nodes     *index.Lazy[*metav1.PartialObjectMetadata]
 }
 

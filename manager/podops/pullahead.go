@@ -3,6 +3,9 @@ package podops
 import (
 	"context"
 	"fmt"
+	"maps"
+	"sync"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,9 +21,37 @@ import (
 // PullsAhead says whether jobs are made that pull the images of a rollout ahead of it.
 func (b *Base) PullsAhead() bool { return b.jobs != nil }
 
+// refusalPause is how long nobody asks again for the jobs of a revision after one was refused. Otherwise whatever refused it, such
+// as a webhook or a quota, would be asked at every event of the rollout.
+const refusalPause = 30 * time.Second
+
+// refusals remembers the revisions whose jobs were refused, and until when nobody asks again.
+type refusals struct {
+	mu    sync.Mutex
+	until map[types.UID]time.Time
+}
+
+// lasts says whether jobs of a revision were refused a short time ago.
+func (r *refusals) lasts(revision types.UID, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.until, func(_ types.UID, until time.Time) bool { return !now.Before(until) })
+	_, refused := r.until[revision]
+	return refused
+}
+
+func (r *refusals) add(revision types.UID, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.until == nil {
+		r.until = map[types.UID]time.Time{}
+	}
+	r.until[revision] = now.Add(refusalPause)
+}
+
 // PullAhead makes the jobs that pull the images of a rollout ahead of it and marks the newest revision, or deletes the jobs
 // of a workload once the rollout is complete. It returns what is to be told to the user. A job that is refused is no error:
-// the rollout goes on, and pods pull for themselves.
+// the rollout goes on, and pods pull for themselves; it is asked for again after a pause.
 func (b *Base) PullAhead(ctx context.Context, owner types.NamespacedName, uid types.UID, newest *appsv1.ControllerRevision, pulls workload.Pulls) ([]loop.Event, error) {
 	var told []loop.Event
 	mark := map[string]string{}
@@ -29,13 +60,14 @@ func (b *Base) PullAhead(ctx context.Context, owner types.NamespacedName, uid ty
 		return nil, b.deleteJobs(ctx, owner, uid)
 	case pulls.Ignore:
 		mark[v1beta1.ImagePreDownloadIgnoredKey] = "true"
-	case len(pulls.Create) > 0:
+	case len(pulls.Create) > 0 && !b.refused.lasts(newest.UID, b.Clock.Now()):
 		for _, job := range pulls.Create {
 			event, exists := b.createJob(ctx, owner, job)
 			if event != nil {
 				told = append(told, *event)
 			}
 			if !exists {
+				b.refused.add(newest.UID, b.Clock.Now())
 				return told, nil
 			}
 		}
