@@ -15,7 +15,7 @@ import (
 // command env.
 func renewsEnvironment(s *space) {
 	s.start("tiers", 2, func(set *v1beta1.CloneSet) {
-		set.Spec.Template.Labels["tier"] = "silver"
+		set.Spec.Template.Labels = map[string]string{app: set.Name, "tier": "silver"}
 		set.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "test", ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.labels['tier']"},
 		}}}
