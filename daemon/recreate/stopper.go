@@ -48,6 +48,7 @@ type attempt struct {
 	trouble string
 }
 
+// NewStopper makes a stopper. What it says on ended are requests of which a stop has come to its end.
 func NewStopper(o Options, ended chan<- event.GenericEvent) *Stopper {
 	return &Stopper{
 		runtimes: o.Runtimes, hooks: hooks{nodeAddress: o.Address}, clock: clock.RealClock{}, ended: ended,

@@ -60,7 +60,7 @@ func toV1beta1(set map[string]any) {
 		convert.Edit(set, func(scale map[string]any) { scale[fieldPartitioned] = true }, "spec", "scaleStrategy")
 	}, "metadata", "annotations")
 	convert.Edit(set, func(rolling map[string]any) {
-		if rolling[fieldType] != string(v1alpha1.DeprecatedSurgingRollingUpdateType) {
+		if rolling[fieldType] != string(v1alpha1.DeprecatedSurgingRollingUpdateType) { //nolint:staticcheck // objects of the older version may have it
 			return
 		}
 		rolling[fieldType], rolling[fieldMaxUnavailable] = string(v1beta1.StandardRollingUpdateType), int64(0)

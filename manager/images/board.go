@@ -1,6 +1,7 @@
 package images
 
 import (
+	"maps"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -65,9 +66,7 @@ func (b *Board) Wanted(node string) map[types.UID]types.NamespacedName {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	all := make(map[types.UID]types.NamespacedName, len(b.wants[node]))
-	for job, key := range b.wants[node] {
-		all[job] = key
-	}
+	maps.Copy(all, b.wants[node])
 	return all
 }
 

@@ -3,6 +3,7 @@ package images
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -143,12 +144,7 @@ func mayChoose(job *v1beta1.ImagePullJob, node string) bool {
 	if job.Spec.Selector == nil || len(job.Spec.Selector.Names) == 0 {
 		return true // by labels, or by pods that may run on a node that had no NodeImage so far
 	}
-	for _, name := range job.Spec.Selector.Names {
-		if name == node {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(job.Spec.Selector.Names, node)
 }
 
 // jobsOfPod are the running jobs that select a pod.

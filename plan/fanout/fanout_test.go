@@ -63,7 +63,7 @@ func tells(p Plan) string {
 		line += " [" + strings.Join(s.FailedNodes, " ") + "]"
 	}
 	if s.CompletionTime != nil {
-		line += fmt.Sprintf(" completed %d", int(s.CompletionTime.Sub(noon).Seconds()))
+		line += fmt.Sprintf(" over at %d", int(s.CompletionTime.Sub(noon).Seconds()))
 	}
 	if p.Expired {
 		line += " expired"
@@ -91,22 +91,22 @@ func TestWhatBecomesOfAJob(t *testing.T) {
 		"parallelism of 0 pauses":                     {job(0), "iasf", "", 5, "begin [] 4/1/1/1 job is running, progress 50%: parallelism is 0, so no further node begins [n3]"},
 		"a hold is told":                              {job(2), "iia", "waiting for secrets", 5, "begin [] 3/1/0/0 job is running, progress 0%: waiting for secrets"},
 		"a hold of nothing is not":                    {job(2), "aa", "waiting for secrets", 5, "begin [] 2/2/0/0 job is running, progress 0%"},
-		"it is over when all nodes are through":       {job(2), "ssf", "", 5, "begin [] 3/0/2/1 job has completed [n2] completed 5"},
-		"it is kept for its time":                     {job(2, ttl), "ss", "", 5, "begin [] 2/0/2/0 job has completed completed 5 wake 65"},
-		"a type that is not said is Always":           {job(2), "s", "", 5, "begin [] 1/0/1/0 job has completed completed 5"},
+		"it is over when all nodes are through":       {job(2), "ssf", "", 5, "begin [] 3/0/2/1 job has completed [n2] over at 5"},
+		"it is kept for its time":                     {job(2, ttl), "ss", "", 5, "begin [] 2/0/2/0 job has completed over at 5 wake 65"},
+		"a type that is not said is Always":           {job(2), "s", "", 5, "begin [] 1/0/1/0 job has completed over at 5"},
 		"Never does not end":                          {job(2, never), "ssf", "", 5, "begin [] 3/0/2/1 job is running, progress 100% [n2]"},
 		"Never serves a node that comes later":        {job(2, never), "ssi", "", 5, "begin [n2] 3/1/2/0 job is running, progress 66%"},
 		"Never without nodes":                         {job(2, never), "", "", 500, "begin [] 0/0/0/0 job is running, progress 0%: no node is selected"},
 		"Always without nodes waits for a minute":     {job(2), "", "", 59, "begin [] 0/0/0/0 job is running, progress 0%: no node is selected wake 60"},
-		"and is over then":                            {job(2), "", "", 60, "begin [] 0/0/0/0 job has completed completed 60"},
+		"and is over then":                            {job(2), "", "", 60, "begin [] 0/0/0/0 job has completed over at 60"},
 		"a deadline is awaited":                       {job(2, deadline), "aai", "", 599, "begin [] 3/2/0/0 job is running, progress 0% wake 600"},
-		"at the deadline the rest failed":             {job(2, deadline), "saif", "", 600, "begin [] 4/0/1/3 job exceeds activeDeadlineSeconds [n1 n2 n3] completed 600"},
+		"at the deadline the rest failed":             {job(2, deadline), "saif", "", 600, "begin [] 4/0/1/3 job exceeds activeDeadlineSeconds [n1 n2 n3] over at 600"},
 		"a deadline without nodes":                    {job(2, deadline), "", "", 0, "begin [] 0/0/0/0 job is running, progress 0%: no node is selected wake 60"},
-		"who is through at the deadline completed":    {job(2, deadline), "sf", "", 600, "begin [] 2/0/1/1 job has completed [n1] completed 600"},
-		"what is over stays as it is":                 {job(2, completed), "iii", "", 99, "begin [] 7/0/0/0 job has completed completed 0"},
-		"until its time is over":                      {job(2, completed, ttl), "iii", "", 59, "begin [] 7/0/0/0 job has completed completed 0 wake 60"},
-		"and then it goes":                            {job(2, completed, ttl), "iii", "", 60, "begin [] 7/0/0/0 job has completed completed 0 expired"},
-		"a time of 0 takes it away with the last one": {job(2, func(j *v1beta1.ImagePullJob) { j.Spec.CompletionPolicy.TTLSecondsAfterFinished = ptr.To[int32](0) }), "s", "", 5, "begin [] 1/0/1/0 job has completed completed 5 expired"},
+		"who is through at the deadline completed":    {job(2, deadline), "sf", "", 600, "begin [] 2/0/1/1 job has completed [n1] over at 600"},
+		"what is over stays as it is":                 {job(2, completed), "iii", "", 99, "begin [] 7/0/0/0 job has completed over at 0"},
+		"until its time is over":                      {job(2, completed, ttl), "iii", "", 59, "begin [] 7/0/0/0 job has completed over at 0 wake 60"},
+		"and then it goes":                            {job(2, completed, ttl), "iii", "", 60, "begin [] 7/0/0/0 job has completed over at 0 expired"},
+		"a time of 0 takes it away with the last one": {job(2, func(j *v1beta1.ImagePullJob) { j.Spec.CompletionPolicy.TTLSecondsAfterFinished = ptr.To[int32](0) }), "s", "", 5, "begin [] 1/0/1/0 job has completed over at 5 expired"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tells(Decide(c.job, nodes(c.nodes), c.hold, at(c.at))); got != c.want {

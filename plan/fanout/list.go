@@ -126,6 +126,6 @@ func hashOf(template *v1beta1.ImagePullJobTemplate) (string, error) {
 // shortHash is a hash that may stand in names and labels.
 func shortHash(text []byte) string {
 	hash := fnv.New32a()
-	hash.Write(text) //nolint:errcheck // it never fails
+	hash.Write(text)
 	return rand.SafeEncodeString(strconv.FormatUint(uint64(hash.Sum32()), 10))
 }

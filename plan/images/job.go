@@ -122,6 +122,6 @@ func pullPolicyOf(jobs []Job) v1beta1.ImagePullPolicy {
 // spreadOf is a number of seconds from 0 to spread that is always the same for a node.
 func spreadOf(node string) int64 {
 	hash := fnv.New32a()
-	hash.Write([]byte(node)) //nolint:errcheck // it never fails
+	hash.Write([]byte(node))
 	return int64(hash.Sum32() % (spread + 1))
 }

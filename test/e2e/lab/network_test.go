@@ -121,7 +121,7 @@ func TestALabWorksAsAnyCluster(t *testing.T) {
 		for place, pid := range map[string]int{"the host": os.Getpid(), "the control plane": control} {
 			l.eventually(place+" is refused while there is no service", func() error {
 				if err := getFromPort(t.Context(), pid, port, address+":80"); !errors.Is(err, unix.ECONNREFUSED) {
-					return fmt.Errorf("it was not refused: %v", err)
+					return fmt.Errorf("it was not refused, but ended with %q", fmt.Sprint(err))
 				}
 				return nil
 			})

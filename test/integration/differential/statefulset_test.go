@@ -33,6 +33,7 @@ type ordinalSpec struct {
 func TestStatefulSetsOfBothGroupsComeToTheSameEnd(t *testing.T) {
 	server.RunControllers(t, "statefulset-controller", "garbage-collector-controller")
 	play(t, func(t *testing.T, seed int) {
+		t.Helper()
 		c := ordinalCases().Example(seed)
 		t.Logf("%+v\n%v", c.spec, c.moves)
 		setup := statefulset.Options{Options: workload.Options{AutoDeleteClaims: true, StartOrdinal: true, PodIndexLabel: true}}.NewReconciler

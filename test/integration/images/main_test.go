@@ -35,12 +35,13 @@ const user = "system:serviceaccount:kruise-system:kruise-manager"
 // run starts a server with a manager that runs what pulls images ahead, and nothing else.
 func run(m *testing.M) int {
 	ctx := context.Background()
-	code, err := 1, error(nil)
-	if server, err = apiserver.Start(ctx); err == nil {
-		code, err = runOn(ctx, m)
-		err = errors.Join(err, server.Stop())
+	var err error
+	if server, err = apiserver.Start(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	if err != nil {
+	code, err := runOn(ctx, m)
+	if err := errors.Join(err, server.Stop()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
