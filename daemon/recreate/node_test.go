@@ -93,7 +93,8 @@ func (n *node) begin() {
 	p.loop = p.controller.loop(n.api, n.api, n, newest{})
 	ctx, cancel := context.WithCancel(n.Context())
 	done := make(chan struct{})
-	p.controller.stopper.base = ctx // as if it had been started; the stops of a process that is killed end with it
+	// As if it had been started; but the stops of a process that is killed end with it.
+	p.controller.stopper.base, p.controller.stopper.ending = ctx, ctx.Done()
 	p.end = sync.OnceFunc(func() {
 		cancel()
 		p.controller.stopper.running.Wait()

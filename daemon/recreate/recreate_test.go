@@ -44,6 +44,7 @@ func TestADaemonThatIsKilledBetweenHookAndStopDoesNotRunTheHookAgain(t *testing.
 	n.runtime.Break("StopContainer", fake.Fault{Hold: make(chan struct{})})
 	n.ask("one", nil, app)
 	n.until("the hook has run", func() bool { return len(n.runtime.Container(app).Commands) == 1 })
+	n.runtime.AwaitHeld("StopContainer")
 	n.kill()
 	n.runtime.Mend("StopContainer")
 	n.process.stopping.SetTime(n.state("one").StopTime.Add(7 * time.Second))
@@ -59,6 +60,7 @@ func TestADaemonThatIsKilledInTheHookLeavesItAtThat(t *testing.T) {
 	n.runtime.Break("ExecSync", fake.Fault{Hold: make(chan struct{})})
 	n.ask("one", nil, app)
 	n.until("the stop is begun", func() bool { a, _ := n.process.controller.stopper.Known(n.request("one")); return a["app"].Running })
+	n.runtime.AwaitHeld("ExecSync")
 	n.kill()
 	n.runtime.Mend("ExecSync")
 	n.process.stopping.SetTime(n.state("one").StopTime.Add(time.Hour))
@@ -103,6 +105,7 @@ func TestARuntimeThatRestartsInTheMiddleOfAStopIsAskedAgainAndTheHookIsNotRunAga
 	n.runtime.Break("StopContainer", fake.Fault{Hold: make(chan struct{})})
 	n.ask("one", nil, app)
 	n.until("the hook has run", func() bool { return len(n.runtime.Container(app).Commands) == 1 })
+	n.runtime.AwaitHeld("StopContainer")
 	n.runtime.Down()
 	n.runtime.Mend("StopContainer")
 	n.runtime.Up()
@@ -260,9 +263,9 @@ func TestADaemonThatIsToldToEndFinishesItsStopsAndBeginsNone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- s.Start(ctx) }()
-	for started := false; !started; {
+	for started := false; !started; { // again, and not as the node did
 		s.mu.Lock()
-		started = s.base != nil
+		started = s.ending == ctx.Done()
 		s.mu.Unlock()
 	}
 	hold := make(chan struct{})

@@ -34,6 +34,7 @@ type Stopper struct {
 
 	mu      sync.Mutex
 	base    context.Context //nolint:containedctx // stops outlive the reconcile that begins them
+	ending  <-chan struct{}
 	closed  bool
 	running sync.WaitGroup
 	of      map[types.UID]map[string]*attempt // by request and container
@@ -63,7 +64,7 @@ func (s *Stopper) Start(ctx context.Context) error {
 	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	s.mu.Lock()
-	s.base = lasting
+	s.base, s.ending = lasting, ctx.Done()
 	s.mu.Unlock()
 	<-ctx.Done()
 	s.mu.Lock()
@@ -152,16 +153,17 @@ func (s *Stopper) Begin(ctx context.Context, r *v1beta1.ContainerRecreateRequest
 	}
 	stop.Hook = stop.Hook && a.mine == stop.ID
 	a.Running, a.mine = true, "" // the hook is begun by nobody else from here on
+	base, ending := s.base, s.ending
 	s.running.Go(func() {
 		s.slots <- struct{}{}
 		defer func() { <-s.slots }()
-		failure := s.carryOut(log.IntoContext(s.base, log.FromContext(ctx)), r, stop, a)
+		failure := s.carryOut(log.IntoContext(base, log.FromContext(ctx)), r, stop, a)
 		s.mu.Lock()
 		a.Running, a.Done, a.Failure = false, failure == "", failure
 		s.mu.Unlock()
 		select {
 		case s.ended <- event.GenericEvent{Object: r}:
-		case <-s.base.Done():
+		case <-ending: // nobody listens any more
 		}
 	})
 	return true

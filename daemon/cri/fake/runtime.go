@@ -32,6 +32,7 @@ type Runtime struct {
 	name       string
 	version    string
 	faults     map[string][]*Fault
+	held       map[string]int // calls that are held, by method
 	containers map[string]*Container
 	sandboxes  map[string]string // address by pod UID
 	images     map[string]*Image
@@ -93,7 +94,7 @@ func New(tb testing.TB) *Runtime {
 	}
 	r := &Runtime{
 		tb: tb, socket: filepath.Join(folder, "containerd.sock"), name: "containerd", version: "v2.0.0",
-		faults: map[string][]*Fault{}, containers: map[string]*Container{}, sandboxes: map[string]string{}, images: map[string]*Image{},
+		faults: map[string][]*Fault{}, held: map[string]int{}, containers: map[string]*Container{}, sandboxes: map[string]string{}, images: map[string]*Image{},
 		clock: 1_000_000_000_000_000_000,
 	}
 	r.changed = sync.NewCond(&r.mu)
@@ -172,6 +173,7 @@ func (r *Runtime) misbehave(ctx context.Context, req any, info *grpc.UnaryServer
 		return handle(ctx, req)
 	}
 	if fault.Hold != nil {
+		r.hold(filepath.Base(info.FullMethod))
 		select {
 		case <-fault.Hold:
 		case <-ctx.Done():
@@ -185,6 +187,22 @@ func (r *Runtime) misbehave(ctx context.Context, req any, info *grpc.UnaryServer
 		}
 	}
 	return nil, status.Error(fault.Code, fault.Message)
+}
+
+func (r *Runtime) hold(method string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held[method]++
+	r.changed.Broadcast()
+}
+
+// AwaitHeld waits until a call of a method has been held.
+func (r *Runtime) AwaitHeld(method string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.held[method] == 0 {
+		r.changed.Wait()
+	}
 }
 
 func (r *Runtime) nextFault(method string) *Fault {
