@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -196,7 +197,7 @@ func (c *Controller) report(ctx context.Context, image *v1beta1.NodeImage) (reco
 		}
 		if p := c.pulls[ref]; p != nil {
 			status = p.Status()
-			status.Message = status.Message[:min(len(status.Message), longestMessage)]
+			status.Message = bounded(status.Message, longestMessage)
 			if status.CompletionTime != nil {
 				ended = append(ended, ref)
 			}
@@ -249,7 +250,7 @@ func (c *Controller) tell(image *v1beta1.NodeImage, ref images.Ref) {
 		c.recorder.Eventf(image, nil, corev1.EventTypeNormal, reasonSucceeded, "PullImage", "%s is on the node", ref)
 		return
 	}
-	message := status.Message[:min(len(status.Message), longestMessage-200)]
+	message := bounded(status.Message, longestMessage-200)
 	c.recorder.Eventf(image, nil, corev1.EventTypeWarning, reasonFailed, "PullImage", "%s: %s", ref, message)
 	for _, owner := range orderOf(image, ref).task.OwnerReferences {
 		job := &v1beta1.ImagePullJob{
@@ -258,6 +259,11 @@ func (c *Controller) tell(image *v1beta1.NodeImage, ref images.Ref) {
 		}
 		c.recorder.Eventf(job, image, corev1.EventTypeWarning, reasonFailed, "PullImage", "node %s, %s: %s", c.node, ref, message)
 	}
+}
+
+// bounded is a text of at most so many bytes, cut between characters: what is stored must be what was sent.
+func bounded(text string, most int) string {
+	return strings.ToValidUTF8(text[:min(len(text), most)], "")
 }
 
 // refs are the tasks of a node, the oldest first.

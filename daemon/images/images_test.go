@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	corev1 "k8s.io/api/core/v1"
@@ -451,5 +452,24 @@ func TestASecretIsReadInItsOldFormAndABadOneIsNotShown(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: the error is %v", text, err)
 		}
+	}
+}
+
+func TestALongMessageIsCutAndWrittenOnce(t *testing.T) {
+	n := newNode(t)
+	n.runtime.Break("PullImage", crifake.Fault{Code: codes.Unknown, Message: strings.Repeat("ü", 3*longestMessage)})
+	n.want("nginx:1")
+	n.reconcile()
+	for !strings.HasPrefix(n.says(), "1/0/0/0/1") {
+		<-n.woken
+		n.reconcile()
+	}
+	message := n.image().Status.ImageStatuses["nginx"].Tags[0].Message
+	if len(message) > longestMessage || !utf8.ValidString(message) {
+		t.Errorf("it has %d bytes", len(message))
+	}
+	writes := n.writes
+	if n.reconcile(); n.writes != writes {
+		t.Error("it is written again")
 	}
 }

@@ -193,10 +193,13 @@ func (b *Board) Forget(job types.UID) {
 	}
 }
 
-// ForgetNode drops the wants of a node that is gone.
+// ForgetNode drops everything about a node that is gone: the next one of its name may be another machine.
 func (b *Board) ForgetNode(node string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.wants, node)
 	delete(b.left, node)
+	for _, known := range b.outcomes {
+		delete(known.states, node)
+	}
 }

@@ -32,11 +32,14 @@ type nodes struct{ *Controllers }
 func (n nodes) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	node, exists := n.nodeStore.Get(req.NamespacedName)
 	image, has := n.nodeImages.Get(req.NamespacedName)
-	real := exists && node.Labels[typeKey] != virtualKubelet
+	isMachine := exists && node.Labels[typeKey] != virtualKubelet
+	if !has {
+		n.board.ForgetNode(req.Name)
+	}
 	switch {
 	case has && image.DeletionTimestamp != nil:
 		return reconcile.Result{}, nil
-	case has && !real:
+	case has && !isMachine:
 		if _, fake := image.Labels[v1beta1.FakeNodeImageKey]; fake {
 			return reconcile.Result{}, nil
 		}
@@ -47,7 +50,7 @@ func (n nodes) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.
 		return reconcile.Result{}, nil
 	case has:
 		return reconcile.Result{}, n.relabel(ctx, image, node)
-	case !real:
+	case !isMachine:
 		return reconcile.Result{}, nil
 	}
 	since, ready := readySince(node)

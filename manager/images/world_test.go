@@ -104,6 +104,7 @@ func (w *world) removeNode(name string) {
 	image := &v1beta1.NodeImage{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	w.check(client.IgnoreNotFound(w.api.Delete(context.Background(), image)))
 	w.check(w.stores[kindNodeImage].Delete(image))
+	w.c.board.ForgetNode(name)
 	for _, nodes := range w.began {
 		delete(nodes, name)
 	}
@@ -421,6 +422,26 @@ func TestAnotherRoundOfAnotherJobChangesNothingForAJobThatGoesOn(t *testing.T) {
 		t.Errorf("the first job is at %+v", s)
 	}
 	w.settle(20, w.allOver)
+}
+
+func TestAMachineThatTakesTheNameOfAnotherOverIsServed(t *testing.T) {
+	w := newWorld(t, 2)
+	w.dead["node-1"] = true
+	w.addJob("nginx", 2)
+	for range 3 {
+		w.workOnJob("job-1")
+		w.workOnNode("node-0")
+		w.pull("node-0")
+	}
+	if s := w.job("job-1").Status; s.Succeeded != 1 {
+		t.Fatalf("at first: %+v", s)
+	}
+	w.removeNode("node-0")
+	w.addNode("node-0")
+	w.workOnJob("job-1")
+	if s := w.job("job-1").Status; s.Succeeded != 0 || s.Active != 2 {
+		t.Errorf("with another machine: %+v", s)
+	}
 }
 
 func TestAnOutcomeIsNewsOnce(t *testing.T) {

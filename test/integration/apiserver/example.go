@@ -87,6 +87,7 @@ const Unchecked = `, <nil>: Invalid value: null: some validation rules were not 
 
 // Refuses checks that objects made of an example are refused with the words that are wanted.
 func (s *Server) Refuses(t *testing.T, e Example, refusals map[string]Refusal) {
+	t.Helper()
 	namespace := s.Namespace(t)
 	for name, tc := range refusals {
 		t.Run(name, func(t *testing.T) {
