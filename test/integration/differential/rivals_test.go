@@ -31,6 +31,7 @@ type rivals[S any] struct {
 	spec          S
 	theirs, ours  side[S]
 	oursReconcile types.NamespacedName
+	nudges        int
 }
 
 // side is one of the two.
@@ -54,6 +55,15 @@ type move[S any] struct {
 	// turns is how many turns there are until the next move; with all, as many as both need to come to their end.
 	turns int
 	all   bool
+}
+
+// calmly has both come to their end before the first move and after each.
+func calmly[S any](moves []move[S]) []move[S] {
+	moves = append([]move[S]{{words: "begin"}}, moves...)
+	for i := range moves {
+		moves[i].all, moves[i].turns = true, 0
+	}
+	return moves
 }
 
 func (m move[S]) String() string {
@@ -115,6 +125,19 @@ func (r *rivals[S]) tell(s side[S]) {
 	s.into(r.spec, after)
 	if err := r.API.Patch(r.Context(), after, client.MergeFrom(before)); err != nil {
 		r.Fatalf("edit the %T: %v", after, err)
+	}
+}
+
+// nudge makes the native controller look again: what changes in the world does not always make it do so.
+func (r *rivals[S]) nudge() {
+	r.Helper()
+	object := r.theirs.empty()
+	object.SetNamespace(r.Namespace)
+	object.SetName(r.theirs.name)
+	r.nudges++
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{"nudge":"%d"}}}`, r.nudges)
+	if err := r.API.Patch(r.Context(), object, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		r.Fatalf("nudge the %T: %v", object, err)
 	}
 }
 
