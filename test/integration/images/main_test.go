@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -60,7 +61,9 @@ func runOn(ctx context.Context, m *testing.M) (int, error) {
 	if err := server.Grant(ctx, user); err != nil {
 		return 1, err
 	}
-	replica, err := server.As(user).RunWebhooks(ctx, func(m *manager.Options, o *serve.Options) {
+	as := server.As(user)
+	as.Config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counted{next} })
+	replica, err := as.RunWebhooks(ctx, func(m *manager.Options, o *serve.Options) {
 		m.WebhooksOnly, m.Kinds = false, []string{"NodeImage", "ImagePullJob", "ImageListPullJob"}
 		m.Images = images.Options{Enabled: true, NodeWorkers: 3, JobWorkers: 3, ListWorkers: 3, Keep: 300, ConfigNamespace: configNamespace}
 	})
