@@ -1,7 +1,8 @@
 // Package launchpriority tells the containers of a pod their turn, where the pod asks for an order. The admission of pods
 // made each of them wait for a key of the pod's barrier, a config map; plan/launch says which keys are to be there.
 //
-// It promises: a write for each turn and one at the end, and none that changes nothing; no config map is ever read, so
+// It promises: two writes for each turn (the key, and an annotation that makes kubelet look at once) and one at the end, and
+// none that changes nothing; no config map is ever read, so
 // that the manager need not see those of others; the barrier goes with its pod.
 package launchpriority
 
@@ -9,6 +10,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -100,12 +103,16 @@ func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		if err := r.open(ctx, pod, now.barrier); err != nil {
 			return reconcile.Result{}, err
 		}
+		if pod.Spec.NodeName != "" && !now.done { // kubelet may have seen that the key was missing
+			turns := strings.Join(slices.Sorted(maps.Keys(now.barrier)), ",")
+			if err := r.annotate(ctx, pod, v1beta1.ContainerLaunchTurnsKey, turns); err != nil {
+				return reconcile.Result{}, err
+			}
+		}
 	}
 	if now.done {
-		patch := fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:"true"}}}`, pod.UID, v1beta1.ContainerLaunchPriorityCompletedKey)
-		err := r.client.Patch(ctx, &corev1.Pod{ObjectMeta: *pod.ObjectMeta.DeepCopy()}, client.RawPatch(types.MergePatchType, []byte(patch)))
-		if client.IgnoreNotFound(err) != nil {
-			return reconcile.Result{}, fmt.Errorf("patch pod %s: %w", req.NamespacedName, err)
+		if err := r.annotate(ctx, pod, v1beta1.ContainerLaunchPriorityCompletedKey, "true"); err != nil {
+			return reconcile.Result{}, err
 		}
 	}
 	r.remember(req.NamespacedName, &now)
@@ -120,6 +127,16 @@ func (r *reconciler) open(ctx context.Context, pod *corev1.Pod, barrier map[stri
 		metav1ac.OwnerReference().WithAPIVersion("v1").WithKind("Pod").WithName(pod.Name).WithUID(pod.UID))
 	if err := r.client.Apply(ctx, apply, fieldOwner, client.ForceOwnership); err != nil {
 		return fmt.Errorf("write the barrier %s/%s: %w", pod.Namespace, name, err)
+	}
+	return nil
+}
+
+// annotate annotates the pod. One that is gone needs no annotation.
+func (r *reconciler) annotate(ctx context.Context, pod *corev1.Pod, key, value string) error {
+	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, pod.UID, key, value)
+	err := r.client.Patch(ctx, &corev1.Pod{ObjectMeta: *pod.ObjectMeta.DeepCopy()}, client.RawPatch(types.MergePatchType, []byte(patch)))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("annotate pod %s: %w", client.ObjectKeyFromObject(pod), err)
 	}
 	return nil
 }

@@ -54,7 +54,8 @@ func Prepare(pod *corev1.Pod, name string) field.ErrorList {
 	if len(pod.Name) > longestName {
 		return field.ErrorList{field.TooLong(field.NewPath("metadata", "name"), pod.Name, longestName)}
 	}
-	delete(pod.Annotations, v1beta1.ContainerLaunchPriorityCompletedKey) // it speaks of the pod that this one was copied from
+	delete(pod.Annotations, v1beta1.ContainerLaunchPriorityCompletedKey) // both speak of the pod that this one was copied from
+	delete(pod.Annotations, v1beta1.ContainerLaunchTurnsKey)
 	for i := range pod.Spec.Containers {
 		c := &pod.Spec.Containers[i]
 		barrier := corev1.EnvVar{Name: v1beta1.ContainerLaunchBarrierEnv, ValueFrom: &corev1.EnvVarSource{

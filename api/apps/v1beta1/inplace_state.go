@@ -131,6 +131,9 @@ const (
 	ContainerLaunchOrdered = "Ordered"
 	// ContainerLaunchPriorityCompletedKey is an annotation of pods: "true" once all containers have had their turn.
 	ContainerLaunchPriorityCompletedKey = "apps.kruise.io/container-launch-priority-completed"
+	// ContainerLaunchTurnsKey is an annotation of pods: the keys of the barrier that are there, with commas between them. It is
+	// written since kubelet looks at a pod that changed, and at one that waits for a config map only every dozen seconds.
+	ContainerLaunchTurnsKey = "apps.kruise.io/container-launch-priority-turns"
 	// ContainerLaunchPriorityEnv is an environment variable with the priority of its container, an integer.
 	ContainerLaunchPriorityEnv = "KRUISE_CONTAINER_PRIORITY"
 	// ContainerLaunchBarrierEnv is the environment variable that holds a container back until its priority's turn. It
