@@ -193,7 +193,9 @@ func TestObjectsAreNamedAsKubectlNamesThem(t *testing.T) {
 func TestNamesAreCompleted(t *testing.T) {
 	s := newStage(t, five())
 	for typed, want := range map[string]string{
-		"":              "cloneset/demo",
+		"":              "cloneset/",
+		"state":         "",
+		"asts/":         "",
 		"clo":           "cloneset/demo",
 		"clone/d":       "clone/demo",
 		"cloneset/x":    "",

@@ -20,19 +20,23 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kubectl"
+	"kruise.io/kruise/kubectl/kinds"
 	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/workload"
 	"kruise.io/kruise/test/builder"
 )
 
-// stage is a CloneSet, demo, in a modelled cluster, behind an API that can be read and not written.
+// stage is a workload, demo, in a modelled cluster, behind an API that can be read and not written.
 type stage struct {
 	*testing.T
 	w         *world.World
-	set       *v1beta1.CloneSet
+	workload  kinds.Workload
+	set       *v1beta1.CloneSet // the workload, if it is one
 	revisions []*appsv1.ControllerRevision
 	ids       int
 	requests  int
@@ -41,9 +45,26 @@ type stage struct {
 // newStage brings the pods of a CloneSet up.
 func newStage(t *testing.T, b *builder.CloneSetBuilder) *stage {
 	t.Helper()
-	s := &stage{T: t, w: world.New(), set: b.Namespace("default").Object()}
-	s.set.UID, s.set.Generation = "the-set", 1
-	s.run(10 * time.Second)
+	return stageOf(t, b.Namespace("default").Object())
+}
+
+// stageOf brings the pods of a workload up.
+func stageOf(t *testing.T, object client.Object) *stage {
+	t.Helper()
+	s, comeUp := &stage{T: t, w: world.New()}, 10*time.Second
+	object.SetUID("the-set")
+	object.SetGeneration(1)
+	switch o := object.(type) {
+	case *v1beta1.CloneSet:
+		s.workload = kinds.Called("cloneset").New()
+		s.set = s.workload.Object().(*v1beta1.CloneSet)
+		*s.set = *o
+	case *v1beta1.StatefulSet:
+		s.workload = kinds.Called("asts").New()
+		*s.workload.Object().(*v1beta1.StatefulSet) = *o
+		comeUp = time.Minute // one pod after the other
+	}
+	s.run(comeUp)
 	return s
 }
 
@@ -51,6 +72,15 @@ func newStage(t *testing.T, b *builder.CloneSetBuilder) *stage {
 func (s *stage) change(change func(*v1beta1.CloneSetSpec)) {
 	change(&s.set.Spec)
 	s.set.Generation++
+}
+
+// apply changes the spec as the plugin would.
+func (s *stage) apply(change kinds.Change) {
+	s.Helper()
+	if err := s.workload.Change(change); err != nil {
+		s.Fatal(err)
+	}
+	s.workload.Object().SetGeneration(s.workload.Object().GetGeneration() + 1)
 }
 
 // image changes the image of the container main.
@@ -81,15 +111,16 @@ func (s *stage) run(d time.Duration) {
 // reconcile lets the controller act once, and report.
 func (s *stage) reconcile() {
 	s.Helper()
-	view := s.view()
+	newID := func() string { s.ids++; return name(s.ids) }
+	view := s.view(newID)
 	if view.Newest == nil {
 		r := view.NewRevision()
 		r.Name = fmt.Sprintf("demo-v%d", len(s.revisions)+1)
 		r.Labels["controller.kubernetes.io/hash"] = fmt.Sprintf("v%d", len(s.revisions)+1)
 		s.revisions = append(s.revisions, r)
-		view = s.view()
+		view = s.view(newID)
 	}
-	if _, err := s.w.Reconcile(view, func() string { s.ids++; return name(s.ids) }); err != nil {
+	if err := view.Act(s.w, s.plan(view)); err != nil {
 		s.Fatal(err)
 	}
 	s.report()
@@ -98,23 +129,25 @@ func (s *stage) reconcile() {
 // report lets the controller write the status.
 func (s *stage) report() {
 	s.Helper()
-	view := s.view()
-	plan, err := view.Plan(s.w.Now, func() string { return "unused" })
+	view := s.view(func() string { return "unused" })
+	view.Report(s.plan(view).Tally)
+}
+
+func (s *stage) plan(view *kinds.View) podset.Plan {
+	s.Helper()
+	plan, err := view.Plan(s.w.Now)
 	if err != nil {
 		s.Fatal(err)
 	}
-	status, t := &s.set.Status, plan.Tally
-	status.ObservedGeneration, status.CurrentRevision = s.set.Generation, view.Current
-	status.Replicas, status.ReadyReplicas = int32(t.Replicas), int32(t.Ready)
-	status.AvailableReplicas, status.UpdatedReplicas = int32(t.Available), int32(t.Updated)
-	if t.Updated == t.Replicas {
-		status.CurrentRevision = view.Update
-	}
+	return plan
 }
 
-func (s *stage) view() *workload.CloneSet {
+func (s *stage) view(newID func() string) *kinds.View {
 	s.Helper()
-	view, err := workload.NewCloneSet(s.set, workload.Owned{Pods: s.w.Pods, Claims: s.w.Claims, Revisions: s.revisions}, workload.Options{})
+	var owned kinds.Owned
+	owned.Sort(s.workload.Object(), s.w.Pods, s.w.Claims)
+	owned.Revisions = s.revisions
+	view, err := s.workload.View(owned, workload.Options{}, newID)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -152,11 +185,12 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.Errorf("%s: %v", r.URL, err)
 	}
 	var answer any
+	plural := strings.ToLower(s.workload.Kind().Name) + "s"
 	switch path := strings.TrimPrefix(r.URL.Path, "/apis/apps.kruise.io/v1beta1/namespaces/default/"); path {
-	case "clonesets/demo":
-		answer = s.set
-	case "clonesets":
-		answer = &v1beta1.CloneSetList{Items: []v1beta1.CloneSet{*s.set}}
+	case plural + "/demo":
+		answer = s.workload.Object()
+	case plural:
+		answer = map[string]any{"items": []any{s.workload.Object()}}
 	case "/api/v1/namespaces/default/pods":
 		answer = &corev1.PodList{Items: selected(s.w.Pods, selector, func(p *corev1.Pod) map[string]string { return p.Labels })}
 	case "/api/v1/namespaces/default/persistentvolumeclaims":
@@ -164,7 +198,7 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/apis/apps/v1/namespaces/default/controllerrevisions":
 		answer = &appsv1.ControllerRevisionList{Items: selected(s.revisions, selector, func(r *appsv1.ControllerRevision) map[string]string { return r.Labels })}
 	default:
-		missing := apierrors.NewNotFound(schema.GroupResource{Group: "apps.kruise.io", Resource: "clonesets"}, strings.TrimPrefix(path, "clonesets/"))
+		missing := apierrors.NewNotFound(schema.GroupResource{Group: "apps.kruise.io", Resource: plural}, strings.TrimPrefix(path, plural+"/"))
 		status := missing.Status()
 		status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
 		answer = &status

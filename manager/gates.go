@@ -90,7 +90,6 @@ func inert() []gate.Gate {
 		{Name: "EnhancedLivenessProbe", Spec: alpha, Inert: true},
 		{Name: "ForceDeleteTimeoutExpectationGate", Spec: alpha, Inert: true},
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
-		{Name: "PodIndexLabel", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetDeleteGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
 		{Name: "PreDownloadImageForDaemonSetUpdate", Spec: alpha, Inert: true},
@@ -98,9 +97,6 @@ func inert() []gate.Gate {
 		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},
 		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},
 		{Name: "SidecarTerminator", Spec: alpha, Inert: true},
-		{Name: "StatefulSetAutoDeletePVC", Spec: betaOn, Inert: true},
-		{Name: "StatefulSetAutoResizePVCGate", Spec: alpha, Inert: true},
-		{Name: "StatefulSetStartOrdinal", Spec: alpha, Inert: true},
 		{Name: "TemplateNoDefaults", Spec: alpha, Inert: true},
 		{Name: "WorkloadSpread", Spec: betaOn, Inert: true},
 	}

@@ -31,6 +31,7 @@ import (
 	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/manager/podprobemarker"
 	"kruise.io/kruise/manager/podreadiness"
+	"kruise.io/kruise/manager/statefulset"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -49,6 +50,8 @@ type Options struct {
 	Workloads workload.Options
 	// CloneSetWorkers is how many CloneSets are worked on at a time.
 	CloneSetWorkers int
+	// StatefulSetWorkers is how many StatefulSets are worked on at a time.
+	StatefulSetWorkers int
 	// Recreate are the options of ContainerRecreateRequests.
 	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
@@ -83,6 +86,7 @@ func (e entry) named(kinds []string) bool {
 // registry is THE list.
 func registry(o *Options, place serve.Place) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
+	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Options: o.Workloads}
 	pulls := &images.Shared{Options: o.Images}
 	return []entry{
 		{
@@ -113,6 +117,12 @@ func registry(o *Options, place serve.Place) []entry {
 			kind: v1alpha1.GroupVersion.WithKind("NodePodProbe"), on: o.Probes, needed: []string{"PodProbeMarker"},
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
 				return nodepodprobe.SetupController(ctx, mgr, nodepodprobe.Options{Workers: o.NodePodProbeWorkers, Serverless: o.Pod.Serverless})
+			},
+		},
+		{
+			kind: v1beta1.GroupVersion.WithKind("StatefulSet"), on: true, webhook: statefulSet.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return statefulset.SetupController(ctx, mgr, statefulSet)
 			},
 		},
 	}

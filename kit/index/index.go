@@ -15,7 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// byController is the name of the index from a controller's UID to the objects that it owns.
+// byController is the name of the index from a controller's UID to the objects that it owns, and from a namespace to those
+// in it that nobody owns.
 const byController = "kruise/controller-uid"
 
 // Store reads the cached objects of one kind.
@@ -55,12 +56,20 @@ func controllerUID(obj any) ([]string, error) {
 	if ref := metav1.GetControllerOfNoCopy(o); ref != nil {
 		return []string{string(ref.UID)}, nil
 	}
-	return nil, nil
+	return []string{nobodyIn(o.GetNamespace())}, nil
 }
 
+// nobodyIn stands in the index for the controller of the objects of a namespace that have none. No UID looks like it.
+func nobodyIn(namespace string) string { return "/" + namespace }
+
 // OwnedBy lists the objects whose controller has the UID, in no order.
-func (s *Store[T]) OwnedBy(owner types.UID) ([]T, error) {
-	found, err := s.indexer.ByIndex(byController, string(owner))
+func (s *Store[T]) OwnedBy(owner types.UID) ([]T, error) { return s.list(string(owner)) }
+
+// Orphans lists the objects of a namespace that have no controller, in no order.
+func (s *Store[T]) Orphans(namespace string) ([]T, error) { return s.list(nobodyIn(namespace)) }
+
+func (s *Store[T]) list(controller string) ([]T, error) {
+	found, err := s.indexer.ByIndex(byController, controller)
 	if err != nil {
 		return nil, fmt.Errorf("list by controller: %w", err)
 	}

@@ -60,6 +60,38 @@ func TestObjectsAreListedByTheirController(t *testing.T) {
 	}
 }
 
+func TestOrphansAreListedByTheirNamespace(t *testing.T) {
+	elsewhere := pod("elsewhere")
+	elsewhere.Namespace = "other"
+	looked := pod("looked-at") // an owner, but not the controller
+	looked.OwnerReferences = []metav1.OwnerReference{{UID: "web"}}
+	store, indexer := storeOf(t, pod("a", "web"), pod("orphan"), looked, elsewhere)
+	names := func(namespace string) []string {
+		pods, err := store.Orphans(namespace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, p := range pods {
+			out = append(out, p.Name)
+		}
+		slices.Sort(out)
+		return out
+	}
+	if diff := cmp.Diff([]string{"looked-at", "orphan"}, names("shop")); diff != "" {
+		t.Errorf("orphans in shop (-want +got):\n%s", diff)
+	}
+	if err := indexer.Update(pod("orphan", "web")); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"looked-at"}, names("shop")); diff != "" {
+		t.Errorf("orphans in shop once one was adopted (-want +got):\n%s", diff)
+	}
+	if got := names("empty"); len(got) > 0 {
+		t.Errorf("orphans in a namespace without any: %v", got)
+	}
+}
+
 func TestNobodyOwnsNothing(t *testing.T) {
 	store, _ := storeOf(t, pod("orphan"))
 	if pods, err := store.OwnedBy("web"); err != nil || len(pods) != 0 {

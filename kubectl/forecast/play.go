@@ -6,9 +6,6 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kubectl/explain"
 	"kruise.io/kruise/kubectl/kinds"
@@ -101,6 +98,7 @@ func (p *player) play(ctx context.Context) (time.Duration, error) {
 		plan, err := view.Plan(p.w.Now)
 		if err == nil {
 			err = view.Act(p.w, plan)
+			view.Report(plan.Tally)
 		}
 		if err != nil {
 			return 0, err
@@ -132,11 +130,8 @@ func (p *player) play(ctx context.Context) (time.Duration, error) {
 // view is the workload with what belongs to it in the modelled cluster. A new template is a revision at once.
 func (p *player) view() (*kinds.View, error) {
 	owned := p.owned
-	owned.Nodes, owned.PodExists = p.w.Nodes, func(name string) bool { return p.w.Pod(name) != nil }
-	owned.Pods = slices.DeleteFunc(slices.Clone(p.w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, p.set.Object()) })
-	owned.Claims = slices.DeleteFunc(slices.Clone(p.w.Claims), func(claim *corev1.PersistentVolumeClaim) bool {
-		return !metav1.IsControlledBy(claim, p.set.Object())
-	})
+	owned.Nodes = p.w.Nodes
+	owned.Sort(p.set.Object(), p.w.Pods, p.w.Claims)
 	view, err := p.set.View(owned, p.options.Manager, p.newID)
 	if err != nil || view.Newest != nil {
 		return view, err

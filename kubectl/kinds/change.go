@@ -3,6 +3,7 @@ package kinds
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -82,6 +83,19 @@ func setCount(into **intstr.IntOrString, text string, fractions bool, path *fiel
 	}
 	value := intstr.Parse(text)
 	*into = &value
+	return nil
+}
+
+// setNumber sets a field that is an integer.
+func setNumber(into **int32, text string, path *field.Path) field.ErrorList {
+	if text == "" {
+		return nil
+	}
+	value, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || value < 0 {
+		return field.ErrorList{field.Invalid(path, text, "must be an integer of 0 or more")}
+	}
+	*into = new(int32(value))
 	return nil
 }
 

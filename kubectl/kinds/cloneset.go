@@ -51,9 +51,9 @@ func (c *cloneSet) View(owned Owned, options workload.Options, newID func() stri
 		Plan:  func(now time.Time) (podset.Plan, error) { return view.Plan(now, newID) },
 		Facts: view.Replicas,
 		Act: func(w *world.World, plan podset.Plan) error {
-			c.report(view, plan.Tally, pool.Replicas)
 			return w.Act(view, plan, world.Tidy{Strays: view.Strays, Claims: view.ExpiredClaims()}, nil)
 		},
+		Report: func(t podset.Tally) { c.report(view, t, pool.Replicas) },
 	}
 	for _, s := range c.set.Status.Conditions {
 		v.Conditions = append(v.Conditions, Condition{

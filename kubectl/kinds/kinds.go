@@ -39,7 +39,7 @@ type Kind struct {
 
 // All lists the kinds.
 func All() []*Kind {
-	return []*Kind{cloneSets()}
+	return []*Kind{cloneSets(), statefulSets()}
 }
 
 // Called finds the kind that a word names, with or without its group and version; nil for none.
@@ -60,10 +60,34 @@ func Called(word string) *Kind {
 // Owned are the objects that belong to a workload.
 type Owned struct {
 	workload.Owned
-	// Selected are the claims that the workload selects, whoever controls them.
+	// Selected are the claims that it selects, whoever controls them.
 	Selected []*corev1.PersistentVolumeClaim
 	// Nodes are the nodes of the cluster, for kinds whose pods are told apart by them.
 	Nodes []*corev1.Node
+}
+
+// Sort sorts all the pods and claims that there are into those that a workload controls and those that nobody does.
+func (o *Owned) Sort(of metav1.Object, pods []*corev1.Pod, claims []*corev1.PersistentVolumeClaim) {
+	o.Pods, o.Unowned, o.Claims, o.Selected = nil, nil, nil, claims
+	exists := map[string]bool{}
+	for _, pod := range pods {
+		exists[pod.Name] = true
+		switch controller := metav1.GetControllerOfNoCopy(pod); {
+		case controller == nil:
+			o.Unowned = append(o.Unowned, pod)
+		case controller.UID == of.GetUID():
+			o.Pods = append(o.Pods, pod)
+		}
+	}
+	named := map[string]*corev1.PersistentVolumeClaim{}
+	for _, claim := range claims {
+		named[claim.Name] = claim
+		if metav1.IsControlledBy(claim, of) {
+			o.Claims = append(o.Claims, claim)
+		}
+	}
+	o.PodExists = func(name string) bool { return exists[name] }
+	o.Claim = func(name string) *corev1.PersistentVolumeClaim { return named[name] }
 }
 
 // Workload is one workload of a kind. What is changed of it counts from the next View on.
@@ -108,9 +132,10 @@ type View struct {
 	Plan func(now time.Time) (podset.Plan, error)
 	// Facts are the facts about Pods, in their order.
 	Facts func(now time.Time) []replica.Replica
-	// Act carries a plan out in a modelled cluster, and keeps in the status what the controller would, as far as decisions turn
-	// on it.
+	// Act carries a plan out in a modelled cluster.
 	Act func(w *world.World, plan podset.Plan) error
+	// Report keeps in the status what the controller would, as far as decisions turn on it.
+	Report func(t podset.Tally)
 }
 
 // Condition is a condition of a workload. Its JSON form is stable: fields may be added.

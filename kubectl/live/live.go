@@ -19,7 +19,6 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kubectl/kinds"
-	"kruise.io/kruise/plan/workload"
 )
 
 // Cluster reads from a cluster.
@@ -77,36 +76,28 @@ func (c *Cluster) Read(ctx context.Context, kind *kinds.Kind, namespace, name st
 			return nil, none, err
 		}
 	}
-	return found, kinds.Owned{Selected: pointers(claims.Items), Nodes: pointers(nodes.Items), Owned: workload.Owned{
-		Pods:      owned(found.Object(), pods.Items, func(p *corev1.Pod) metav1.Object { return p }),
-		Claims:    owned(found.Object(), claims.Items, func(c *corev1.PersistentVolumeClaim) metav1.Object { return c }),
-		Revisions: owned(found.Object(), revisions.Items, func(r *appsv1.ControllerRevision) metav1.Object { return r }),
-		Revision: func(name string) *appsv1.ControllerRevision {
-			for i := range revisions.Items {
-				if revisions.Items[i].Name == name {
-					return &revisions.Items[i]
-				}
+	owned := kinds.Owned{Nodes: pointers(nodes.Items)}
+	owned.Sort(found.Object(), pointers(pods.Items), pointers(claims.Items))
+	for _, r := range pointers(revisions.Items) {
+		if metav1.IsControlledBy(r, found.Object()) {
+			owned.Revisions = append(owned.Revisions, r)
+		}
+	}
+	owned.Revision = func(name string) *appsv1.ControllerRevision {
+		for i := range revisions.Items {
+			if revisions.Items[i].Name == name {
+				return &revisions.Items[i]
 			}
-			return nil
-		},
-	}}, nil
+		}
+		return nil
+	}
+	return found, owned, nil
 }
 
 func pointers[T any](items []T) []*T {
 	var out []*T
 	for i := range items {
 		out = append(out, &items[i])
-	}
-	return out
-}
-
-// owned are those of the objects whose controller a workload is.
-func owned[T any](of metav1.Object, items []T, object func(*T) metav1.Object) []*T {
-	var out []*T
-	for i := range items {
-		if metav1.IsControlledBy(object(&items[i]), of) {
-			out = append(out, &items[i])
-		}
 	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -89,9 +90,14 @@ func (c *CloneSet) patch(patch []byte) error {
 }
 
 func (c *CloneSet) gate(name string) error {
+	return openGate(&c.Options, name)
+}
+
+// openGate opens a feature gate.
+func openGate(options *workload.Options, name string) error {
 	for _, gate := range workload.Gates() {
 		if gate.Name == name {
-			*gate.Option(&c.Options) = true
+			*gate.Option(options) = true
 			return nil
 		}
 	}
@@ -107,10 +113,13 @@ func (c *CloneSet) status(w *world.World) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	t := pool.Plan(w.Now, pods).Tally
+	return counts(pool.Plan(w.Now, pods).Tally, pool.Replicas, pool.CurrentRevision, pool.UpdateRevision), nil
+}
+
+// counts tells the counts of a status.
+func counts(t podset.Tally, wanted int, current, update string) string {
 	return fmt.Sprintf("%d of %d pods, %d ready, %d available; %d of %d updated, %d available; current %s, update %s",
-		t.Replicas, pool.Replicas, t.Ready, t.Available, t.Updated, t.ExpectedUpdated, t.UpdatedAvailable,
-		pool.CurrentRevision, pool.UpdateRevision), nil
+		t.Replicas, wanted, t.Ready, t.Available, t.Updated, t.ExpectedUpdated, t.UpdatedAvailable, current, update)
 }
 
 // Act carries the decision out, and checks the promises of the world before and after each write. After so many writes
@@ -122,10 +131,7 @@ func (r *Round) Act(w *world.World, writes int) error {
 		if err != nil {
 			return err
 		}
-		if n := CensusOf(r.Pool, pods).Available; n < floor {
-			return fmt.Errorf("%d pods are available after a write, at least %d must stay", n, floor)
-		}
-		return nil
+		return atLeast(floor, CensusOf(r.Pool, pods).Available, "pods")
 	}
 	err := act(w, r.view, r.Plan, world.Tidy{Strays: r.view.Strays, Claims: r.view.ExpiredClaims()}, writes, kept)
 	if errors.Is(err, errCrash) {
@@ -136,6 +142,14 @@ func (r *Round) Act(w *world.World, writes int) error {
 	}
 	r.set.Spec.ScaleStrategy.PodsToDelete = r.view.RemainingPodsToDelete()
 	return errors.Join(CheckOwnership(w), r.set.Report(w, r.Plan.Tally))
+}
+
+// atLeast says that no fewer of what serves are available than must stay.
+func atLeast(floor, available int, what string) error {
+	if available < floor {
+		return fmt.Errorf("%d %s are available after a write, at least %d must stay", available, what, floor)
+	}
+	return nil
 }
 
 // act carries a plan out and checks before each write what is to be kept. After so many writes the manager ends.
@@ -178,37 +192,50 @@ func (c *CloneSet) Observe(w *world.World) ([]replica.Replica, error) {
 // View is the CloneSet with what belongs to it. It registers the template as a revision, if it is new.
 func (c *CloneSet) View(w *world.World) (*workload.CloneSet, error) {
 	view, err := c.read(w)
-	if err != nil {
-		return nil, err
-	}
-	made := view.NewRevision()
-	if newest := view.Newest; newest != nil { // an older one that equals the template becomes the newest again
-		newest.Revision = max(newest.Revision, revision.Next(c.Revisions)-1)
-		if claims, ok := made.Annotations[v1beta1.ClaimTemplatesHashKey]; ok {
-			metav1.SetMetaDataAnnotation(&newest.ObjectMeta, v1beta1.ClaimTemplatesHashKey, claims)
-		}
-		return view, nil
-	}
-	hash := fmt.Sprintf("v%d", len(c.Revisions)+1)
-	made.Name, made.Labels[revision.HashLabel] = revision.Name(c.Name, hash), hash
-	c.Revisions = append(c.Revisions, made)
-	if c.CurrentRevision == "" {
-		c.CurrentRevision = made.Name
+	if err != nil || !register(view.Revisions, c.Name, &c.Revisions, &c.CurrentRevision) {
+		return view, err
 	}
 	return c.read(w)
 }
 
+// register makes sure that the newest revision is among those of a workload, and says whether it is new. They are named
+// <name>-v1, <name>-v2, and so on. The first is the current one.
+func register(r *workload.Revisions, name string, all *[]*appsv1.ControllerRevision, current *string) bool {
+	made := r.NewRevision()
+	if newest := r.Newest; newest != nil { // an older one that equals the template becomes the newest again
+		newest.Revision = max(newest.Revision, revision.Next(*all)-1)
+		if claims, ok := made.Annotations[v1beta1.ClaimTemplatesHashKey]; ok {
+			metav1.SetMetaDataAnnotation(&newest.ObjectMeta, v1beta1.ClaimTemplatesHashKey, claims)
+		}
+		return false
+	}
+	hash := fmt.Sprintf("v%d", len(*all)+1)
+	made.Name, made.Labels[revision.HashLabel] = revision.Name(name, hash), hash
+	*all = append(*all, made)
+	if *current == "" {
+		*current = made.Name
+	}
+	return true
+}
+
 func (c *CloneSet) read(w *world.World) (*workload.CloneSet, error) {
-	set := &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Name: c.Name, UID: "the-set"}, Spec: c.Spec}
+	set := &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Name: c.Name, UID: setUID}, Spec: c.Spec}
 	set.Status.CurrentRevision = c.CurrentRevision
 	if set.Spec.Selector == nil { // a story need not say
 		set.Spec.Selector = &metav1.LabelSelector{}
 	}
-	owned := workload.Owned{
-		Claims: w.Claims, Revisions: c.Revisions, PodExists: func(name string) bool { return w.Pod(name) != nil },
-	}
-	owned.Pods = slices.DeleteFunc(slices.Clone(w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, set) })
-	return workload.NewCloneSet(set, owned, c.Options)
+	return workload.NewCloneSet(set, workload.Owned{
+		Pods: controlledIn(w), Claims: w.Claims, Revisions: c.Revisions, PodExists: func(name string) bool { return w.Pod(name) != nil },
+	}, c.Options)
+}
+
+// setUID is the UID of the workload of a story.
+const setUID types.UID = "the-set"
+
+// controlledIn are the pods of a world that the workload controls.
+func controlledIn(w *world.World) []*corev1.Pod {
+	set := &metav1.ObjectMeta{UID: setUID}
+	return slices.DeleteFunc(slices.Clone(w.Pods), func(pod *corev1.Pod) bool { return !metav1.IsControlledBy(pod, set) })
 }
 
 // newID makes up an instance id that reads well: a, b, c, and so on.

@@ -2,7 +2,7 @@
 //
 // A story is a txtar archive with the manifest of a workload and a script. Play promises that the same story always
 // gives the same log, and that nothing in it breaks a promise of package podset: each plan, and the world before and after
-// each write, are checked (CheckPlan, CheckService, CheckOwnership, and the budget). What the controller does:
+// each write, are checked (CheckPlan and its like, CheckService, CheckOwnership, and the budget). What the controller does:
 //
 //	rest                       let controller and cluster act until nothing happens any more
 //	wait <duration>            let them act for so long
@@ -17,7 +17,8 @@
 //	gate <name>                open a feature gate
 //	label <pod> <key>=<value>  label a pod; <key>- takes the label away. annotate does the same to annotations
 //	finalizer <pod> <name>     put a finalizer on a pod; <name>- takes it away
-//	delete <pod>               delete a pod, as kubectl does
+//	delete <pod>               delete a pod, as kubectl does; delete-claim does the same to a claim
+//	stranger <pod> [claim]     create a pod of somebody else, which may have a claim
 //
 // What happens in the cluster:
 //
@@ -34,6 +35,7 @@
 //	unready <image>            make an image one whose containers never get ready; good repairs it
 //	digest <image>=<digest>    give an image a digest, which others may share
 //	resize <answer>            have kubelets answer to other resources: at-once, as at first, deferred, or infeasible
+//	grow <answer>              have volumes grow with their claims at-once, as at first, never, or at-restart of their pod
 //	agent                      put an agent on each node that restarts containers for another environment
 //	old-kubelet                have kubelets that do not report the generation that they saw
 //

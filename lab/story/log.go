@@ -108,9 +108,13 @@ func (l *log) released() []string {
 
 // describeClaims says which claims have a pod, which are kept without one, and which end.
 func (l *log) describeClaims() string {
-	var used, kept, ending []string
+	var used, kept, ending, growing []string
 	for _, claim := range l.w.Claims {
 		name := l.short(claim.Name)
+		asks, has := claim.Spec.Resources.Requests.Storage(), claim.Status.Capacity.Storage()
+		if asks.Cmp(*has) > 0 {
+			growing = append(growing, fmt.Sprintf("%s (%s of %s)", name, has, asks))
+		}
 		switch {
 		case claim.DeletionTimestamp != nil:
 			ending = append(ending, name)
@@ -124,7 +128,7 @@ func (l *log) describeClaims() string {
 	for _, part := range []struct {
 		head  string
 		names []string
-	}{{"claims: ", used}, {"claims without a pod: ", kept}, {"ending claims: ", ending}} {
+	}{{"claims: ", used}, {"claims without a pod: ", kept}, {"ending claims: ", ending}, {"growing: ", growing}} {
 		if len(part.names) > 0 {
 			words = append(words, part.head+strings.Join(part.names, " "))
 		}

@@ -16,9 +16,10 @@ import (
 
 // Names of the files in a story. Which manifest there is says of what kind the workload is.
 const (
-	Manifest = "cloneset.yaml"
-	Script   = "script"
-	Log      = "log"
+	Manifest            = "cloneset.yaml"
+	StatefulSetManifest = "statefulset.yaml"
+	Script              = "script"
+	Log                 = "log"
 )
 
 // set is a workload of some kind in a world.
@@ -45,7 +46,7 @@ type turn interface {
 
 // manifests are the readers of manifests, by the names of their files. Each returns the name of the workload, too.
 func manifests() map[string]func(text []byte) (string, set, error) {
-	return map[string]func([]byte) (string, set, error){Manifest: readCloneSet}
+	return map[string]func([]byte) (string, set, error){Manifest: readCloneSet, StatefulSetManifest: readStatefulSet}
 }
 
 // longest is how long a world may take to come to rest.

@@ -60,6 +60,8 @@ func TestAStoryThatCannotBePlayedNamesTheLine(t *testing.T) {
 		"crash soon":                 `invalid syntax`,
 		"gate Keeper":                `there is no gate "Keeper"`,
 		"resize maybe":               `never says "maybe"`,
+		"grow perhaps":               `never grow "perhaps"`,
+		"delete-claim data-demo-z":   `there is no claim "data-demo-z"`,
 		"images demo-z":              `there is no pod "demo-z"`,
 		"bad web:1\nrest\nlose demo": "",
 	} {

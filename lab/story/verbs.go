@@ -12,6 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"sigs.k8s.io/yaml"
+
+	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/workload"
 )
 
 // verbs does each line of a script. What they mean is in the package's documentation.
@@ -34,6 +37,9 @@ func (p *player) verbs() map[string]func(rest string) error {
 		"evict":     p.w.Evict,
 		"lose":      func(pod string) error { p.w.Lose(pod); return nil },
 
+		"delete-claim": p.deleteClaim,
+		"stranger":     p.stranger,
+
 		"nodes":       p.nodes,
 		"node":        p.node,
 		"remove-node": func(node string) error { p.w.RemoveNode(node); return nil },
@@ -49,6 +55,7 @@ func (p *player) verbs() map[string]func(rest string) error {
 		"unready":     func(image string) error { p.w.Unready[image] = true; return nil },
 		"digest":      p.digest,
 		"resize":      p.resize,
+		"grow":        p.grow,
 		"agent":       func(string) error { p.w.Agent = true; return nil },
 		"old-kubelet": func(string) error { p.w.OldKubelet = true; return nil },
 	}
@@ -247,4 +254,33 @@ func (p *player) resize(text string) error {
 	}
 	p.w.Resize = answer
 	return nil
+}
+
+func (p *player) grow(text string) error {
+	answers := map[string]string{"at-once": "", "never": world.GrowsNever, "at-restart": world.GrowsAtRestart}
+	answer, ok := answers[text]
+	if !ok {
+		return fmt.Errorf("volumes never grow %q", text)
+	}
+	p.w.Growth = answer
+	return nil
+}
+
+func (p *player) deleteClaim(name string) error {
+	claim := p.w.Claim(name)
+	if claim == nil {
+		return fmt.Errorf("there is no claim %q", name)
+	}
+	return p.w.DeleteClaim(name, claim.UID)
+}
+
+// stranger creates a pod that somebody else controls, which may have a claim.
+func (p *player) stranger(text string) error {
+	name, claim, _ := strings.Cut(text, " ")
+	owner := metav1.OwnerReference{APIVersion: "batch/v1", Kind: "Job", Name: "other", UID: "other", Controller: new(true)}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: []metav1.OwnerReference{owner}}}
+	if claim != "" {
+		workload.Mount(&pod.Spec, "data", claim)
+	}
+	return p.w.Create(pod)
 }

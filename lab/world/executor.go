@@ -22,6 +22,14 @@ func (w *World) Writes(workload podset.Workload, s podset.Step) ([]Write, error)
 	if pod == nil || pod.UID != s.Pod.UID {
 		return nil, nil
 	}
+	if s.Do == podset.Expand {
+		patches, err := workload.(podset.Grower).Growth(s)
+		var writes []Write
+		for _, patch := range patches {
+			writes = append(writes, func() error { return w.PatchClaim(patch) })
+		}
+		return writes, err
+	}
 	if s.Do == podset.Delete {
 		writes := []Write{func() error { return w.Delete(pod.Name, pod.UID) }}
 		for _, claim := range workload.ClaimsOf(s) {

@@ -36,7 +36,9 @@ func (w *World) Tick(d time.Duration) {
 	for _, pod := range slices.Clone(w.Pods) {
 		w.Sync(pod.Name)
 	}
+	w.growClaims()
 	w.releaseClaims()
+	w.collectClaims()
 }
 
 // Sync lets scheduler or kubelet look at one pod. As a real kubelet does, it first reports what it finds and then acts,

@@ -22,6 +22,11 @@ func (w *World) Reconcile(set *workload.CloneSet, newID func() string) (podset.P
 type Tidy struct {
 	// Strays are pods that it lets go, since it does not select them any more.
 	Strays []*corev1.Pod
+	// Orphans are pods that nobody owns and it adopts, with Owner.
+	Orphans []*corev1.Pod
+	Owner   metav1.OwnerReference
+	// Owners are the patches by which claims get the owners with which they go.
+	Owners []podset.ClaimPatch
 	// Claims are claims that nobody may use again, and are deleted.
 	Claims []*corev1.PersistentVolumeClaim
 }
@@ -29,9 +34,8 @@ type Tidy struct {
 // Act carries out the plan of a workload and tidies up. Before each write it calls before, if that is set, and goes no further
 // when that fails.
 func (w *World) Act(of podset.Workload, plan podset.Plan, tidy Tidy, before func() error) error {
-	for _, pod := range tidy.Strays {
-		release := func() error { return w.Edit(pod.Name, func(m *metav1.ObjectMeta) { m.OwnerReferences = nil }) }
-		if err := inTurn([]Write{release}, before); err != nil {
+	for _, write := range w.first(tidy) {
+		if err := inTurn([]Write{write}, before); err != nil {
 			return err
 		}
 	}
@@ -51,6 +55,21 @@ func (w *World) Act(of podset.Workload, plan podset.Plan, tidy Tidy, before func
 		}
 	}
 	return nil
+}
+
+// first are the writes that tidy up before a plan is carried out.
+func (w *World) first(tidy Tidy) (writes []Write) {
+	for _, pod := range tidy.Strays {
+		writes = append(writes, func() error { return w.Edit(pod.Name, func(m *metav1.ObjectMeta) { m.OwnerReferences = nil }) })
+	}
+	for _, pod := range tidy.Orphans {
+		adopt := func(m *metav1.ObjectMeta) { m.OwnerReferences = append(m.OwnerReferences, tidy.Owner) }
+		writes = append(writes, func() error { return w.Edit(pod.Name, adopt) })
+	}
+	for _, patch := range tidy.Owners {
+		writes = append(writes, func() error { return w.PatchClaim(patch) })
+	}
+	return writes
 }
 
 // inTurn makes writes that belong together. That what they are about is gone by now ends them and is no error: the next

@@ -33,6 +33,8 @@ type World struct {
 	Unready map[string]bool
 	// Resize is what kubelets say to other resources in a pod's spec: Deferred or Infeasible. Empty: they give them at once.
 	Resize string
+	// Growth says how volumes grow: GrowsNever, or GrowsAtRestart. Empty: within a second.
+	Growth string
 	// Agent puts an agent on each node that restarts containers whose labels or annotations in env changed, while the pod
 	// is out of service for an update.
 	Agent bool
@@ -47,6 +49,8 @@ type World struct {
 	held       map[types.UID]bool // pods that scheduler and kubelet get no further with
 	reasons    map[string]string  // why a bad image does not run, where it is not that it cannot be pulled
 	serial     int
+
+	fileSystems map[types.UID]types.UID // the users of claims whose file systems are to grow
 }
 
 // New is an empty cluster of three nodes where a container takes two seconds to start.
@@ -59,6 +63,8 @@ func New() *World {
 		Unready:    map[string]bool{},
 		Digests:    map[string]string{},
 		containers: map[types.UID]map[string]*container{},
+
+		fileSystems: map[types.UID]types.UID{},
 	}
 	w.SetNodes(3)
 	return w

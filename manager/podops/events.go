@@ -19,6 +19,8 @@ type Reasons struct {
 	UpdatedInPlace, NotUpdatedInPlace string
 	// Recreated and NotRecreated are for pods that are deleted for others of the new revision.
 	Recreated, NotRecreated string
+	// Expanded and NotExpanded are for pods whose claims are to grow.
+	Expanded, NotExpanded string
 }
 
 // The reasons of events that are the same for every kind.
@@ -55,6 +57,8 @@ func (r Reasons) tellingOf(s podset.Step, plan *podset.Plan) telling {
 		return telling{"RecreatePod", r.Recreated, r.NotRecreated, "deleted, to be recreated with the new revision,", "recreate"}
 	case s.Do == podset.Delete:
 		return telling{"DeletePod", r.Deleted, r.NotDeleted, "deleted", "delete"}
+	case s.Do == podset.Expand:
+		return telling{"ExpandClaims", r.Expanded, r.NotExpanded, "asked for larger volumes of", "ask for larger volumes of"}
 	default:
 		return telling{}
 	}

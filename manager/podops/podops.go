@@ -143,8 +143,11 @@ func (e *Executor) take(ctx context.Context, job Job, pods map[types.UID]*corev1
 		return step.Pod.Name, fmt.Errorf("%s pod %s: it was not among the pods observed", step.Do, step.Pod.Name)
 	}
 	log.FromContext(ctx).Info(string(step.Do), "pod", pod.Name, "state", step.State, "revision", step.To, "why", step.Why)
-	if step.Do == podset.Delete {
+	switch step.Do {
+	case podset.Delete:
 		return pod.Name, e.delete(ctx, job, pod, step)
+	case podset.Expand:
+		return pod.Name, e.expand(ctx, job, step)
 	}
 	patches, err := step.Patches(job.Workload, pod, e.Clock.Now())
 	if err != nil {
@@ -224,7 +227,8 @@ func (e *Executor) createOne(ctx context.Context, owner types.NamespacedName, ki
 }
 
 // recognise looks at the object that has the name of one to create. If it has the same controller, an earlier call made it
-// whose answer was lost, and it is noted as written, for the cache need not show it yet. Otherwise the name is taken.
+// whose answer was lost, and it is noted as written, for the cache need not show it yet. Otherwise the name is taken. What is
+// to have no controller, such as a claim that outlives its pod, is what it is to be, whoever made it.
 func (e *Executor) recognise(ctx context.Context, owner types.NamespacedName, kind string, obj client.Object) error {
 	exists := metadataOf(kind, obj)
 	if err := e.Live.Get(ctx, client.ObjectKeyFromObject(obj), exists); err != nil {
@@ -234,8 +238,11 @@ func (e *Executor) recognise(ctx context.Context, owner types.NamespacedName, ki
 		return fmt.Errorf("create %s %s: it exists; look at it: %w", kind, client.ObjectKeyFromObject(obj), err)
 	}
 	wanted := metav1.GetControllerOfNoCopy(obj)
-	if wanted == nil || !metav1.IsControlledBy(exists, &metav1.ObjectMeta{UID: wanted.UID}) {
+	switch {
+	case wanted != nil && !metav1.IsControlledBy(exists, &metav1.ObjectMeta{UID: wanted.UID}):
 		return fmt.Errorf("create %s %s: an object of this name exists, and its controller is another", kind, client.ObjectKeyFromObject(obj))
+	case wanted == nil && exists.DeletionTimestamp != nil:
+		return fmt.Errorf("create %s %s: an object of this name exists, and is being deleted", kind, client.ObjectKeyFromObject(obj))
 	}
 	e.Writes.Wrote(owner, kind, exists)
 	return nil
@@ -302,13 +309,6 @@ func (e *Executor) DeleteClaims(ctx context.Context, owner types.NamespacedName,
 		return e.deleteOne(ctx, owner, KindClaim, claims[i])
 	})
 	return err
-}
-
-// Release takes a pod out of its owner's hands, whose selector it no longer matches.
-func (e *Executor) Release(ctx context.Context, owner types.NamespacedName, ownerUID types.UID, pod *corev1.Pod) error {
-	log.FromContext(ctx).Info("Release", "pod", pod.Name, "why", "its labels no longer match the selector")
-	body := fmt.Sprintf(`{"metadata":{"uid":%q,"ownerReferences":[{"$patch":"delete","uid":%q}]}}`, pod.UID, ownerUID)
-	return e.patch(ctx, owner, pod, inplace.Patches{Pod: []byte(body)})
 }
 
 // metadataOf names an object for a request. The answer is decoded as metadata alone, which is all that is looked at.

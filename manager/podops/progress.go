@@ -51,8 +51,10 @@ type Progress struct {
 func (r Rollout) Progress() Progress {
 	t := r.Plan.Tally
 	p := Progress{Message: r.message(), Advanced: r.Advanced, Settled: true}
-	// A pod that serves while it is resized counts as available, but is not what the user wants yet.
-	resizing := slices.ContainsFunc(r.Plan.Notes, func(n podset.Note) bool { return n.Wish == podset.WishResize })
+	// A pod that serves while it or its claims are resized counts as available, but is not what the user wants yet.
+	resizing := slices.ContainsFunc(r.Plan.Notes, func(n podset.Note) bool {
+		return n.Wish == podset.WishResize || n.Wish == podset.WishGrow && n.Cause == podset.CauseClaims
+	})
 	whole := t.Replicas == r.Wanted && t.Available == r.Wanted && !resizing
 	switch {
 	case whole && t.Updated == r.Wanted && t.UpdatedAvailable == r.Wanted:

@@ -22,6 +22,21 @@ type Workload interface {
 	ClaimsOf(step Step) []*corev1.PersistentVolumeClaim
 }
 
+// Grower is a workload whose claims grow with their templates.
+type Grower interface {
+	// Growth makes the patches of claims by which a step that expands them is carried out.
+	Growth(step Step) ([]ClaimPatch, error)
+}
+
+// ClaimPatch changes a claim.
+type ClaimPatch struct {
+	// Slot is that of the pod whose claim it is.
+	Slot  string
+	Claim *corev1.PersistentVolumeClaim
+	// Body is a strategic merge patch, guarded by the claim's UID.
+	Body []byte
+}
+
 // Patches are what a step changes in its pod.
 func (s Step) Patches(w Workload, pod *corev1.Pod, now time.Time) (inplace.Patches, error) {
 	switch s.Do {

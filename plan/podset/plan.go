@@ -1,4 +1,5 @@
-// Package podset decides which pods of a workload to create, delete and update next.
+// Package podset decides which pods of a workload to create, delete and update next. Pool decides about pods that are all
+// alike, Sequence about pods with ordinals; both are put together from the same bricks (draft).
 //
 // A decision is made from facts alone: what is wanted, what the pods are, and the time. It returns the steps that may be
 // taken now, each with its reason, and a note for everything that is wanted and makes no step. The same facts give the
@@ -7,7 +8,8 @@
 //
 // What it promises of its own steps: never more pods unavailable than maxUnavailable (pods that are unavailable anyway may
 // be changed freely, unless that many of the newest revision are broken already); never more pods than replicas and
-// maxSurge; the partition holds; a paused rollout stops, while scaling and healing go on.
+// maxSurge, and never two at one ordinal; the partition holds; a paused rollout stops, while scaling and healing go on; pods
+// with ordinals keep their order; a pod that is broken does not keep itself from being repaired.
 package podset
 
 import (
@@ -32,6 +34,8 @@ const (
 	Update Do = "Update"
 	// Apply goes on with an update in place: after its grace period, or with the next batch of containers.
 	Apply Do = "Apply"
+	// Expand lets the claims of a pod grow to the size of their templates.
+	Expand Do = "Expand"
 	// Settle moves a pod on in its life cycle and puts it into service.
 	Settle Do = "Settle"
 )
@@ -39,7 +43,7 @@ const (
 // Step is one thing to do.
 type Step struct {
 	Do Do
-	// Slot is the instance id of the pod to create.
+	// Slot is the instance id of the pod to create, or its ordinal.
 	Slot string
 	// Pod is the pod that the step is about; nil for Create.
 	Pod *replica.Replica
@@ -66,6 +70,9 @@ type Tally struct {
 	UpdatedReady     int
 	UpdatedAvailable int
 	ExpectedUpdated  int
+	// Current counts those of the revision before the newest one, and Ending those that end or have ended, which are not among
+	// Replicas. Only a Sequence fills them in.
+	Current, Ending int
 }
 
 // Wish names what a note is about.
@@ -78,6 +85,7 @@ const (
 	WishUpdate    Wish = "update"
 	WishAvailable Wish = "become available"
 	WishResize    Wish = "be resized"
+	WishGrow      Wish = "have larger claims"
 )
 
 // Cause is a sort of reason that does not pass by itself, but by what somebody does.
@@ -97,6 +105,14 @@ const (
 	CauseScaleLimit Cause = "ScaleLimit"
 	// CauseVolume: a pod must end before another one can have its volumes.
 	CauseVolume Cause = "Volume"
+	// CauseName: a name must be free before a pod can have it.
+	CauseName Cause = "Name"
+	// CauseOrder: pods are created and deleted one after the other.
+	CauseOrder Cause = "Order"
+	// CauseClaims: claims do not grow.
+	CauseClaims Cause = "Claims"
+	// CauseRestart: a pod has to start anew, which nobody is asked to do for it.
+	CauseRestart Cause = "Restart"
 	// CauseBroken: pods are broken, as kubelet says.
 	CauseBroken Cause = "Broken"
 	// CauseResize: kubelet puts a resize off, or refuses it.

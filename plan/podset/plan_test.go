@@ -33,6 +33,10 @@ func podOf(words string) replica.Replica {
 		switch word {
 		case "away":
 			r.Ready, r.Available = false, false
+		case "stuck": // as kubelet says
+			r.Ready, r.Available, r.Trouble = false, false, "CrashLoopBackOff"
+		case "long": // for a minute
+			r.AwayFor = time.Minute
 		case "ready": // but not for minReadySeconds yet
 			r.Available, r.AvailableAt = false, noon().Add(time.Minute)
 		case "starting": // and about to become normal
@@ -114,15 +118,21 @@ func (cases decisions) check(t *testing.T) {
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			got, plan := decide(test.pool, test.pods...)
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("steps (-want +got):\n%s\nnotes: %+v", diff, plan.Notes)
-			}
-			for _, step := range plan.Steps {
-				if step.Why == "" {
-					t.Errorf("step %+v has no reason", step)
-				}
-			}
+			checkSteps(t, test.want, got, plan)
 		})
+	}
+}
+
+// checkSteps checks the steps of a plan, and that each has a reason.
+func checkSteps(t *testing.T, want, got []string, plan podset.Plan) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("steps (-want +got):\n%s\nnotes: %+v", diff, plan.Notes)
+	}
+	for _, step := range plan.Steps {
+		if step.Why == "" {
+			t.Errorf("step %+v has no reason", step)
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ func (d *decision) scaleIn(surplus int) bool {
 		candidates = order.Sorted(slices.Concat(candidates, ofNew), by...)
 	}
 	candidates = first(surplus, candidates)
-	return d.deleteWithin(candidates, fmt.Sprintf("%d pods exist, %d wanted", d.old+d.new, d.expectedScaled), false)
+	return d.deleteWithin(candidates, d.toSpare(), fmt.Sprintf("%d pods exist, %d wanted", d.old+d.new, d.expectedScaled), false)
 }
 
 func (d *decision) crowded(pods []*replica.Replica) order.By {
@@ -122,9 +122,7 @@ func (d *decision) keepsClaims(r *replica.Replica) bool {
 	return d.surge == 0 && d.KeepsClaims != nil && d.KeepsClaims(r.Slot)
 }
 
-func first(n int, pods []*replica.Replica) []*replica.Replica {
-	return pods[:max(min(n, len(pods)), 0)]
-}
+func first[T any](n int, all []T) []T { return all[:max(min(n, len(all)), 0)] }
 
 func filter(pods []*replica.Replica, keep func(*replica.Replica) bool) []*replica.Replica {
 	return slices.DeleteFunc(slices.Clone(pods), func(r *replica.Replica) bool { return !keep(r) })

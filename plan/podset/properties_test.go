@@ -15,10 +15,6 @@ import (
 	"kruise.io/kruise/plan/revision"
 )
 
-// enough is a number of rounds, one second each, in which any rollout of at most 12 pods must come to its end: each pod
-// takes about a dozen seconds for itself, with hooks, grace and minReadySeconds, and may be replaced more than once.
-const enough = 600
-
 func TestEveryPromiseHoldsWhateverHappensAndTheEndIsReachedAfterwards(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRollout(t)
@@ -26,12 +22,7 @@ func TestEveryPromiseHoldsWhateverHappensAndTheEndIsReachedAfterwards(t *testing
 			"scale": r.scale, "image": r.image, "metadata": r.metadata, "env": r.env, "strategy": r.strategy,
 			"lose": r.lose, "remove": r.remove, "doom": r.doom, "kubelet": r.kubelet, "rank": r.rank, "tick": r.tick, "hooks": r.hooks, "round": r.round,
 		}
-		// What moves things on is drawn more often than what disturbs.
-		names := []string{"scale", "image", "metadata", "env", "strategy", "lose", "remove", "doom", "kubelet", "hooks", "rank",
-			"tick", "tick", "tick", "tick", "tick", "round", "round", "round", "round", "round"}
-		for range rapid.IntRange(0, 60).Draw(t, "events") {
-			happen[rapid.SampledFrom(names).Draw(t, "event")]()
-		}
+		r.happen(happen, "scale", "image", "metadata", "env", "strategy", "lose", "remove", "doom", "kubelet", "hooks", "rank")
 		r.finish()
 	})
 }
@@ -79,26 +70,8 @@ func (r *rollout) finish() {
 	r.settle()
 }
 
-// settle runs controller and cluster until nothing happens any more, and checks what is reached.
-func (r *rollout) settle() {
-	rest := 0
-	for range enough {
-		plan := r.reconcile(1000)
-		if rest++; len(plan.Steps) > 0 || !plan.Wake.IsZero() {
-			rest = 0
-		}
-		if rest > 6 { // longer than a container takes to start
-			r.checkEnd(plan)
-			return
-		}
-		r.hooks()
-		r.tick()
-	}
-	r.fatal(fmt.Sprintf("no rest after %d rounds", enough))
-}
-
-// checkEnd checks that what is wanted is so.
-func (r *rollout) checkEnd(plan podset.Plan) {
+// checkPool checks that what is wanted is so.
+func (r *rollout) checkPool(plan podset.Plan) {
 	pool := r.pool()
 	c := story.CensusOf(pool, r.observe())
 	if stuck := pool.Paused && pool.MaxUnavailable == 0; c.Doomed > 0 && !stuck {
@@ -110,13 +83,7 @@ func (r *rollout) checkEnd(plan podset.Plan) {
 	if c.Away > 0 {
 		r.fatal(fmt.Sprintf("%d pods are not available in the end", c.Away))
 	}
-	for _, pod := range r.w.Pods {
-		for _, container := range pod.Spec.Containers {
-			if running := r.w.Running(pod, container.Name); running != container.Image {
-				r.fatal(fmt.Sprintf("pod %s runs %q in %s, its spec says %q", pod.Name, running, container.Name, container.Image))
-			}
-		}
-	}
+	r.checkContainers()
 	blocked := slices.ContainsFunc(plan.Notes, func(n podset.Note) bool { return strings.Contains(n.Because, "InPlaceOnly") })
 	canGoBack := pool.Rollback && revision.ShortHash(pool.CurrentRevision) != revision.ShortHash(pool.UpdateRevision)
 	if left := min(pool.Partition, c.Staying) - c.Old; canGoBack && left > 0 && c.Doomed == 0 && !pool.Paused && !pool.OnDelete && !blocked {
@@ -127,16 +94,17 @@ func (r *rollout) checkEnd(plan podset.Plan) {
 	}
 }
 
-// checkPermutation checks that the order in which pods are listed makes no difference.
-func (r *rollout) checkPermutation(pool *podset.Pool, pods []replica.Replica) {
-	same := *pool
-	same.FreshSlots = func(n int) []string { return make([]string, n) }
-	other := slices.Clone(pods)
-	slices.Reverse(other)
-	if n := len(other); n > 2 { // neither sorted nor reversed
-		other[0], other[n/2] = other[n/2], other[0]
+// decidePool lets the controller of a CloneSet decide.
+func (r *rollout) decidePool() (decided, error) {
+	round, err := r.c.Decide(r.w)
+	if round == nil {
+		return decided{}, err
 	}
-	if a, b := describe(same.Plan(r.w.Now, pods)), describe(same.Plan(r.w.Now, other)); a != b {
-		r.fatal("the same pods in another order give another plan:\n" + a + "and:\n" + b)
-	}
+	p := *round.Pool
+	p.FreshSlots = func(n int) []string { return make([]string, n) }
+	return decided{
+		wanted: fmt.Sprintf("want %d, %+v, paused %v, %s to %s (before: %s)", p.Replicas, p.Rolling, p.Paused, p.Policy, p.UpdateRevision, p.CurrentRevision),
+		pods:   round.Pods, plan: &round.Plan, act: round.Act,
+		again: func(pods []replica.Replica) podset.Plan { return p.Plan(r.w.Now, pods) },
+	}, err
 }

@@ -19,23 +19,32 @@ func (d *draft) remove(r *replica.Replica, why string, specified, keepClaims boo
 
 // deleteDoomed deletes pods that somebody asked to go: those that are not ready at once, the others as the budget lets.
 func (d *draft) deleteDoomed() bool {
-	return d.deleteWithin(order.Sorted(d.idle.doomed, order.LeastLoss()...), "it was asked to be deleted", true)
+	return d.deleteWithin(order.Sorted(d.idle.doomed, order.LeastLoss()...), d.toSpare(), "it was asked to be deleted", true)
 }
 
-// deleteWithin deletes the pods in their order. It never takes the available pods below what maxUnavailable leaves, nor
-// the ready ones: a pod that is ready and waits for minReadySeconds may serve already. What is not ready is deleted
-// freely.
-func (d *draft) deleteWithin(pods []*replica.Replica, why string, specified bool) bool {
+// spare is how many pods may be deleted that are available, and that are ready.
+type spare struct{ available, ready int }
+
+// toSpare is what maxUnavailable leaves of the pods that serve.
+func (d *draft) toSpare() spare {
 	floor := d.rules.Replicas - d.rules.MaxUnavailable
-	available, ready, waiting := d.available-floor, d.ready-floor, 0
+	return spare{d.available - floor, d.ready - floor}
+}
+
+// deleteWithin deletes the pods in their order. It never takes more of the available pods than there are to spare, nor of
+// the ready ones: a pod that is ready and waits for minReadySeconds may serve already. What is not ready is deleted
+// freely, and so is what a hook or a label keeps out of service.
+func (d *draft) deleteWithin(pods []*replica.Replica, left spare, why string, specified bool) bool {
+	waiting := 0
 	d.plan.Steps = slices.Grow(d.plan.Steps, len(pods))
 	for i, r := range pods {
-		if r.Available && available <= 0 || r.Ready && ready <= 0 {
+		mayServe := r.Ready && !r.AvailableAt.IsZero()
+		if r.Available && left.available <= 0 || mayServe && left.ready <= 0 {
 			waiting = len(pods) - i // those behind serve no less
 			break
 		}
-		available -= one(r.Available)
-		ready -= one(r.Ready)
+		left.available -= one(r.Available)
+		left.ready -= one(r.Ready)
 		d.remove(r, why, specified, false)
 	}
 	if waiting > 0 {

@@ -8,6 +8,7 @@ import (
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/replica"
+	"kruise.io/kruise/plan/storage"
 )
 
 // aim is what an update leads to.
@@ -18,10 +19,18 @@ type aim struct {
 	wanted int
 	// broken is how many pods of that revision are away or not resized yet.
 	broken int
+	// hopeless is how many of the broken ones do not come into service by themselves. They stop the update, but not the
+	// repair of pods that serve nobody either.
+	hopeless int
 	// inOrder puts pods in the order in which they are updated.
 	inOrder func([]*replica.Replica) []*replica.Replica
-	// keepsClaims says whether a pod that is recreated leaves its claims to its successor.
+	// outOfTurn says whether a pod may go before one that the budget keeps waiting. Nil: every pod that serves nobody may.
+	outOfTurn func(*replica.Replica) bool
+	// keepsClaims says whether a pod that is recreated leaves its claims to its successor. Nil: no.
 	keepsClaims func(*replica.Replica) bool
+	// claims tells how the claims of a pod stand to their templates, where they are to grow before it is updated. Nil: they
+	// are left as they are.
+	claims func(*replica.Replica) storage.State
 }
 
 // bring brings candidates to the revision aimed at as the budget lets, in place where the policy and the change allow it,
@@ -65,6 +74,8 @@ type spender struct {
 	latest  *method
 	taken   []*replica.Replica // those out of service
 	resized int                // those resized without that
+	grown   int                // those whose claims are to grow
+	growing []*replica.Replica // waiting for their claims
 	held    []*replica.Replica // waiting for their hook
 	passed  []*replica.Replica // not to be updated at all
 	blocked string
@@ -75,11 +86,14 @@ type spender struct {
 func (s *spender) spend(candidates []*replica.Replica) {
 	s.plan.Steps = slices.Grow(s.plan.Steps, min(s.wanted, len(candidates), max(s.limit-s.broken, 0)))
 	for i, r := range candidates {
-		if s.begun+len(s.held) == s.wanted {
+		if s.begun+len(s.held)+len(s.growing) == s.wanted {
 			s.passed = append(s.passed, candidates[i:]...)
 			return
 		}
-		if !s.updateOne(r) {
+		if s.spent && s.outOfTurn != nil && !s.outOfTurn(r) {
+			continue
+		}
+		if !s.takeOne(r) {
 			return
 		}
 	}
@@ -119,6 +133,42 @@ func (s *spender) findMethod(from string) *method {
 	return m
 }
 
+// takeOne takes the next step of one pod and says whether to go on with the next: first its claims, then the pod itself.
+func (s *spender) takeOne(r *replica.Replica) bool {
+	if s.claims != nil {
+		if state := s.claims(r); state.Stage >= storage.Growing {
+			return s.grow(r, state)
+		}
+	}
+	return s.updateOne(r)
+}
+
+// grow lets the claims of a pod grow. That takes no pod out of service, but may come to nothing, so that only as many grow
+// at a time as pods may be broken.
+func (s *spender) grow(r *replica.Replica, state storage.State) bool {
+	switch {
+	case state.Stage == storage.Growing: // it is among the broken ones
+		s.growing = append(s.growing, r)
+		return true
+	case s.full(r):
+		s.spent = true
+		return s.hopeless > 0
+	}
+	s.grown++
+	s.begun++
+	s.step(Step{Do: Expand, Pod: r, Why: "its claim " + state.Why})
+	return true
+}
+
+// full says whether as many pods of the wanted revision are broken, or about to be, as may be when this one is to follow.
+func (s *spender) full(r *replica.Replica) bool {
+	broken := s.broken
+	if !r.Available {
+		broken -= s.hopeless
+	}
+	return broken+len(s.taken)+s.resized+s.grown >= s.limit
+}
+
 // updateOne updates one pod as far as the budget lets, and says whether to go on with the next. No more pods of the wanted
 // revision than maxUnavailable are ever away at a time, so that a bad revision stops by itself; a pod that serves is taken
 // only while others may. A resize takes no pod away, but kubelet may put it off or refuse it: until it is done it counts as
@@ -133,9 +183,9 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 	// A change that restarts nothing takes no pod out of service, unless a hook is to be waited for.
 	hooked := r.Holds.Update || !r.Holds.UpdateComplete || r.State == lifecycle.PreparingUpdate
 	stays := m.inPlace && !m.change.Restarts() && !hooked
-	if full := s.broken+len(s.taken)+s.resized >= s.limit; full && (!stays || m.change.Resizes()) {
+	if s.full(r) && (!stays || m.change.Resizes()) {
 		s.spent = true
-		return false
+		return s.hopeless > 0
 	}
 	if stays {
 		s.resized += one(m.change.Resizes())
@@ -154,7 +204,7 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 	s.begun++
 	switch {
 	case !m.inPlace:
-		s.remove(r, m.why, true, s.keepsClaims(r))
+		s.remove(r, m.why, true, s.keepsClaims != nil && s.keepsClaims(r))
 	case r.Holds.Update:
 		s.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingUpdate, NotReady: s.rules.NotReadyForUpdate, Why: "its inPlaceUpdate hook goes first"})
 	default:
@@ -170,6 +220,10 @@ func (s *spender) reason() (string, cause) {
 		return "waiting for the inPlaceUpdate hook of " + names(s.held), cause{Cause: CauseHook}
 	case s.blocked != "":
 		return fmt.Sprintf("podUpdatePolicy is InPlaceOnly, and this cannot be changed in place: %s", s.blocked), cause{Cause: CauseNotInPlace}
+	case len(s.growing) > 0:
+		return "waiting for the claims of " + names(s.growing) + " to grow", cause{}
+	case s.spent && s.grown > 0:
+		return fmt.Sprintf("maxUnavailable is %d, and no more claims grow at a time", s.rules.MaxUnavailable), cause{}
 	case s.spent && len(s.resizing)+s.resized > 0:
 		return fmt.Sprintf("maxUnavailable is %d, and no more pods are resized at a time", s.rules.MaxUnavailable), causeOf(CauseResize, s.resizing)
 	case s.spent:

@@ -31,6 +31,8 @@ type Replica struct {
 	AvailableAt time.Time // when a ready pod becomes available; zero while that cannot be known
 	GraceUntil  time.Time // end of a grace period: of its deletion, or else of an update in place; zero without one
 
+	AwayFor time.Duration // how long a pod has not been ready, or has been there without ever being so; zero while it is ready
+
 	State        lifecycle.State
 	Holds        lifecycle.Holds
 	Stage        inplace.Stage
@@ -105,15 +107,21 @@ func (r *Replica) Active() bool { return !r.Terminating && r.Phase != Ended }
 // readiness fills in what follows from the pod's conditions. Available is: running, ready for minReadySeconds, in no
 // update, in the state Normal, and without a label that says otherwise.
 func (r *Replica) readiness(pod *corev1.Pod, o Options) {
+	since, said := r.Created, false
 	for i := range pod.Status.Conditions {
 		c := &pod.Status.Conditions[i]
-		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
-			r.Ready = r.Phase == Running && !gateFalse(pod)
-			r.ReadySince = c.LastTransitionTime.Time
+		if c.Type != corev1.PodReady {
+			continue
 		}
+		since, said = c.LastTransitionTime.Time, c.Status == corev1.ConditionTrue
+		r.Ready = said && r.Phase == Running && !gateFalse(pod)
 	}
-	if !r.Ready {
-		r.ReadySince = time.Time{}
+	if r.Ready {
+		r.ReadySince = since
+	} else {
+		if !said { // else kubelet has not turned it yet
+			r.AwayFor = max(o.Now.Sub(since), 0)
+		}
 		r.Trouble = trouble(pod)
 		return
 	}

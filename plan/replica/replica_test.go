@@ -149,6 +149,26 @@ func TestWhenAReadyPodBecomesAvailable(t *testing.T) {
 	}
 }
 
+func TestHowLongAPodHasNotBeenReady(t *testing.T) {
+	bare := func(p *corev1.Pod) { p.Status.Conditions = nil }
+	for name, test := range map[string]struct {
+		pod  *corev1.Pod
+		want time.Duration
+	}{
+		"not at all, while it is ready":                 {pod(), 0},
+		"since its condition says so":                   {pod(condition(corev1.PodReady, "False")), time.Minute},
+		"since it was created, where there is none":     {pod(bare), time.Hour},
+		"since now, where kubelet has not turned it":    {pod(condition(v1beta1.InPlaceUpdateReady, "False")), 0},
+		"never less than nothing, whatever clocks show": {pod(bare, func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(start().Add(time.Hour)) }), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := replica.Of(test.pod, options()).AwayFor; got != test.want {
+				t.Errorf("AwayFor = %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
 func TestAPodIsUnsettledWhileAGateOfOursCouldBeOpened(t *testing.T) {
 	const kruise, ours = v1beta1.KruisePodReadyConditionType, v1beta1.InPlaceUpdateReady
 	noConditions := func(p *corev1.Pod) { p.Status.Conditions = nil }

@@ -12,7 +12,7 @@ import (
 )
 
 // claimOf makes the claim of a slot from its template.
-func claimOf(template *corev1.PersistentVolumeClaim, name string, labels map[string]string, owner metav1.OwnerReference) *corev1.PersistentVolumeClaim {
+func claimOf(template *corev1.PersistentVolumeClaim, name string, labels map[string]string, owners ...metav1.OwnerReference) *corev1.PersistentVolumeClaim {
 	claim := template.DeepCopy()
 	claim.Name = name
 	claim.Labels = maps.Clone(claim.Labels)
@@ -20,7 +20,7 @@ func claimOf(template *corev1.PersistentVolumeClaim, name string, labels map[str
 		claim.Labels = map[string]string{}
 	}
 	maps.Copy(claim.Labels, labels)
-	claim.OwnerReferences = []metav1.OwnerReference{owner}
+	claim.OwnerReferences = owners
 	return claim
 }
 

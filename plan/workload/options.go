@@ -16,6 +16,14 @@ type Options struct {
 	ExcludePreparingDelete bool
 	// PullAhead makes jobs that pull the images of a rollout in place ahead of it.
 	PullAhead bool
+	// AutoDeleteClaims lets a StatefulSet's persistentVolumeClaimRetentionPolicy decide what becomes of claims. Off, all are kept.
+	AutoDeleteClaims bool
+	// StartOrdinal lets a StatefulSet's ordinals.start decide about the first ordinal. Off, it is 0.
+	StartOrdinal bool
+	// ResizeClaims lets a StatefulSet's volumeClaimUpdateStrategy decide about claims that exist. Off, they are left as they are.
+	ResizeClaims bool
+	// PodIndexLabel writes the ordinal of a StatefulSet's pod into its label apps.kubernetes.io/pod-index.
+	PodIndexLabel bool
 	// InPlace says what more than images, labels and annotations can be changed in place.
 	InPlace inplace.Options
 }
@@ -38,9 +46,13 @@ func Gates() []Gate {
 		{Name: "CloneSetShortHash", Option: func(o *Options) *bool { return &o.ShortHash }},
 		{Name: "InPlaceUpdateEnvFromMetadata", On: true, Option: func(o *Options) *bool { return &o.InPlace.EnvFromMetadata }},
 		{Name: "InPlaceWorkloadVerticalScaling", Option: func(o *Options) *bool { return &o.InPlace.Resources }},
+		{Name: "PodIndexLabel", On: true, Option: func(o *Options) *bool { return &o.PodIndexLabel }},
 		{Name: "PreDownloadImageForInPlaceUpdate", Option: func(o *Options) *bool { return &o.PullAhead }},
 		{Name: "PreparingUpdateAsUpdate", Option: func(o *Options) *bool { return &o.PreparingUpdateAsUpdate }},
 		{Name: "RecreatePodWhenChangeVCTInCloneSetGate", Option: func(o *Options) *bool { return &o.RecreateForClaims }},
+		{Name: "StatefulSetAutoDeletePVC", On: true, Option: func(o *Options) *bool { return &o.AutoDeleteClaims }},
+		{Name: "StatefulSetAutoResizePVCGate", Option: func(o *Options) *bool { return &o.ResizeClaims }},
+		{Name: "StatefulSetStartOrdinal", Option: func(o *Options) *bool { return &o.StartOrdinal }},
 	}
 }
 

@@ -20,6 +20,10 @@ type Owned struct {
 	Node func(name string) map[string]string
 	// PodExists tells whether a pod of a name exists, whoever owns it. Nil: there are no others.
 	PodExists func(name string) bool
+	// Unowned are pods of the namespace that have no controller.
+	Unowned []*corev1.Pod
+	// Claim finds a claim by its name, whoever owns it. Nil: there are none.
+	Claim func(name string) *corev1.PersistentVolumeClaim
 }
 
 // selected sorts the pods into those that the workload selects, those that end among them, and strays, which it no longer

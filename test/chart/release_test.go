@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/manager/pod"
 )
 
 const (
@@ -131,9 +132,9 @@ func TestTheAPIServerAcceptsEverythingThatTheChartRenders(t *testing.T) {
 	}
 	t.Run("as a pod under the restricted standard", func(t *testing.T) {
 		deployment := find[appsv1.Deployment](t, c.helm.render(t, namespace), "Deployment", "kruise-controller-manager")
-		pod := &corev1.Pod{Spec: deployment.Spec.Template.Spec}
-		pod.Namespace, pod.Name = namespace, "manager"
-		if err := c.Create(t.Context(), pod, client.DryRunAll); err != nil {
+		standing := &corev1.Pod{Spec: deployment.Spec.Template.Spec}
+		standing.Namespace, standing.Name = namespace, "manager"
+		if err := c.Create(t.Context(), standing, client.DryRunAll); err != nil {
 			t.Error(err)
 		}
 	})
@@ -179,7 +180,15 @@ func TestAnUpgradeLeavesAloneWhatTheManagerWrote(t *testing.T) {
 			t.Errorf("%s lost its CA: %q", name, bundle)
 		}
 	}
+	pods := &admissionregistrationv1.MutatingWebhookConfiguration{}
+	c.get(t, client.ObjectKey{Name: pod.MutatingConfiguration}, pods)
+	if len(pods.Webhooks) != 1 || pods.Webhooks[0].Name != podsWebhook {
+		t.Errorf("the webhooks for pods are %+v", pods.Webhooks)
+	}
 }
+
+// podsWebhook is the name of a webhook for pods.
+const podsWebhook = "create-fail-0.mpod.kb.io"
 
 // callers returns the objects by which the API server calls the manager.
 func (c *cluster) callers(t *testing.T) (*admissionregistrationv1.MutatingWebhookConfiguration,
@@ -194,7 +203,8 @@ func (c *cluster) callers(t *testing.T) (*admissionregistrationv1.MutatingWebhoo
 	return mutating, validating, crd
 }
 
-// writeAsManager does to the release what a manager does: certificates into the Secret, the authority into the callers.
+// writeAsManager does to the release what a manager does: certificates into the Secret, the authority into the callers, and
+// a webhook for pods.
 func (c *cluster) writeAsManager(t *testing.T) {
 	t.Helper()
 	secret := &corev1.Secret{}
@@ -204,7 +214,12 @@ func (c *cluster) writeAsManager(t *testing.T) {
 	mutating.Webhooks[0].ClientConfig.CABundle = c.authority
 	validating.Webhooks[0].ClientConfig.CABundle = c.authority
 	crd.Spec.Conversion.Webhook.ClientConfig.CABundle = c.authority
-	for _, object := range []client.Object{secret, mutating, validating, crd} {
+	pods := &admissionregistrationv1.MutatingWebhookConfiguration{}
+	c.get(t, client.ObjectKey{Name: pod.MutatingConfiguration}, pods)
+	pods.Webhooks = []admissionregistrationv1.MutatingWebhook{*mutating.Webhooks[0].DeepCopy()}
+	pods.Webhooks[0].Name = podsWebhook
+	pods.Webhooks[0].Rules[0].Rule = admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}}
+	for _, object := range []client.Object{secret, mutating, validating, crd, pods} {
 		if err := c.Update(t.Context(), object, client.FieldOwner("kruise-manager")); err != nil {
 			t.Fatalf("%T: %v", object, err)
 		}
@@ -217,6 +232,7 @@ func TestAnUninstallTakesNoWorkloadAwayAndBlocksNothing(t *testing.T) {
 	c := newCluster(t)
 	c.deploy(t)
 	c.established(t)
+	c.writeAsManager(t)
 	set := newCloneSet("kept")
 	set.Finalizers = []string{"example.org/hold"}
 	if err := c.Create(t.Context(), set); err != nil {
@@ -244,8 +260,10 @@ func TestAnUninstallTakesNoWorkloadAwayAndBlocksNothing(t *testing.T) {
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(set), kept); !apierrors.IsNotFound(err) {
 		t.Errorf("the deleted CloneSet is still there: %v", err)
 	}
-	if err := c.Get(t.Context(), client.ObjectKey{Name: mutatingName}, &admissionregistrationv1.MutatingWebhookConfiguration{}); !apierrors.IsNotFound(err) {
-		t.Errorf("the webhooks are still called: %v", err)
+	for _, name := range []string{mutatingName, pod.MutatingConfiguration} {
+		if err := c.Get(t.Context(), client.ObjectKey{Name: name}, &admissionregistrationv1.MutatingWebhookConfiguration{}); !apierrors.IsNotFound(err) {
+			t.Errorf("the webhooks of %s are still called: %v", name, err)
+		}
 	}
 
 	c.deploy(t)

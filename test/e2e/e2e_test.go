@@ -12,7 +12,7 @@ type story struct {
 	tell func(*space)
 }
 
-func TestCloneSetsOnARealCluster(t *testing.T) {
+func TestWorkloadsOnARealCluster(t *testing.T) {
 	c := start(t)
 	// These leave the manager alone, so they run side by side.
 	t.Run("while the manager runs", func(t *testing.T) {
@@ -45,6 +45,10 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"claims stay through an update in place and go with their pod", claimsFollow},
 			{"claims that are used again keep what is in them when a pod vanishes or is recreated", claimsSurvive},
 			{"claims that are not used again go with a pod that vanishes or is recreated", claimsGo},
+			{"a StatefulSet is used as the native one is, and updated in place", walkThroughStatefulSet},
+			{"pods of a StatefulSet come and go one after the other, and find their volumes again", oneAfterTheOther},
+			{"pods of a StatefulSet with volumes are updated in place, two at a time", ordinalsInPlace},
+			{"a StatefulSet whose last pod cannot start is repaired by a good image", brokenOrdinal},
 			{"an image that does not exist stops the update at the extra pod", badImageOfAnExtraPod},
 			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
 			{"a label that is in the environment changes in place", renewsEnvironment},
@@ -72,6 +76,7 @@ func TestCloneSetsOnARealCluster(t *testing.T) {
 			{"memory changes with a restart where the container wants one", resizesWithRestart},
 			{"pods go back in place when the partition is raised", rollsBack},
 			{"images are pulled ahead of an update, whose second batch does not wait for them", pullsAhead},
+			{"volumes of a StatefulSet grow before their pods are updated", claimsGrow},
 		} {
 			t.Run(story.name, func(t *testing.T) {
 				t.Parallel()

@@ -152,9 +152,10 @@ func (s *space) podsFrom(reader client.Reader, set string) []*corev1.Pod {
 	return pods
 }
 
+// ownedBy says whether a pod is one of a workload of ours. Workloads of one test have different names.
 func ownedBy(pod *corev1.Pod, set string) bool {
 	owner := metav1.GetControllerOf(pod)
-	return owner != nil && owner.Kind == "CloneSet" && owner.Name == set
+	return owner != nil && strings.HasPrefix(owner.APIVersion, v1beta1.GroupName+"/") && owner.Name == set
 }
 
 // create creates an object in the namespace.
@@ -169,18 +170,23 @@ func (s *space) create(object client.Object) {
 // change changes the spec of a CloneSet, whoever else may be writing it.
 func (s *space) change(name string, change func(*v1beta1.CloneSet)) *v1beta1.CloneSet {
 	s.Helper()
-	set := &v1beta1.CloneSet{}
+	return edit(s, name, &v1beta1.CloneSet{}, change)
+}
+
+// edit changes an object, whoever else may be writing it, and returns it as it is then.
+func edit[O client.Object](s *space, name string, object O, change func(O)) O {
+	s.Helper()
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		if err := s.client.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: name}, set); err != nil {
+		if err := s.client.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: name}, object); err != nil {
 			return err
 		}
-		change(set)
-		return s.client.Update(s.Context(), set)
+		change(object)
+		return s.client.Update(s.Context(), object)
 	})
 	if err != nil {
-		s.Fatalf("changing the CloneSet %s: %v", name, err)
+		s.Fatalf("changing the %T %s: %v", object, name, err)
 	}
-	return set
+	return object
 }
 
 // untilSaid waits until the controller has seen this spec of the CloneSet, and gives this reason for how it progresses.

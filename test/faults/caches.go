@@ -119,10 +119,10 @@ func (c *mirror) relist(version int64) error {
 	return c.informer.GetIndexer().Replace(items, strconv.FormatInt(version, 10))
 }
 
-// awakened says whether a change of an object is one that the controller is called for: with a CloneSet it is not called
-// for a change of the status.
+// awakened says whether a change of an object is one that the controller is called for: with its own it is not called for a
+// change of the status.
 func awakened(before, after client.Object) bool {
-	if kindOf(after) != kindSet || before == nil {
+	if kind := kindOf(after); kind != cloneSetKind && kind != statefulSetKind || before == nil {
 		return true
 	}
 	return before.GetGeneration() != after.GetGeneration() || fmt.Sprint(before.GetLabels()) != fmt.Sprint(after.GetLabels()) ||

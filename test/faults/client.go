@@ -10,8 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"kruise.io/kruise/api/apps/v1beta1"
 )
 
 // apiClient is the client of the process under test. It reads from caches and writes to the server. What the product does
@@ -54,8 +52,8 @@ func (c apiClient) Get(_ context.Context, at client.ObjectKey, obj client.Object
 	if !ok {
 		return fmt.Errorf("the cache holds %T", found)
 	}
-	if set, ok := stored.(*v1beta1.CloneSet); ok {
-		c.process.set = set
+	if kind == c.process.machine.kind.name {
+		c.process.set = stored
 	}
 	return fill(obj, stored)
 }

@@ -32,16 +32,24 @@ func TestMain(m *testing.M) {
 const mostFailures = 5
 
 func TestWhateverHappensThePromisesHoldAndTheRolloutComesToItsEnd(t *testing.T) {
-	next, last, until := *first, *first+uint64(*seeds), time.Time{}
+	for _, of := range workloads {
+		t.Run(of.name, func(t *testing.T) { runSeeds(t, of) })
+	}
+}
+
+// runSeeds runs the seeds that were asked for, of one kind of workload.
+func runSeeds(t *testing.T, of *kind) {
+	t.Helper()
+	next, last, until := *first, *first+(uint64(*seeds)+of.share-1)/of.share, time.Time{}
 	if *soak > 0 {
-		until = time.Now().Add(*soak)
+		until = time.Now().Add(*soak / time.Duration(len(workloads)))
 		next = uint64(until.UnixNano()) >> 10
 	}
 	began, told, failed := time.Now(), time.Now(), 0
 	var sum Result
 	runs := 0
 	for ; (*soak > 0 && time.Now().Before(until) || *soak == 0 && next < last) && failed < mostFailures; next++ {
-		script := Generate(next)
+		script := Generate(of, next)
 		r := Run(t, script, Mutant{})
 		runs, sum = runs+1, Result{Requests: sum.Requests + r.Requests, Reconciles: sum.Reconciles + r.Reconciles, Faults: sum.Faults + r.Faults}
 		if *tell {
@@ -64,9 +72,9 @@ func explain(t *testing.T, script Script, failure error) {
 	t.Helper()
 	short := Shrink(t, script, Mutant{})
 	r := Run(t, short, Mutant{})
-	t.Errorf("seed %d: %v\n\nAgain: go test ./test/faults -run TestWhatever -first %d -seeds 1\n\n"+
+	t.Errorf("seed %d: %v\n\nAgain: go test ./test/faults -run TestWhatever/%s -first %d -seeds 1\n\n"+
 		"A shorter script that fails alike, for testdata:\n%s\nWhat happens in it:\n%s",
-		script.Seed, failure, script.Seed, short.Format("Says what must hold."), strings.Join(r.Trace, "\n"))
+		script.Seed, failure, script.Kind.name, script.Seed, short.Format("Says what must hold."), strings.Join(r.Trace, "\n"))
 }
 
 func TestScriptsThatOnceFailed(t *testing.T) {
@@ -98,7 +106,8 @@ func read(t *testing.T, file string) Script {
 
 func TestTheSameSeedIsTheSameRun(t *testing.T) {
 	for seed := range uint64(20) {
-		once, again := Run(t, Generate(seed), Mutant{}), Run(t, Generate(seed), Mutant{})
+		of := workloads[seed%uint64(len(workloads))]
+		once, again := Run(t, Generate(of, seed), Mutant{}), Run(t, Generate(of, seed), Mutant{})
 		if !slices.Equal(once.Trace, again.Trace) {
 			t.Errorf("seed %d gives two runs:\n%s\nand\n%s", seed, strings.Join(once.Trace, "\n"), strings.Join(again.Trace, "\n"))
 		}
@@ -107,7 +116,7 @@ func TestTheSameSeedIsTheSameRun(t *testing.T) {
 
 func TestAScriptThatIsWrittenDownIsTheSameScript(t *testing.T) {
 	for seed := range uint64(20) {
-		script := Generate(seed)
+		script := Generate(workloads[seed%uint64(len(workloads))], seed)
 		copied, err := Read(txtar.Parse([]byte(script.Format("about"))))
 		if err != nil {
 			t.Fatal(err)
@@ -120,7 +129,14 @@ func TestAScriptThatIsWrittenDownIsTheSameScript(t *testing.T) {
 
 // A quota that stays is tried less and less often, and told without an end by neither the status nor the events.
 func TestARefusalThatStaysIsTriedLessAndLess(t *testing.T) {
-	script := Script{Seed: 1, Set: Generate(1).Set, Lines: []string{"refuse create Pod Forbidden", "go 2m", "go 10m"}}
+	for _, of := range workloads {
+		t.Run(of.name, func(t *testing.T) { refuseForLong(t, of) })
+	}
+}
+
+func refuseForLong(t *testing.T, of *kind) {
+	t.Helper()
+	script := Script{Seed: 1, Kind: of, Set: Generate(of, 1).Set, Lines: []string{"refuse create Pod Forbidden", "go 2m", "go 10m"}}
 	r := Run(t, script, Mutant{})
 	if r.Failure != nil {
 		t.Fatal(r.Failure)
@@ -135,7 +151,7 @@ func TestARefusalThatStaysIsTriedLessAndLess(t *testing.T) {
 		}
 		return n
 	}
-	for what, most := range map[string]int{": refused: ": 21, "patch CloneSet": 0, " event ": 21} {
+	for what, most := range map[string]int{": refused: ": 21, "patch " + of.name: 0, " event ": 21} {
 		if n := count(what); n > most {
 			t.Errorf("%d × %q in ten minutes, at most %d are enough:\n%s", n, what, most, strings.Join(r.Trace[begin:end], "\n"))
 		}

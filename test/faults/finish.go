@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/revision"
@@ -32,9 +31,13 @@ func (m *machine) finish() {
 	clear(m.world.Unready)
 	clear(m.steady)
 	m.must(m.do("make-set"))
+	m.narrow = false
 	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
 		m.edit(pod, func(meta *metav1.ObjectMeta) {
 			meta.Finalizers = slices.DeleteFunc(meta.Finalizers, func(f string) bool { return f == pin })
+			if m.kind.adopts {
+				meta.Labels["app"] = "web" // whoever took it away gives it back
+			}
 		})
 	}
 	began := m.world.Now
@@ -57,7 +60,7 @@ func (m *machine) finish() {
 func (m *machine) quiet() bool {
 	p := m.process
 	return !p.queued && p.due.IsZero() && m.allSteady() &&
-		!slices.ContainsFunc(kinds, func(kind string) bool { return p.mirrors[kind].behind() > 0 })
+		!slices.ContainsFunc(m.kinds, func(kind string) bool { return p.mirrors[kind].behind() > 0 })
 }
 
 // pause is how long nothing happens: a second, or longer where only the controller's queue holds something for later.
@@ -94,68 +97,66 @@ func (m *machine) checkEnd() {
 		return
 	}
 	c := m.count(v)
-	if stuck := v.pool.Paused && v.pool.MaxUnavailable == 0; c.doomed > 0 && !stuck {
+	if c.doomed > 0 && !v.wanted.stuck {
 		m.brokenf("%d pods that were asked to go are still there:\n%s", c.doomed, m.describe())
 	}
-	if c.doomed == 0 && c.staying != v.pool.Replicas {
-		m.brokenf("%d pods in the end, %d are wanted:\n%s", c.staying, v.pool.Replicas, m.describe())
+	if c.doomed == 0 && c.staying != v.wanted.replicas {
+		m.brokenf("%d pods in the end, %d are wanted:\n%s", c.staying, v.wanted.replicas, m.describe())
+	}
+	if c.condemned > 0 {
+		m.brokenf("%d pods in the end are not wanted:\n%s", c.condemned, m.describe())
 	}
 	if c.available != c.active {
 		m.brokenf("%d of %d pods are available in the end:\n%s", c.available, c.active, m.describe())
 	}
-	status := m.set().Status
-	blocked := slices.ContainsFunc(status.Conditions, func(c v1beta1.CloneSetCondition) bool { return strings.Contains(c.Message, "InPlaceOnly") })
-	if left := c.old - v.pool.Partition; left > 0 && c.doomed == 0 && !v.pool.Paused && !v.pool.OnDelete && !blocked {
+	status := m.kind.reported(m.set())
+	blocked := false
+	for _, message := range status.conditions {
+		blocked = blocked || strings.Contains(message, "InPlaceOnly")
+	}
+	left := c.old - v.wanted.partition
+	if v.wanted.byPlace() {
+		left = c.beyond
+	}
+	if left > 0 && c.doomed == 0 && !v.wanted.paused && !blocked {
 		m.brokenf("%d pods too many are on old revisions in the end:\n%s", left, m.describe())
 	}
 	m.checkPods(v)
 	m.checkClaims(v)
 	m.checkStatus(v, status)
+	m.checkHistory(v)
+	m.kind.ended(m, v)
 }
 
 // checkPods checks that each pod runs what it should, and that strays were let go of.
 func (m *machine) checkPods(v *view) {
-	slots := map[string]string{}
 	for _, pod := range m.active() {
-		if !ours(pod, v.set.UID) {
+		if !ours(pod, v.set.GetUID()) {
 			continue
 		}
 		if !v.selected[pod.UID] {
 			m.brokenf("pod %s was never released", pod.Name)
 		}
-		slot := pod.Labels[v1beta1.CloneSetInstanceID]
-		if other := slots[slot]; other != "" {
-			m.brokenf("pods %s and %s share a slot", pod.Name, other)
-		}
-		slots[slot] = pod.Name
 		if !m.runs(pod) {
 			m.brokenf("pod %s does not run what its spec says:\n%s", pod.Name, m.describe())
 		}
 	}
 }
 
-// checkClaims checks that each pod has its claims, and that none are left that nobody will use. The claims of a pod that was
-// let go of belong to the set on, and end with it.
+// checkClaims checks that each pod has its claims.
 func (m *machine) checkClaims(v *view) {
-	used := map[string]bool{}
 	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
 		for _, name := range claimsOf(pod) {
-			used[name] = true
 			claim := m.tables[kindClaim].objects[name]
-			if ours(pod, v.set.UID) && pod.DeletionTimestamp == nil && (claim == nil || claim.GetDeletionTimestamp() != nil) {
+			if ours(pod, v.set.GetUID()) && pod.DeletionTimestamp == nil && (claim == nil || claim.GetDeletionTimestamp() != nil) {
 				m.brokenf("pod %s lives, and its claim %s is lost:\n%s", pod.Name, name, m.describe())
 			}
-		}
-	}
-	for _, claim := range list[*corev1.PersistentVolumeClaim](m.server, kindClaim) {
-		if !used[claim.Name] && !v.set.Spec.ScaleStrategy.EnablePVCReuse {
-			m.brokenf("claim %s is left, and nobody will use it", claim.Name)
 		}
 	}
 }
 
 // checkStatus checks that the status says what is.
-func (m *machine) checkStatus(v *view, got v1beta1.CloneSetStatus) {
+func (m *machine) checkStatus(v *view, got reported) {
 	var want podset.Tally
 	for uid, r := range v.pods {
 		if !v.selected[uid] || !r.Active() {
@@ -164,25 +165,20 @@ func (m *machine) checkStatus(v *view, got v1beta1.CloneSetStatus) {
 		isNew := v.isNew(r.Revision)
 		tally(&want, r, isNew)
 	}
-	is := podset.Tally{
-		Replicas: int(got.Replicas), Ready: int(got.ReadyReplicas), Available: int(got.AvailableReplicas), Updated: int(got.UpdatedReplicas),
-		UpdatedReady: int(got.UpdatedReadyReplicas), UpdatedAvailable: int(got.UpdatedAvailableReplicas),
+	if got.tally != want {
+		m.brokenf("the status says %+v, the pods are %+v", got.tally, want)
 	}
-	if is != want {
-		m.brokenf("the status says %+v, the pods are %+v", is, want)
+	if is := m.set().GetGeneration(); got.generation != is {
+		m.brokenf("the status speaks of generation %d, the set has %d", got.generation, is)
 	}
-	if got.ObservedGeneration != m.set().Generation {
-		m.brokenf("the status speaks of generation %d, the set has %d", got.ObservedGeneration, m.set().Generation)
+	if !v.isNew(got.update) {
+		m.brokenf("the status says that %q is the newest revision", got.update)
 	}
-	if !v.isNew(got.UpdateRevision) {
-		m.brokenf("the status says that %q is the newest revision", got.UpdateRevision)
-	}
-	for _, c := range got.Conditions {
-		if c.Type == v1beta1.CloneSetConditionFailedScale || c.Type == v1beta1.CloneSetConditionFailedUpdate {
-			m.brokenf("the status tells of a failure that is over: %s: %s", c.Type, c.Message)
+	for _, name := range got.failures {
+		if message, is := got.conditions[name]; is {
+			m.brokenf("the status tells of a failure that is over: %s: %s", name, message)
 		}
 	}
-	m.checkHistory(v)
 }
 
 func tally(t *podset.Tally, r *replica.Replica, isNew bool) {
@@ -209,8 +205,9 @@ func (m *machine) checkHistory(v *view) {
 	for _, r := range revisions {
 		names[revision.ShortHash(r.Name)] = r.UID
 	}
-	for _, r := range v.pods {
-		if names[revision.ShortHash(r.Revision)] == "" && r.Active() {
+	for uid, r := range v.pods {
+		adopted := m.ledger.adopted[uid] > 0 // from a set that took its revisions along
+		if names[revision.ShortHash(r.Revision)] == "" && r.Active() && !adopted {
 			m.brokenf("pod %s has revision %s, which is not kept", r.Name, r.Revision)
 		}
 	}

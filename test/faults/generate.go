@@ -8,18 +8,17 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 )
 
-// Generate draws a script from a seed.
-func Generate(seed uint64) Script {
-	g := generator{rand.New(rand.NewPCG(seed, 0))}
-	s := Script{Seed: seed, Set: g.set()}
-	for _, option := range []string{shortHash, partitionRollback, excludeLeaving, prepareIsUpdate} {
-		if g.IntN(6) == 0 {
+// Generate draws a script about a workload of a kind from a seed.
+func Generate(of *kind, seed uint64) Script {
+	g := generator{rand.New(rand.NewPCG(seed, 0)), of, []string{of.name, kindPod, kindClaim, kindRevision}}
+	s := Script{Seed: seed, Kind: of, Set: of.draw(g)}
+	for _, option := range of.options {
+		if g.IntN(of.odds) == 0 {
 			s.Options = append(s.Options, option)
 		}
 	}
@@ -40,91 +39,38 @@ func Generate(seed uint64) Script {
 }
 
 // generator draws what happens.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	kind  *kind
+	kinds []string
+}
 
 func pick[T any](g generator, of ...T) T { return of[g.IntN(len(of))] }
 
-// set draws the CloneSet.
-func (g generator) set() *v1beta1.CloneSet {
-	set := &v1beta1.CloneSet{}
-	spec := &set.Spec
-	replicas := int32(1 + g.IntN(7))
-	spec.Replicas = &replicas
-	spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
-	spec.Template.Labels = map[string]string{"app": "web"}
-	spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Image: "main:1"}}
-	if g.IntN(3) == 0 {
-		spec.Template.Spec.Containers = append(spec.Template.Spec.Containers, corev1.Container{Name: "side", Image: "side:1"})
-	}
-	spec.MinReadySeconds = pick[int32](g, 0, 0, 0, 2)
-	g.claims(spec)
-	g.hooks(spec)
-	spec.ScaleStrategy.ExcludePreparingDelete = g.IntN(4) == 0
-	if g.IntN(5) == 0 {
-		spec.ScaleStrategy.MaxUnavailable = g.number(1, 3)
-	}
-	if g.IntN(4) == 0 {
-		deadline := int32(20 + g.IntN(100))
-		spec.ProgressDeadlineSeconds = &deadline
-	}
-	if g.IntN(3) == 0 {
-		limit := int32(g.IntN(3))
-		spec.RevisionHistoryLimit = &limit
-	}
-	spec.UpdateStrategy = v1beta1.CloneSetUpdateStrategy{Type: v1beta1.RollingUpdateCloneSetUpdateStrategyType, RollingUpdate: g.strategy()}
-	if g.IntN(12) == 0 {
-		spec.UpdateStrategy.Type = v1beta1.OnDeleteCloneSetUpdateStrategyType
-	}
-	return set
-}
-
-func (g generator) claims(spec *v1beta1.CloneSetSpec) {
-	if g.IntN(3) > 0 {
-		return
-	}
-	claim := corev1.PersistentVolumeClaim{}
-	claim.Name = "data"
-	claim.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
-	claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
-	spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{claim}
-	spec.ScaleStrategy.EnablePVCReuse = g.IntN(2) == 0
-}
-
 // hooks draws hooks, of which some hold every pod from its creation on.
-func (g generator) hooks(spec *v1beta1.CloneSetSpec) {
+func (g generator) hooks(template *corev1.PodTemplateSpec) *v1beta1.Lifecycle {
 	if g.IntN(2) == 0 {
-		return
+		return nil
 	}
 	hold := func(name string) *v1beta1.LifecycleHook {
 		if g.IntN(3) > 0 {
 			return nil
 		}
 		if name != "preNormal" && g.IntN(2) == 0 {
-			spec.Template.Labels["hold/"+name] = "yes"
+			template.Labels["hold/"+name] = "yes"
 		}
 		return &v1beta1.LifecycleHook{LabelsHandler: map[string]string{"hold/" + name: "yes"}}
 	}
-	spec.Lifecycle = &v1beta1.Lifecycle{PreDelete: hold("preDelete"), InPlaceUpdate: hold("inPlaceUpdate"), PreNormal: hold("preNormal")}
+	return &v1beta1.Lifecycle{PreDelete: hold("preDelete"), InPlaceUpdate: hold("inPlaceUpdate"), PreNormal: hold("preNormal")}
 }
 
-// strategy draws the parameters of the update, within what the API allows.
-func (g generator) strategy() *v1beta1.RollingUpdateCloneSetStrategy {
-	s := &v1beta1.RollingUpdateCloneSetStrategy{
-		PodUpdatePolicy: pick(g, v1beta1.RecreatePodUpdatePolicyType, v1beta1.InPlaceIfPossiblePodUpdatePolicyType,
-			v1beta1.InPlaceIfPossiblePodUpdatePolicyType, v1beta1.InPlaceOnlyPodUpdatePolicyType),
-		MaxUnavailable:        g.number(0, 3),
-		Paused:                g.IntN(10) == 0,
-		InPlaceUpdateStrategy: &v1beta1.InPlaceUpdateStrategy{GracePeriodSeconds: pick[int32](g, 0, 0, 0, 2)},
-	}
-	if s.PodUpdatePolicy != v1beta1.InPlaceOnlyPodUpdatePolicyType && g.IntN(2) == 0 {
-		s.MaxSurge = g.number(1, 3)
-	} else if *s.MaxUnavailable == intstr.FromInt32(0) {
-		*s.MaxUnavailable = intstr.FromInt32(1)
-	}
-	if g.IntN(4) == 0 {
-		s.Partition = g.number(0, 6)
-	}
-	return s
+// claimTemplates are templates of claims.
+func claimTemplates() []corev1.PersistentVolumeClaim {
+	claim := corev1.PersistentVolumeClaim{}
+	claim.Name = "data"
+	claim.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+	claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
+	return []corev1.PersistentVolumeClaim{claim}
 }
 
 func (g generator) number(low, high int) *intstr.IntOrString {
@@ -153,7 +99,7 @@ func (g generator) line() string {
 	case n < 73:
 		return g.refusal()
 	case n < 80:
-		return pick(g, "freeze ", "thaw ") + pick(g, append(slices.Clone(kinds), kindPod, kindPod)...)
+		return pick(g, "freeze ", "thaw ") + pick(g, append(slices.Clone(g.kinds), kindPod, kindPod)...)
 	default:
 		return g.person()
 	}
@@ -181,7 +127,7 @@ func (g generator) hear() string {
 	if g.IntN(3) == 0 {
 		return "hear all"
 	}
-	return fmt.Sprintf("hear %s %d", pick(g, kinds...), 1+g.IntN(4))
+	return fmt.Sprintf("hear %s %d", pick(g, g.kinds...), 1+g.IntN(4))
 }
 
 func (g generator) time() string {
@@ -214,7 +160,7 @@ func (g generator) atRequest() string {
 func (g generator) fault() string {
 	switch g.IntN(9) {
 	case 0, 1:
-		return "relist " + pick(g, kinds...)
+		return "relist " + pick(g, g.kinds...)
 	case 2:
 		return "crash"
 	case 3:
@@ -238,7 +184,7 @@ func (g generator) refusal() string {
 	}
 	verb, kind := "create", pick(g, kindPod, kindPod, kindClaim, kindRevision)
 	if g.IntN(3) == 0 {
-		verb, kind = pick(g, "patch", "delete"), pick(g, kindPod, kindSet)
+		verb, kind = pick(g, "patch", "delete"), pick(g, kindPod, g.kind.name)
 	}
 	return fmt.Sprintf("refuse %s %s %s", verb, kind, pick(g, "Forbidden", "Internal", "Timeout", "TooMany"))
 }
@@ -262,7 +208,7 @@ func (g generator) person() string {
 	case 11:
 		return strings.Join([]string{"label", g.somePod(), pick(g, "app=other", "app=web", v1beta1.SpecifiedDeleteKey+"=true")}, " ")
 	case 12:
-		return pick(g, "delete ", "doom ", "pin ") + g.somePod()
+		return g.kind.person(g)
 	case 13:
 		return pick(g, "drop-set", "make-set", "make-set", "hooks")
 	default:

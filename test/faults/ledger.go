@@ -2,6 +2,8 @@ package faults
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -21,20 +23,21 @@ import (
 
 // ledger remembers what the processes wrote of each pod, whether they got an answer or not.
 type ledger struct {
-	created, deleted, taken, revised, moved map[types.UID]int64 // by the resource version of the latest such write
+	created, deleted, taken, revised, moved, adopted map[types.UID]int64 // by the resource version of the latest such write
 }
 
 func newLedger() ledger {
 	return ledger{
 		created: map[types.UID]int64{}, deleted: map[types.UID]int64{}, taken: map[types.UID]int64{},
-		revised: map[types.UID]int64{}, moved: map[types.UID]int64{},
+		revised: map[types.UID]int64{}, moved: map[types.UID]int64{}, adopted: map[types.UID]int64{},
 	}
 }
 
 // view is what one reconcile decides on: its object, its time, and its cache of pods.
 type view struct {
-	set  *v1beta1.CloneSet
-	pool *podset.Pool
+	set     client.Object
+	wanted  wanted
+	history *workload.Revisions
 	// newest is the short hash of the revision of its template.
 	newest string
 	now    time.Time
@@ -42,6 +45,46 @@ type view struct {
 	pods   map[types.UID]*replica.Replica
 	// selected are the pods that the set's selector chose, and those on their way out.
 	selected map[types.UID]bool
+}
+
+// wanted is what a set wants of its pods, as far as promises speak of it.
+type wanted struct {
+	replicas, surge, partition int
+	// floor is how many pods must stay available.
+	floor int
+	// paused is true where no pod is updated.
+	paused bool
+	// excludesLeaving leaves pods that prepare to go out of the count of pods.
+	excludesLeaving bool
+	// stuck is true where a pod that was asked to go may stay for ever.
+	stuck bool
+	// doomed are the names of pods to delete.
+	doomed map[string]bool
+	// sequence is that of a set whose pods have ordinals.
+	sequence *podset.Sequence
+	// facts are how pods are read.
+	facts    replica.Options
+	selector *metav1.LabelSelector
+}
+
+// place is the place of a pod among those with wanted ordinals: -1 for one that is not wanted. Where pods have none it is 0.
+func (w *wanted) place(name string) int {
+	if w.sequence == nil {
+		return 0
+	}
+	ordinal, err := strconv.Atoi(strings.TrimPrefix(name, key.Name+"-"))
+	if err != nil {
+		return -1
+	}
+	return slices.Index(w.sequence.Ordinals, ordinal)
+}
+
+// byPlace says whether the partition keeps pods by their place, and not any.
+func (w *wanted) byPlace() bool { return w.sequence != nil && !w.sequence.Unordered }
+
+// keeps says whether the partition keeps a pod by its place.
+func (w *wanted) keeps(name string) bool {
+	return w.byPlace() && w.place(name) < w.partition
 }
 
 // look notes what a reconcile sees as it observes its pods.
@@ -54,28 +97,21 @@ func (p *process) look() {
 }
 
 // viewOf is what a reconcile of a set sees now.
-func (p *process) viewOf(set *v1beta1.CloneSet) (*view, error) {
-	about, err := workload.NewCloneSet(set, workload.Owned{Revisions: cached[*appsv1.ControllerRevision](p.mirrors[kindRevision])}, p.machine.options)
+func (p *process) viewOf(set client.Object) (*view, error) {
+	v, err := p.machine.kind.view(p, set)
 	if err != nil {
 		return nil, err
 	}
-	pool, err := about.Pool(nil)
+	selector, err := metav1.LabelSelectorAsSelector(v.wanted.selector)
 	if err != nil {
 		return nil, err
 	}
-	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
-	if err != nil {
-		return nil, err
-	}
-	v := &view{
-		set: set, pool: pool, newest: revision.ShortHash(about.Update), now: p.began, at: p.mirrors[kindPod].at,
-		pods: map[types.UID]*replica.Replica{}, selected: map[types.UID]bool{},
-	}
-	options := replica.Options{
-		Now: v.now, MinReadySeconds: set.Spec.MinReadySeconds, Hooks: set.Spec.Lifecycle, SlotLabel: v1beta1.CloneSetInstanceID,
-	}
+	v.set, v.newest, v.now, v.at = set, revision.ShortHash(v.history.Update), p.began, p.mirrors[kindPod].at
+	v.pods, v.selected = map[types.UID]*replica.Replica{}, map[types.UID]bool{}
+	options := v.wanted.facts
+	options.Now = v.now
 	for _, pod := range cached[*corev1.Pod](p.mirrors[kindPod]) {
-		if !ours(pod, set.UID) {
+		if !ours(pod, set.GetUID()) {
 			continue
 		}
 		r := replica.Of(pod, options)
@@ -89,9 +125,13 @@ func (p *process) viewOf(set *v1beta1.CloneSet) (*view, error) {
 type counts struct {
 	active, leaving, available int
 	staying, old, doomed       int
+	// beyond are the old ones that the partition does not keep by their place; serving are all that are available.
+	beyond, serving int
+	// condemned are those that are not wanted, which count for nothing else.
+	condemned int
 }
 
-func (v *view) doomed(r *replica.Replica) bool { return r.SpecifiedDelete || v.pool.Doomed[r.Name] }
+func (v *view) doomed(r *replica.Replica) bool { return r.SpecifiedDelete || v.wanted.doomed[r.Name] }
 
 func (m *machine) count(v *view) (c counts) {
 	since := func(of map[types.UID]int64, uid types.UID) bool { return of[uid] > v.at }
@@ -99,8 +139,16 @@ func (m *machine) count(v *view) (c counts) {
 		if !v.selected[uid] || !r.Active() || since(m.ledger.deleted, uid) {
 			continue
 		}
+		serves := r.Available && !since(m.ledger.taken, uid)
+		if serves {
+			c.serving++
+		}
+		if v.wanted.place(r.Name) < 0 {
+			c.condemned++
+			continue
+		}
 		c.active++
-		if r.Available && !since(m.ledger.taken, uid) {
+		if serves {
 			c.available++
 		}
 		leaves := r.State == lifecycle.PreparingDelete
@@ -116,11 +164,14 @@ func (m *machine) count(v *view) (c counts) {
 			c.staying++
 			if !v.isNew(r.Revision) && !since(m.ledger.revised, uid) {
 				c.old++
+				if !v.wanted.keeps(r.Name) {
+					c.beyond++
+				}
 			}
 		}
 	}
 	for _, pod := range m.active() { // one that was lost meanwhile may be replaced
-		if since(m.ledger.created, pod.UID) && !since(m.ledger.deleted, pod.UID) && v.pods[pod.UID] == nil && ours(pod, v.set.UID) {
+		if since(m.ledger.created, pod.UID) && !since(m.ledger.deleted, pod.UID) && v.pods[pod.UID] == nil && ours(pod, v.set.GetUID()) {
 			c.active++
 		}
 	}
@@ -154,7 +205,7 @@ func (m *machine) written(p *process, r *request, before, after client.Object) {
 
 // answered checks what a write promises whose answer arrived.
 func (m *machine) answered(p *process, r *request) {
-	if r.kind != kindSet || r.sub != "status" {
+	if r.kind != m.kind.name || r.sub != "status" {
 		return
 	}
 	if wait := p.statusAt.Add(time.Second).Sub(p.view.now); !p.statusAt.IsZero() && wait > 0 && p.statusSkew == m.skew {
@@ -168,19 +219,14 @@ func (m *machine) podCreated(v *view, pod *corev1.Pod) {
 	m.ledger.created[pod.UID] = m.version
 	c := m.count(v)
 	inUse := c.active
-	if v.pool.ExcludePreparingDelete {
+	if v.wanted.excludesLeaving {
 		inUse -= c.leaving
 	}
-	if most := v.pool.Replicas + v.pool.MaxSurge; inUse > most {
-		m.brokenf("pod %s is one too many: %d with it, %d and %d above are wanted", pod.Name, inUse, v.pool.Replicas, v.pool.MaxSurge)
+	if most := v.wanted.replicas + v.wanted.surge; inUse > most {
+		m.brokenf("pod %s is one too many: %d with it, %d and %d above are wanted", pod.Name, inUse, v.wanted.replicas, v.wanted.surge)
 	}
-	slot := pod.Labels[v1beta1.CloneSetInstanceID]
-	for _, other := range list[*corev1.Pod](m.server, kindPod) {
-		if other.UID != pod.UID && other.Labels[v1beta1.CloneSetInstanceID] == slot {
-			m.brokenf("pods %s and %s have the same instance id", pod.Name, other.Name)
-		}
-	}
-	if set := m.set(); set == nil || set.UID != v.set.UID {
+	m.kind.created(m, v, pod)
+	if set := m.set(); set == nil || set.GetUID() != v.set.GetUID() {
 		return // all that belongs to the set is being collected
 	}
 	for _, name := range claimsOf(pod) {
@@ -192,6 +238,10 @@ func (m *machine) podCreated(v *view, pod *corev1.Pod) {
 
 // podWritten checks what a change of a pod promises. after is nil when the pod is gone.
 func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
+	if after != nil && !ours(before, v.set.GetUID()) && ours(after, v.set.GetUID()) {
+		m.podAdopted(v, before)
+		return
+	}
 	was := m.count(v)
 	known, uid := v.pods[before.UID], before.UID
 	ends := after == nil || after.DeletionTimestamp != nil && before.DeletionTimestamp == nil
@@ -214,7 +264,7 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 		if restarts && gate(before) != corev1.ConditionFalse {
 			m.brokenf("pod %s restarts, and was not taken out of service first", before.Name)
 		}
-		if ours(before, v.set.UID) && !ours(after, v.set.UID) && v.selected[uid] {
+		if ours(before, v.set.GetUID()) && !ours(after, v.set.GetUID()) && v.selected[uid] {
 			m.brokenf("pod %s is released, and the selector chooses it", before.Name)
 		}
 	}
@@ -229,30 +279,49 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 		return
 	}
 	is := m.count(v)
-	if floor := v.pool.Replicas - v.pool.MaxUnavailable; is.available < was.available && is.available < floor {
-		m.brokenf("%s leaves %d pods available, at least %d must stay", r, is.available, floor)
+	if is.available < was.available && is.available < v.wanted.floor {
+		m.brokenf("%s leaves %d pods available, at least %d must stay", r, is.available, v.wanted.floor)
+	}
+	if is.serving < was.serving && is.serving < v.wanted.floor {
+		m.brokenf("%s leaves %d pods available in all, at least %d must stay", r, is.serving, v.wanted.floor)
 	}
 	m.checkUpdate(v, r, was, known, ends || leaves, prepares || revises)
+}
+
+// podAdopted checks that nobody loses a pod, and that no pod is adopted that the selector does not choose.
+func (m *machine) podAdopted(v *view, pod *corev1.Pod) {
+	m.ledger.adopted[pod.UID] = m.version
+	selector, err := metav1.LabelSelectorAsSelector(v.wanted.selector)
+	m.must(err)
+	if metav1.GetControllerOfNoCopy(pod) != nil || !m.kind.adopts {
+		m.brokenf("pod %s is adopted, and is another's", pod.Name)
+	}
+	if err == nil && v.at >= versionOf(pod) && !selector.Matches(labels.Set(pod.Labels)) {
+		m.brokenf("pod %s is adopted, and the selector does not choose it", pod.Name)
+	}
 }
 
 // checkUpdate checks that updates stop where the partition, a pause or OnDelete says so. was is how pods were counted
 // before the write.
 func (m *machine) checkUpdate(v *view, r *request, was counts, pod *replica.Replica, goes, updates bool) {
-	if updates && (v.pool.Paused || v.pool.OnDelete) {
+	if updates && v.wanted.paused {
 		m.brokenf("%s updates the pod, although the update is paused or OnDelete", r)
 	}
 	settled := pod.State == lifecycle.PreparingDelete || pod.State == lifecycle.PreparingUpdate && goes
 	if !goes && !updates || settled || v.doomed(pod) || v.isNew(pod.Revision) || m.movedBefore(v, pod.UID) {
 		return
 	}
-	if v.pool.Paused || v.pool.OnDelete {
-		if surplus := was.staying + was.doomed - v.pool.Replicas; surplus <= 0 {
+	if v.wanted.place(pod.Name) < 0 || pod.Phase == replica.Ended {
+		return
+	}
+	if v.wanted.paused {
+		if surplus := was.staying + was.doomed - v.wanted.replicas; surplus <= 0 {
 			m.brokenf("%s takes an old pod, although the update is paused or OnDelete and there are none too many", r)
 		}
 		return
 	}
-	if was.old <= v.pool.Partition {
-		m.brokenf("%s takes one of %d old pods, the partition keeps %d", r, was.old, v.pool.Partition)
+	if was.old <= v.wanted.partition && !v.wanted.byPlace() || v.wanted.keeps(pod.Name) {
+		m.brokenf("%s takes one of %d old pods, the partition keeps %d", r, was.old, v.wanted.partition)
 	}
 }
 

@@ -40,11 +40,12 @@ type machine struct {
 	mutant      Mutant
 	scheme      *runtime.Scheme
 	rng         *rand.Rand
-	first       *v1beta1.CloneSet // as the run begins with it
+	first       client.Object // the set as the run begins with it
 	process     *process
 	reconciling bool
 
 	skew   time.Duration
+	narrow bool            // volumes do not grow
 	frozen map[string]bool // kinds whose watches stand still
 	armed  []arm
 	fate   fate
@@ -89,7 +90,7 @@ func Run(t *testing.T, script Script, mutant Mutant) Result {
 
 func newMachine(ctx context.Context, script Script, mutant Mutant) *machine {
 	m := &machine{
-		server: newServer(), ctx: ctx, options: script.options(), mutant: mutant, scheme: runtime.NewScheme(),
+		server: newServer(script.Kind), ctx: ctx, options: script.options(), mutant: mutant, scheme: runtime.NewScheme(),
 		rng: rand.New(rand.NewPCG(script.Seed, 1)), steady: map[types.UID]*corev1.Pod{}, frozen: map[string]bool{}, told: map[string]int{}, ledger: newLedger(),
 	}
 	utilrand.Seed(int64(script.Seed)) // instance ids are drawn from it
@@ -99,8 +100,11 @@ func newMachine(ctx context.Context, script Script, mutant Mutant) *machine {
 
 // play plays a script and what follows every script: the faults end, and the rollout must, too.
 func (m *machine) play(script Script) {
-	m.first = script.Set.DeepCopy()
-	m.first.Namespace, m.first.Name = key.Namespace, key.Name
+	var err error
+	m.first, err = copyOf(script.Set)
+	m.must(err)
+	m.first.SetNamespace(key.Namespace)
+	m.first.SetName(key.Name)
 	m.must(m.do("make-set"))
 	m.faults = 0
 	m.must(m.start())
@@ -152,11 +156,8 @@ func (m *machine) event(kind, reason, note string) {
 	}
 }
 
-// set is the CloneSet as it is stored.
-func (m *machine) set() *v1beta1.CloneSet {
-	set, _ := m.tables[kindSet].objects[key.Name].(*v1beta1.CloneSet)
-	return set
-}
+// set is the workload as it is stored; nil if there is none.
+func (m *machine) set() client.Object { return m.tables[m.kind.name].objects[key.Name] }
 
 // pass lets time pass; then scheduler, kubelet and Kubernetes' own controllers look.
 func (m *machine) pass(d time.Duration) {
@@ -184,20 +185,42 @@ func (m *machine) cluster() {
 			m.drop(kindClaim, claim.Name)
 		}
 	}
+	m.grow()
 }
 
-// collect deletes what belongs to a CloneSet that is gone, as the garbage collector does.
+// grow lets volumes grow to the size of their claims.
+func (m *machine) grow() {
+	for _, claim := range list[*corev1.PersistentVolumeClaim](m.server, kindClaim) {
+		if asks, has := claim.Spec.Resources.Requests.Storage(), claim.Status.Capacity.Storage(); asks.Cmp(*has) > 0 && !m.narrow {
+			claim = claim.DeepCopy()
+			claim.Status.Capacity = claim.Spec.Resources.Requests
+			m.store(kindClaim, claim)
+		}
+	}
+}
+
+// collect deletes what belongs to a workload that is gone, and claims of pods that are, as the garbage collector does.
 func (m *machine) collect() {
 	set := m.set()
 	for _, kind := range []string{kindPod, kindClaim, kindRevision} {
 		for _, obj := range list[client.Object](m.server, kind) {
-			ref := metav1.GetControllerOfNoCopy(obj)
-			if ref == nil || set != nil && set.UID == ref.UID || obj.GetDeletionTimestamp() != nil {
+			if obj.GetDeletionTimestamp() != nil || !m.orphaned(obj, set) {
 				continue
 			}
 			m.must(m.remove(kind, obj.GetName(), nil))
 		}
 	}
+}
+
+// orphaned says whether an object has owners, and none of them lives.
+func (m *machine) orphaned(obj client.Object, set client.Object) bool {
+	for _, ref := range obj.GetOwnerReferences() {
+		pod := m.pod(ref.Name)
+		if set != nil && set.GetUID() == ref.UID || pod != nil && pod.UID == ref.UID {
+			return false
+		}
+	}
+	return len(obj.GetOwnerReferences()) > 0
 }
 
 // kubelet looks at one pod, and remembers it where looking again would change nothing.
@@ -229,7 +252,7 @@ func (m *machine) allSteady() bool {
 
 // hear lets all caches hear of everything, but for those whose watches are frozen.
 func (m *machine) hear() {
-	for _, kind := range kinds {
+	for _, kind := range m.kinds {
 		if m.frozen[kind] {
 			continue
 		}
@@ -264,7 +287,7 @@ func (m *machine) describe() string {
 	var b strings.Builder
 	set := m.set()
 	if set != nil {
-		fmt.Fprintf(&b, "status %+v\n", set.Status)
+		fmt.Fprintf(&b, "status %+v\n", m.kind.reported(set))
 	}
 	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
 		fmt.Fprintf(&b, "%s %s deleted %v labels %v claims %v gates", pod.Name, pod.Status.Phase, pod.DeletionTimestamp != nil, pod.Labels, claimsOf(pod))

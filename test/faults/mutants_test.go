@@ -3,9 +3,11 @@ package faults
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -49,26 +51,70 @@ func TestWhatIsWrongOnPurposeIsFound(t *testing.T) {
 		"it does not look again after a failure": {
 			Mutant{reconciler: func(r reconcile.Reconciler) reconcile.Reconciler { return careless{r} }}, []string{"in the end", "no rest", "the status"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			for seed := uint64(1); seed <= enough; seed++ {
-				r := Run(t, Generate(seed), c.mutant)
-				if r.Failure == nil {
-					continue
-				}
-				for _, word := range c.words {
-					if strings.Contains(r.Failure.Error(), word) {
-						return
-					}
-				}
-			}
-			t.Errorf("not found within %d seeds", enough)
-		})
+		t.Run(name, func(t *testing.T) { find(t, cloneSets, c.mutant, c.words...) })
 	}
+}
+
+// TestWhatIsWrongWithStatefulSetsOnPurposeIsFound is the same about StatefulSets.
+func TestWhatIsWrongWithStatefulSetsOnPurposeIsFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		mutant Mutant
+		words  []string
+	}{
+		"it takes its caches to show its own writes": {
+			Mutant{cachesLie: true}, []string{"must stay", "before those below", "no rest", "is not in the cache"}},
+		"it restarts pods that are in service": {
+			wrapped(func(c *faulty) { c.keepInService = true }), []string{"was not taken out of service"}},
+		"it takes deletions for done": {
+			wrapped(func(c *faulty) { c.keepPods = true }), []string{"no rest", "still there", "in the end"}},
+		"it spends more than the budget": {
+			seeingStateful(func(s *v1beta1.StatefulSetSpec) {
+				if r := s.UpdateStrategy.RollingUpdate; r != nil {
+					r.MaxUnavailable = new(intstr.FromString("100%"))
+				}
+			}), []string{"must stay"}},
+		"it makes one pod too many": {
+			seeingStateful(func(s *v1beta1.StatefulSetSpec) { *s.Replicas++ }), []string{"its ordinal is not wanted"}},
+		"it does not know reserved ordinals": {
+			seeingStateful(func(s *v1beta1.StatefulSetSpec) { s.ReserveOrdinals = nil }), []string{"its ordinal is not wanted"}},
+		"it does not know the order": {
+			seeingStateful(func(s *v1beta1.StatefulSetSpec) { s.PodManagementPolicy = appsv1.ParallelPodManagement }), []string{"before those below it"}},
+		"it does not know the partition": {
+			seeingStateful(func(s *v1beta1.StatefulSetSpec) {
+				if r := s.UpdateStrategy.RollingUpdate; r != nil {
+					r.Partition = nil
+				}
+			}), []string{"the partition keeps"}},
+		"it does not know pauses": {
+			seeingStateful(func(s *v1beta1.StatefulSetSpec) {
+				if r := s.UpdateStrategy.RollingUpdate; r != nil {
+					r.Paused = false
+				}
+			}), []string{"paused"}},
+		"it does not know that claims grow": {
+			seeingStateful(func(s *v1beta1.StatefulSetSpec) { s.VolumeClaimUpdateStrategy.Type = "" }), []string{"is wanted"}},
+		"it does not look again after a failure": {
+			Mutant{reconciler: func(r reconcile.Reconciler) reconcile.Reconciler { return careless{r} }}, []string{"in the end", "no rest", "the status"}},
+	} {
+		t.Run(name, func(t *testing.T) { find(t, statefulSets, c.mutant, c.words...) })
+	}
+}
+
+// find looks for a seed that finds what is wrong, in one of the words.
+func find(t *testing.T, of *kind, mutant Mutant, words ...string) {
+	t.Helper()
+	for seed := uint64(1); seed <= enough; seed++ {
+		r := Run(t, Generate(of, seed), mutant)
+		if r.Failure != nil && slices.ContainsFunc(words, func(word string) bool { return strings.Contains(r.Failure.Error(), word) }) {
+			return
+		}
+	}
+	t.Errorf("not found within %d seeds", enough)
 }
 
 func TestAScriptThatFailsIsMadeShorter(t *testing.T) {
 	mutant := seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) { *s.Replicas++ })
-	script := Generate(1)
+	script := Generate(cloneSets, 1)
 	if Run(t, script, mutant).Failure == nil {
 		t.Fatal("nothing is broken")
 	}
@@ -80,7 +126,7 @@ func TestAScriptThatFailsIsMadeShorter(t *testing.T) {
 // faulty is a client that does things wrong.
 type faulty struct {
 	client.Client
-	see           func(*v1beta1.CloneSet)
+	see           func(client.Object)
 	answer        func(error) error
 	keepInService bool
 	keepPods      bool
@@ -88,7 +134,7 @@ type faulty struct {
 
 func wrapped(change func(*faulty)) Mutant {
 	return Mutant{client: func(c client.Client) client.Client {
-		f := &faulty{Client: c, see: func(*v1beta1.CloneSet) {}, answer: func(err error) error { return err }}
+		f := &faulty{Client: c, see: func(client.Object) {}, answer: func(err error) error { return err }}
 		change(f)
 		return f
 	}}
@@ -97,7 +143,22 @@ func wrapped(change func(*faulty)) Mutant {
 // seeing is a mutant that reads another spec than the one that is there.
 func seeing(change func(*v1beta1.CloneSetSpec, *v1beta1.RollingUpdateCloneSetStrategy)) Mutant {
 	return wrapped(func(f *faulty) {
-		f.see = func(set *v1beta1.CloneSet) { change(&set.Spec, set.Spec.UpdateStrategy.RollingUpdate) }
+		f.see = func(set client.Object) {
+			if c, ok := set.(*v1beta1.CloneSet); ok {
+				change(&c.Spec, c.Spec.UpdateStrategy.RollingUpdate)
+			}
+		}
+	})
+}
+
+// seeingStateful is the same for StatefulSets.
+func seeingStateful(change func(*v1beta1.StatefulSetSpec)) Mutant {
+	return wrapped(func(f *faulty) {
+		f.see = func(set client.Object) {
+			if s, ok := set.(*v1beta1.StatefulSet); ok {
+				change(&s.Spec)
+			}
+		}
 	})
 }
 
@@ -112,8 +173,8 @@ func refusal(err error) error {
 // Get implements client.Reader.
 func (f *faulty) Get(ctx context.Context, at client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 	err := f.Client.Get(ctx, at, obj, opts...)
-	if set, ok := obj.(*v1beta1.CloneSet); ok && err == nil {
-		f.see(set)
+	if err == nil {
+		f.see(obj)
 	}
 	return err
 }

@@ -13,9 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-
-	"kruise.io/kruise/api/apps/v1beta1"
-	"kruise.io/kruise/manager/cloneset"
 )
 
 // Failed reconciles are repeated with growing pauses between these, as the controller asks its queue for.
@@ -37,9 +34,9 @@ type process struct {
 	due      time.Time
 	failures int
 
-	// The reconcile under way: when it began, the CloneSet that it read, and what it decides on.
+	// The reconcile under way: when it began, the set that it read, and what it decides on.
 	began time.Time
-	set   *v1beta1.CloneSet
+	set   client.Object
 	view  *view
 	// statusAt is when the status was last written, and statusSkew how far the clock was ahead then.
 	statusAt   time.Time
@@ -53,7 +50,7 @@ type process struct {
 // start starts a process that knows nothing but what is stored.
 func (m *machine) start() error {
 	p := &process{machine: m, mirrors: map[string]*mirror{}, queued: true, arrived: make(chan struct{}, 1)}
-	for _, kind := range kinds {
+	for _, kind := range m.kinds {
 		listed := func() {}
 		if kind == kindPod {
 			listed = p.look
@@ -65,13 +62,13 @@ func (m *machine) start() error {
 		p.client = m.mutant.client(p.client)
 	}
 	var err error
-	if p.reconciler, err = (cloneset.Options{Options: m.options}).NewReconciler(m.ctx, host{process: p}, clock{m}); err != nil {
+	if p.reconciler, err = m.kind.reconciler(m.ctx, host{process: p}, clock{m}, m.options); err != nil {
 		return fmt.Errorf("make the reconciler: %w", err)
 	}
 	if m.mutant.reconciler != nil {
 		p.reconciler = m.mutant.reconciler(p.reconciler)
 	}
-	for _, kind := range kinds { // after the reconciler was made, which adds indexes
+	for _, kind := range m.kinds { // after the reconciler was made, which adds indexes
 		if err := p.mirrors[kind].relist(m.version); err != nil {
 			return err
 		}

@@ -11,6 +11,8 @@ import (
 	"golang.org/x/tools/txtar"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -22,33 +24,35 @@ import (
 type Script struct {
 	// Seed decides the names of pods and the order of requests that are sent side by side.
 	Seed uint64
-	// Set is the CloneSet that the run begins with. It is named web.
-	Set *v1beta1.CloneSet
+	// Kind is the kind of the workload, and Set the one that the run begins with. It is named web.
+	Kind *kind
+	Set  client.Object
 	// Options name what is switched on in the manager.
 	Options []string
 	// Lines are what happens, one after the other.
 	Lines []string
 }
 
-// The names of the files in an archive.
-const (
-	manifestFile = "cloneset.yaml"
-	scriptFile   = "script"
-)
+// scriptFile is the name of the file of a script in an archive. That of the manifest says which kind it is.
+const scriptFile = "script"
 
 // pin is the finalizer by which a user holds a pod.
 const pin = "example.com/pin"
 
 // Read reads a script from an archive.
 func Read(a *txtar.Archive) (Script, error) {
-	s := Script{Set: &v1beta1.CloneSet{}}
+	var s Script
 	for _, f := range a.Files {
-		switch f.Name {
-		case manifestFile:
-			if err := yaml.UnmarshalStrict(f.Data, s.Set); err != nil {
-				return s, fmt.Errorf("%s: %w", manifestFile, err)
+		for _, kind := range workloads {
+			if f.Name != kind.manifest {
+				continue
 			}
-		case scriptFile:
+			s.Kind, s.Set = kind, kind.blank()
+			if err := yaml.UnmarshalStrict(f.Data, s.Set); err != nil {
+				return s, fmt.Errorf("%s: %w", f.Name, err)
+			}
+		}
+		if f.Name == scriptFile {
 			for line := range strings.Lines(string(f.Data)) {
 				line = strings.TrimSpace(line)
 				seed, isSeed := strings.CutPrefix(line, "seed ")
@@ -74,7 +78,11 @@ func Read(a *txtar.Archive) (Script, error) {
 
 // Format writes a script as an archive.
 func (s Script) Format(comment string) string {
-	manifest, err := yaml.Marshal(map[string]any{"spec": s.Set.Spec})
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(s.Set)
+	if err != nil {
+		return err.Error()
+	}
+	manifest, err := yaml.Marshal(map[string]any{"spec": fields["spec"]})
 	if err != nil {
 		return err.Error()
 	}
@@ -84,7 +92,7 @@ func (s Script) Format(comment string) string {
 	}
 	lines = append(lines, s.Lines...)
 	return string(txtar.Format(&txtar.Archive{Comment: []byte(comment + "\n"), Files: []txtar.File{
-		{Name: manifestFile, Data: manifest},
+		{Name: s.Kind.manifest, Data: manifest},
 		{Name: scriptFile, Data: []byte(strings.Join(lines, "\n") + "\n")},
 	}}))
 }
@@ -95,13 +103,16 @@ const (
 	partitionRollback = "PartitionRollback"
 	excludeLeaving    = "ExcludePreparingDelete"
 	prepareIsUpdate   = "PreparingUpdateAsUpdate"
+	deleteClaims      = "AutoDeleteClaims"
+	resizeClaims      = "ResizeClaims"
 )
 
 func (s Script) options() workload.Options {
 	on := func(name string) bool { return slices.Contains(s.Options, name) }
 	return workload.Options{
 		ShortHash: on(shortHash), PartitionRollback: on(partitionRollback), ExcludePreparingDelete: on(excludeLeaving),
-		PreparingUpdateAsUpdate: on(prepareIsUpdate),
+		PreparingUpdateAsUpdate: on(prepareIsUpdate), AutoDeleteClaims: on(deleteClaims), ResizeClaims: on(resizeClaims),
+		StartOrdinal: true, PodIndexLabel: true,
 	}
 }
 
@@ -129,9 +140,11 @@ func (s Script) options() workload.Options {
 //	pin #1                  a user puts a finalizer on a pod, which holds it until the end of the script
 //	doom #1                 a user puts a pod on podsToDelete
 //	hooks                   whoever is behind the hooks does what the pods' states ask for
-//	drop-set, make-set      a user deletes the CloneSet, and makes it anew, as it was in the beginning
+//	grow 2Gi                a user makes the claim templates of a StatefulSet larger
+//	narrow, wide            volumes do not grow, and grow again
+//	drop-set, make-set      a user deletes the workload, and makes it anew, as it was in the beginning
 //	image main=main:2       a user has a container run another image
-//	patch {…}               a user changes the spec of the CloneSet
+//	patch {…}               a user changes the spec of the workload
 //
 // #n is the pod at that place among those that exist, counted around, the oldest first. Without pods nothing happens.
 func (m *machine) do(line string) error {
@@ -160,6 +173,10 @@ func (m *machine) do(line string) error {
 		clear(m.steady)
 	case "old-kubelets":
 		m.world.OldKubelet = true
+	case "grow":
+		return m.changeSet(func(set client.Object) error { return growClaims(set, rest) })
+	case "narrow", "wide":
+		m.narrow = verb == "narrow"
 	case "drop-set", "make-set":
 		return m.doSet(verb == "make-set")
 	case "node":
@@ -287,17 +304,15 @@ func (m *machine) doPod(verb, rest string) error {
 			}
 		})
 	case "doom":
-		return m.changeSpec(func(spec *v1beta1.CloneSetSpec) error {
-			if !slices.Contains(spec.ScaleStrategy.PodsToDelete, pod.Name) {
-				spec.ScaleStrategy.PodsToDelete = append(spec.ScaleStrategy.PodsToDelete, pod.Name)
-			}
+		return m.changeSet(func(set client.Object) error {
+			m.kind.doom(set, pod.Name)
 			return nil
 		})
 	}
 	return nil
 }
 
-// doSet deletes the CloneSet, or makes it if there is none.
+// doSet deletes the workload, or makes it if there is none.
 func (m *machine) doSet(exists bool) error {
 	m.faults++
 	switch set := m.set(); {
@@ -305,7 +320,7 @@ func (m *machine) doSet(exists bool) error {
 		_, err := m.create(m.first)
 		return err
 	case !exists && set != nil:
-		m.drop(kindSet, set.Name)
+		m.drop(m.kind.name, set.GetName())
 	}
 	return nil
 }
@@ -345,24 +360,18 @@ func (m *machine) hooks() {
 	}
 }
 
-// change changes the spec of the CloneSet. What the text does not name stays.
+// change changes the spec of the workload. What the text does not name stays.
 func (m *machine) change(text string) error {
-	return m.changeSpec(func(spec *v1beta1.CloneSetSpec) error {
-		object := v1beta1.CloneSet{Spec: *spec}
-		if err := yaml.UnmarshalStrict([]byte(`{"spec":`+text+`}`), &object); err != nil {
-			return err
-		}
-		*spec = object.Spec
-		return nil
-	})
+	return m.changeSet(func(set client.Object) error { return yaml.UnmarshalStrict([]byte(`{"spec":`+text+`}`), set) })
 }
 
 // image changes the image of a container in the template.
 func (m *machine) image(text string) error {
 	name, image, _ := strings.Cut(text, "=")
-	return m.changeSpec(func(spec *v1beta1.CloneSetSpec) error {
-		for i := range spec.Template.Spec.Containers {
-			if c := &spec.Template.Spec.Containers[i]; c.Name == name {
+	return m.changeSet(func(set client.Object) error {
+		containers := m.kind.template(set).Spec.Containers
+		for i := range containers {
+			if c := &containers[i]; c.Name == name {
 				c.Image = image
 			}
 		}
@@ -370,16 +379,19 @@ func (m *machine) image(text string) error {
 	})
 }
 
-func (m *machine) changeSpec(change func(*v1beta1.CloneSetSpec) error) error {
+func (m *machine) changeSet(change func(client.Object) error) error {
 	before := m.set()
 	if before == nil {
 		return nil
 	}
-	after := before.DeepCopy()
-	if err := change(&after.Spec); err != nil {
+	after, err := copyOf(before)
+	if err != nil {
 		return err
 	}
-	_, err := m.replace(before, after, "")
+	if err := change(after); err != nil {
+		return err
+	}
+	_, err = m.replace(before, after, "")
 	return err
 }
 

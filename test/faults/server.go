@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,13 +25,10 @@ import (
 
 // The kinds that the server stores.
 const (
-	kindSet      = "CloneSet"
 	kindPod      = "Pod"
 	kindClaim    = "PersistentVolumeClaim"
 	kindRevision = "ControllerRevision"
 )
-
-var kinds = []string{kindSet, kindPod, kindClaim, kindRevision}
 
 const (
 	namespace = "shop"
@@ -41,6 +39,8 @@ const (
 // server stores objects as an API server does: each write gets the next resource version and is told to watches, in order.
 // What is stored is never written in place. Pods live in a world, whose scheduler and kubelet write them, too.
 type server struct {
+	kind    *kind    // of the workload
+	kinds   []string // that are stored
 	world   *world.World
 	version int64
 	tables  map[string]*table
@@ -52,9 +52,9 @@ type table struct {
 	log     []watch.Event
 }
 
-func newServer() *server {
-	s := &server{world: world.New(), version: 1000, tables: map[string]*table{}}
-	for _, kind := range kinds {
+func newServer(of *kind) *server {
+	s := &server{kind: of, kinds: []string{of.name, kindPod, kindClaim, kindRevision}, world: world.New(), version: 1000, tables: map[string]*table{}}
+	for _, kind := range s.kinds {
 		s.tables[kind] = &table{objects: map[string]client.Object{}}
 	}
 	return s
@@ -64,7 +64,9 @@ func newServer() *server {
 func kindOf(obj client.Object) string {
 	switch o := obj.(type) {
 	case *v1beta1.CloneSet:
-		return kindSet
+		return cloneSetKind
+	case *v1beta1.StatefulSet:
+		return statefulSetKind
 	case *corev1.Pod:
 		return kindPod
 	case *corev1.PersistentVolumeClaim:
@@ -167,8 +169,9 @@ func (s *server) create(obj client.Object) (client.Object, error) {
 	obj.SetUID(types.UID(fmt.Sprintf("%s-%d", kind, s.version+1)))
 	obj.SetCreationTimestamp(metav1.NewTime(s.world.Now))
 	obj.SetGeneration(1)
-	if kind == kindClaim {
-		obj.SetFinalizers([]string{inUse})
+	if claim, ok := obj.(*corev1.PersistentVolumeClaim); ok { // its volume is there at once
+		claim.Finalizers = []string{inUse}
+		claim.Status.Phase, claim.Status.Capacity = corev1.ClaimBound, claim.Spec.Resources.Requests
 	}
 	s.store(kind, obj)
 	return obj, nil
@@ -247,6 +250,13 @@ func (s *server) patch(kind, name, sub string, patch client.Patch, body []byte) 
 		s.absorb()
 		return s.pod(name), err
 	}
+	if claim, ok := obj.(*corev1.PersistentVolumeClaim); ok && patch.Type() == types.StrategicMergePatchType {
+		after, err := patchedClaim(claim, body)
+		if err != nil {
+			return nil, err
+		}
+		return s.replace(obj, after, sub)
+	}
 	if kind == kindPod || patch.Type() != types.MergePatchType {
 		return nil, apierrors.NewGenericServerResponse(415, "patch", resourceOf(kind), name, string(patch.Type())+" is not modelled", 0, true)
 	}
@@ -259,18 +269,18 @@ func (s *server) patch(kind, name, sub string, patch client.Patch, body []byte) 
 
 // replace stores an object in the place of another, as far as the subresource reaches.
 func (s *server) replace(before, after client.Object, sub string) (client.Object, error) {
-	if b, ok := before.(*v1beta1.CloneSet); ok {
-		a, ok := after.(*v1beta1.CloneSet)
-		switch {
-		case !ok:
-			return nil, fmt.Errorf("replace %T by %T", before, after)
-		case sub == "status":
-			a.Spec = *b.Spec.DeepCopy()
-			a.ObjectMeta = *b.ObjectMeta.DeepCopy()
-		default:
-			a.Status = *b.Status.DeepCopy()
-			if !equality.Semantic.DeepEqual(a.Spec, b.Spec) {
-				a.Generation++
+	if kindOf(before) == s.kind.name {
+		whole, err := copyOf(before)
+		if err != nil {
+			return nil, err
+		}
+		if sub == "status" {
+			s.kind.setStatus(whole, after)
+			after = whole
+		} else {
+			s.kind.setStatus(after, whole)
+			if !equality.Semantic.DeepEqual(s.kind.spec(before), s.kind.spec(after)) {
+				after.SetGeneration(before.GetGeneration() + 1)
 			}
 		}
 	}
@@ -279,6 +289,20 @@ func (s *server) replace(before, after client.Object, sub string) (client.Object
 	}
 	s.store(kindOf(after), after)
 	return after, nil
+}
+
+// patchedClaim applies a strategic merge patch to a claim.
+func patchedClaim(claim *corev1.PersistentVolumeClaim, body []byte) (client.Object, error) {
+	before, err := json.Marshal(claim)
+	if err != nil {
+		return nil, err
+	}
+	data, err := strategicpatch.StrategicMergePatch(before, body, claim)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	after := &corev1.PersistentVolumeClaim{}
+	return after, json.Unmarshal(data, after)
 }
 
 // merged applies a JSON merge patch.
@@ -320,8 +344,10 @@ func merge(into map[string]any, change map[string]any) map[string]any {
 
 func fresh(kind string) client.Object {
 	switch kind {
-	case kindSet:
+	case cloneSetKind:
 		return &v1beta1.CloneSet{}
+	case statefulSetKind:
+		return &v1beta1.StatefulSet{}
 	case kindPod:
 		return &corev1.Pod{}
 	case kindClaim:
@@ -341,9 +367,10 @@ func copyOf(obj client.Object) (client.Object, error) {
 
 func resourceOf(kind string) schema.GroupResource {
 	return map[string]schema.GroupResource{
-		kindSet:      {Group: v1beta1.GroupVersion.Group, Resource: "clonesets"},
-		kindPod:      {Resource: "pods"},
-		kindClaim:    {Resource: "persistentvolumeclaims"},
-		kindRevision: {Group: "apps", Resource: "controllerrevisions"},
+		cloneSetKind:    {Group: v1beta1.GroupVersion.Group, Resource: "clonesets"},
+		statefulSetKind: {Group: v1beta1.GroupVersion.Group, Resource: "statefulsets"},
+		kindPod:         {Resource: "pods"},
+		kindClaim:       {Resource: "persistentvolumeclaims"},
+		kindRevision:    {Group: "apps", Resource: "controllerrevisions"},
 	}[kind]
 }

@@ -5,12 +5,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"kruise.io/kruise/api/apps/v1beta1"
 )
 
 // Shrink makes a script that breaks a promise shorter, as long as the same promise is broken: it leaves out lines, and
-// then parts of the CloneSet.
+// then parts of the workload.
 func Shrink(t *testing.T, script Script, mutant Mutant) Script {
 	t.Helper()
 	broken := promise(Run(t, script, mutant).Failure)
@@ -36,31 +34,19 @@ func Shrink(t *testing.T, script Script, mutant Mutant) Script {
 	if plain.Options = nil; fails(plain) {
 		script = plain
 	}
-	for _, simplify := range simpler {
+	for _, simplify := range script.Kind.simpler {
 		plain := script
-		plain.Set = script.Set.DeepCopy()
-		simplify(&plain.Set.Spec)
+		set, err := copyOf(script.Set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain.Set = set
+		simplify(plain.Set)
 		if fails(plain) {
 			script = plain
 		}
 	}
 	return script
-}
-
-// simpler are parts of a CloneSet that may have nothing to do with a failure.
-var simpler = []func(*v1beta1.CloneSetSpec){
-	func(s *v1beta1.CloneSetSpec) { s.Lifecycle = nil },
-	func(s *v1beta1.CloneSetSpec) { s.Template.Labels = s.Selector.MatchLabels },
-	func(s *v1beta1.CloneSetSpec) { s.VolumeClaimTemplates = nil },
-	func(s *v1beta1.CloneSetSpec) { s.ScaleStrategy = v1beta1.CloneSetScaleStrategy{} },
-	func(s *v1beta1.CloneSetSpec) { s.ScaleStrategy.EnablePVCReuse = false },
-	func(s *v1beta1.CloneSetSpec) { s.UpdateStrategy = v1beta1.CloneSetUpdateStrategy{} },
-	func(s *v1beta1.CloneSetSpec) { s.ProgressDeadlineSeconds = nil },
-	func(s *v1beta1.CloneSetSpec) { s.RevisionHistoryLimit = nil },
-	func(s *v1beta1.CloneSetSpec) { s.MinReadySeconds = 0 },
-	func(s *v1beta1.CloneSetSpec) { s.Template.Spec.Containers = s.Template.Spec.Containers[:1] },
-	func(s *v1beta1.CloneSetSpec) { one := int32(1); s.Replicas = &one },
-	func(s *v1beta1.CloneSetSpec) { two := int32(2); s.Replicas = &two },
 }
 
 var particular = regexp.MustCompile(`[a-zA-Z]*-?[a-z]+-[a-z0-9]+|[0-9]+[a-z0-9.]*`)

@@ -60,6 +60,9 @@ const (
 // with.
 const ClaimTemplatesHashKey = "kruise.io/cloneset-volumeclaimtemplate-hash"
 
+// ClaimOwnedByStatefulSetKey is the annotation of a claim that a StatefulSet expanded: the name of the set.
+const ClaimOwnedByStatefulSetKey = "apps.kruise.io/owned-by-asts"
+
 // Names for pulling images ahead of time.
 const (
 	// FakeNodeImageKey is the label of a NodeImage that is kept though there is no node of its name. Presence counts.

@@ -5,8 +5,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 // walkthrough is a manifest as users have it in their repositories.
@@ -140,26 +141,13 @@ func TestDefaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := map[string]any{}
-			merge(want, least)
-			merge(want, tc.want)
-			if diff := cmp.Diff(want, read(t, set, tc.version)["spec"]); diff != "" {
+			apiserver.Merge(want, least)
+			apiserver.Merge(want, tc.want)
+			if diff := cmp.Diff(want, server.Read(t, set, tc.version)["spec"]); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}
-}
-
-// read reads an object back in a version.
-func read(t *testing.T, set *unstructured.Unstructured, version string) map[string]any {
-	t.Helper()
-	got := &unstructured.Unstructured{}
-	gvk := set.GroupVersionKind()
-	gvk.Version = version
-	got.SetGroupVersionKind(gvk)
-	if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(set), got); err != nil {
-		t.Fatalf("reading %s as %s: %v", set.GetName(), version, err)
-	}
-	return got.Object
 }
 
 func TestAnUpdateThatLeavesTheSpecAloneIsNeverRefused(t *testing.T) {

@@ -7,14 +7,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	apiv1alpha1 "kruise.io/kruise/api/apps/v1alpha1"
 	api "kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 // TestAnObjectIsReadInTheOtherVersion goes through the API server and the webhook that it calls to convert.
@@ -63,10 +62,10 @@ func TestAnObjectIsReadInTheOtherVersion(t *testing.T) {
 				t.Fatal(err)
 			}
 			var want map[string]any
-			if err := json.Unmarshal(toJSON(t, tc.want), &want); err != nil {
+			if err := json.Unmarshal(apiserver.ToJSON(t, tc.want), &want); err != nil {
 				t.Fatal(err)
 			}
-			got := read(t, set, tc.read)
+			got := server.Read(t, set, tc.read)
 			view := asJSON(t, map[string]any{
 				"labels": inside(got, "metadata", "labels"), "annotations": inside(got, "metadata", "annotations"),
 				"scaleStrategy": inside(got, "spec", "scaleStrategy"), "updateStrategy": inside(got, "spec", "updateStrategy"),
@@ -75,11 +74,11 @@ func TestAnObjectIsReadInTheOtherVersion(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			// Nor does the way back lose anything.
-			first := read(t, set, tc.written)
+			first := server.Read(t, set, tc.written)
 			if err := server.Client.Update(t.Context(), &unstructured.Unstructured{Object: got}); err != nil {
 				t.Fatalf("writing it back as %s: %v", tc.read, err)
 			}
-			second := read(t, set, tc.written)
+			second := server.Read(t, set, tc.written)
 			if diff := cmp.Diff(first["spec"], second["spec"]); diff != "" {
 				t.Errorf("written back as %s and read as %s, -before +after:\n%s", tc.read, tc.written, diff)
 			}
@@ -181,53 +180,16 @@ func TestWhatIsPrinted(t *testing.T) {
 			if err := server.Client.Status().Update(t.Context(), set); err != nil {
 				t.Fatal(err)
 			}
-			table := printed(t, version, set.Namespace)
-			var wide, narrow []string
-			for i, column := range table.ColumnDefinitions {
-				cell, _ := json.Marshal(table.Rows[0].Cells[i])
-				if column.Name == "AGE" {
-					cell = []byte("?")
-				}
-				text := strings.ToUpper(column.Name) + "=" + strings.Trim(string(cell), `"`)
-				wide = append(wide, text)
-				if column.Priority == 0 {
-					narrow = append(narrow, text)
-				}
+			usual, wide := server.Printed(t, "clonesets", version, set.Namespace)
+			const want = "NAME=demo DESIRED=5 UPDATED=4 UPDATED_READY=3 UPDATED_AVAILABLE=2 READY=5 TOTAL=6 AGE=?"
+			if usual != want {
+				t.Errorf("kubectl get clone prints\n%s\nwant\n%s", usual, want)
 			}
-			const usual = "NAME=demo DESIRED=5 UPDATED=4 UPDATED_READY=3 UPDATED_AVAILABLE=2 READY=5 TOTAL=6 AGE=?"
-			if got := strings.Join(narrow, " "); got != usual {
-				t.Errorf("kubectl get clone prints\n%s\nwant\n%s", got, usual)
-			}
-			if got, want := strings.Join(wide, " "), usual+" CONTAINERS=main IMAGES=demo:1 SELECTOR=app=guestbook"; got != want {
-				t.Errorf("kubectl get clone -o wide prints\n%s\nwant\n%s", got, want)
+			if want := want + " CONTAINERS=main IMAGES=demo:1 SELECTOR=app=guestbook"; wide != want {
+				t.Errorf("kubectl get clone -o wide prints\n%s\nwant\n%s", wide, want)
 			}
 		})
 	}
-}
-
-func printed(t *testing.T, version, namespace string) *metav1.Table {
-	t.Helper()
-	httpClient, err := rest.HTTPClientFor(server.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := discovery.NewDiscoveryClientForConfigAndClient(server.Config, httpClient)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := raw.RESTClient().Get().AbsPath("/apis/apps.kruise.io", version, "namespaces", namespace, "clonesets").
-		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").DoRaw(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	table := &metav1.Table{}
-	if err := json.Unmarshal(text, table); err != nil {
-		t.Fatal(err)
-	}
-	if len(table.Rows) != 1 {
-		t.Fatalf("%d rows, want 1", len(table.Rows))
-	}
-	return table
 }
 
 func TestTheShortNameIsClone(t *testing.T) {
@@ -242,12 +204,11 @@ func TestTheShortNameIsClone(t *testing.T) {
 		}
 		names := map[string][]string{}
 		for _, r := range resources.APIResources {
-			names[r.Name] = r.ShortNames
+			if strings.HasPrefix(r.Name, "clonesets") {
+				names[r.Name] = r.ShortNames
+			}
 		}
-		want := map[string][]string{
-			"clonesets": {"clone"}, "clonesets/status": nil, "clonesets/scale": nil,
-			"imagepulljobs": nil, "imagepulljobs/status": nil,
-		}
+		want := map[string][]string{"clonesets": {"clone"}, "clonesets/status": nil, "clonesets/scale": nil}
 		if diff := cmp.Diff(want, names); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", version, diff)
 		}

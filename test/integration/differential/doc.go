@@ -1,13 +1,16 @@
-// Package differential proves that CloneSet and Deployment do the same where they mean the same.
+// Package differential proves that our workloads and native ones do the same where they mean the same: CloneSet and Deployment,
+// and the StatefulSets and the DaemonSets of both groups.
 //
-// Both live on one real API server, with the same spec and the same edits at the same times. Deployments are worked on by
-// kube-controller-manager itself, CloneSets by our controller step by step, and one modelled kubelet and scheduler plays the
-// pods of both. It promises that both come to the same end, and that on the way neither breaks what it says of its number of
-// pods, nor CloneSet what it says of those that serve.
+// Both live on one real API server, with the same spec and the same edits at the same times. Native ones are worked on by
+// kube-controller-manager itself, ours by our controller step by step, and one modelled kubelet and scheduler plays the
+// pods of both. It promises that both come to the same end, and that on the way neither CloneSet nor Deployment breaks what it
+// says of its number of pods, nor CloneSet what it says of those that serve.
 //
 // Specs and edits are made up at random, each case from a seed that names its test, so that a case can be run again:
 //
 //	go test ./test/integration/differential -run 'TestDeployment.*/seed_7$'
+//	go test ./test/integration/differential -run 'TestStatefulSet.*/seed_7$'
+//	go test ./test/integration/differential -run 'TestDaemonSet.*/seed_7$'
 //
 // The flag -rapid.checks runs more cases, and -rapid.seed begins at another seed.
 //
@@ -18,5 +21,11 @@
 //   - A paused CloneSet uses no surge, a paused Deployment does when it is scaled. Cases end resumed.
 //   - A Deployment bounds what it asks of its ReplicaSets, which may be behind. CloneSet bounds the pods themselves.
 //   - CloneSet refuses maxUnavailable and maxSurge that are both 0, so no case has them.
+//   - With OrderedReady a native StatefulSet waits for ever for a pod that cannot start, and ours replaces it once the template
+//     is repaired. Images that cannot be pulled come with Parallel.
+//   - Which pods of a DaemonSet or StatefulSet keep an older revision, or a node that got a taint, depends on the moment. Such
+//     cases come to rest before each edit, and are compared each time.
+//   - Ours gives pods labels and readiness gates of its own, and native DaemonSets a label that counts changes of the template.
+//     They are left out.
 //   - minReadySeconds and deadlines are counted by two clocks here, so no case has them.
 package differential

@@ -82,6 +82,9 @@ func (p *pair) scaled(workload client.Object, o outcome) outcome {
 	return o
 }
 
+// templateGeneration is a label of the pods of native DaemonSets, which counts the changes of the template.
+const templateGeneration = "pod-template-generation"
+
 // views shows pods as their template made them.
 func views(pods []corev1.Pod) []podView {
 	out := []podView{}
@@ -89,7 +92,10 @@ func views(pods []corev1.Pod) []podView {
 		v := podView{Labels: map[string]string{}, Spec: pod.Spec}
 		v.Spec.ReadinessGates = nil
 		for key, value := range pod.Labels {
-			if key != appsv1.DefaultDeploymentUniqueLabelKey && key != appsv1.ControllerRevisionHashLabelKey && !strings.Contains(key, "apps.kruise.io/") {
+			switch {
+			case key == appsv1.DefaultDeploymentUniqueLabelKey, key == appsv1.ControllerRevisionHashLabelKey, key == templateGeneration:
+			case strings.Contains(key, "apps.kruise.io/"):
+			default:
 				v.Labels[key] = value
 			}
 		}

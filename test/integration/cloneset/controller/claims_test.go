@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,14 +24,6 @@ func (w *world) wantClaims(when string) {
 	}
 	if got := w.claims(); !slices.Equal(got, want) {
 		w.Errorf("%s: claims %v, want those of the pods, %v", when, got, want)
-	}
-}
-
-// vanish ends a pod at once, as when its node is lost and somebody cleans up.
-func (w *world) vanish(name string) {
-	w.Helper()
-	if err := w.API.Delete(w.Context(), w.Pod(name), client.GracePeriodSeconds(0)); err != nil {
-		w.Fatal(err)
 	}
 }
 
@@ -97,7 +88,7 @@ func TestTheClaimOfAPodThatVanishedIsReusedOrDropped(t *testing.T) {
 			}
 			w := running(t, set)
 			names, claims := w.names(), w.claims()
-			w.vanish(names[0])
+			w.Vanish(names[0])
 			w.rest()
 			w.wantClaims("in the end")
 			if got := w.claims(); slices.Equal(got, claims) != reuse {
@@ -113,7 +104,7 @@ func TestTheClaimOfAPodThatVanishedIsReusedOrDropped(t *testing.T) {
 func TestTheClaimOfAPodThatEndsSlowlyIsKeptUntilThen(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(2).Claim("data"))
 	ending := w.names()[0]
-	w.deletePod(ending)
+	w.DeletePod(ending)
 	w.reconcile()
 	w.reconcile()
 	if got := w.claims(); len(got) != 3 || !slices.Contains(got, "data-"+ending) {

@@ -60,7 +60,7 @@ func TestAPodIsMadeAsTheContractSays(t *testing.T) {
 func TestARevisionIsMadeAsTheContractSays(t *testing.T) {
 	w := newWorld(t, builder.CloneSet(web).Replicas(1).Annotation("team", "shop"))
 	w.reconcile()
-	revisions := w.revisions()
+	revisions := w.Revisions()
 	if len(revisions) != 1 {
 		t.Fatalf("%d revisions, want 1", len(revisions))
 	}
@@ -111,7 +111,7 @@ func TestTheStatusOfACompleteSet(t *testing.T) {
 	for i := range status.Conditions {
 		status.Conditions[i].LastUpdateTime, status.Conditions[i].LastTransitionTime = metav1.Time{}, metav1.Time{}
 	}
-	revision := w.revisions()[0].Name
+	revision := w.Revisions()[0].Name
 	want := v1beta1.CloneSetStatus{
 		ObservedGeneration: 1, Replicas: 3, ReadyReplicas: 3, AvailableReplicas: 3, UpdatedReplicas: 3,
 		UpdatedReadyReplicas: 3, UpdatedAvailableReplicas: 3, ExpectedUpdatedReplicas: 3,
@@ -164,12 +164,12 @@ func TestATemplateMayHaveTheGatesAlready(t *testing.T) {
 func TestAHashThatIsTakenIsPassedOver(t *testing.T) {
 	w := newWorld(t, builder.CloneSet(web).Replicas(1))
 	w.reconcile()
-	taken := w.revisions()[0]
+	taken := w.Revisions()[0]
 	// The same set once more: its revision has the name of one that another set left behind.
 	if err := w.API.Delete(t.Context(), w.set()); err != nil {
 		t.Fatal(err)
 	}
-	w.create(builder.CloneSet(web).Namespace(w.Namespace).Replicas(1).Object())
+	w.Create(builder.CloneSet(web).Namespace(w.Namespace).Replicas(1).Object())
 	for range 3 { // the first attempt meets the collision, and counts it
 		if err := w.Reconcile(w.key); err != nil && !strings.Contains(err.Error(), "already exists") {
 			t.Fatal(err)
@@ -180,7 +180,7 @@ func TestAHashThatIsTakenIsPassedOver(t *testing.T) {
 		t.Errorf("collision count %v, want 1", set.Status.CollisionCount)
 	}
 	var own *appsv1.ControllerRevision
-	for _, r := range w.revisions() {
+	for _, r := range w.Revisions() {
 		if metav1.IsControlledBy(&r, set) {
 			own = &r
 		}

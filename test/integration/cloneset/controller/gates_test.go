@@ -23,7 +23,7 @@ func runningWith(t *testing.T, options cloneset.Options, set *builder.CloneSetBu
 	t.Helper()
 	t.Parallel()
 	w := worldIn(t, server.Namespace(t), options)
-	w.create(set.Namespace(w.Namespace).Object())
+	w.Create(set.Namespace(w.Namespace).Object())
 	w.rest()
 	return w
 }
@@ -50,7 +50,7 @@ func TestTheImagesOfARolloutArePulledAheadOfIt(t *testing.T) {
 	if len(jobs) != 1 || jobs[0].Name != newest+"-"+w.set().Spec.Template.Spec.Containers[0].Name || jobs[0].Spec.Image != "a:2" {
 		t.Fatalf("jobs %+v, want one for a:2 of revision %s", jobs, newest)
 	}
-	if revisions := w.revisions(); revisions[len(revisions)-1].Labels["apps.kruise.io/pre-predownload-created"] != "true" {
+	if revisions := w.Revisions(); revisions[len(revisions)-1].Labels["apps.kruise.io/pre-predownload-created"] != "true" {
 		t.Errorf("labels of the newest revision: %v", revisions[len(revisions)-1].Labels)
 	}
 	if err := w.API.Delete(w.Context(), &jobs[0]); err != nil {
@@ -99,7 +99,7 @@ func TestClaimTemplatesMayMakeARollout(t *testing.T) {
 			t.Errorf("claim %s has the labels %v", name, claim.Labels)
 		}
 	}
-	if revisions := w.revisions(); len(revisions) != 2 || string(revisions[0].Data.Raw) != string(revisions[1].Data.Raw) {
+	if revisions := w.Revisions(); len(revisions) != 2 || string(revisions[0].Data.Raw) != string(revisions[1].Data.Raw) {
 		t.Errorf("%d revisions", len(revisions))
 	}
 }
@@ -112,7 +112,7 @@ func TestAGateThatOpensRecreatesNobody(t *testing.T) {
 	if diff := cmp.Diff(before, open.uids()); diff != "" {
 		t.Errorf("pods (-before +after):\n%s", diff)
 	}
-	if hash := open.revisions()[0].Annotations["kruise.io/cloneset-volumeclaimtemplate-hash"]; hash == "" {
+	if hash := open.Revisions()[0].Annotations["kruise.io/cloneset-volumeclaimtemplate-hash"]; hash == "" {
 		t.Error("the revision does not say what claims it was made with")
 	}
 	open.image("a:2")

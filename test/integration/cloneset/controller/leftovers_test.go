@@ -1,18 +1,12 @@
 package controller
 
 import (
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/test/builder"
@@ -54,41 +48,10 @@ func leave(t *testing.T) map[string]string {
 	return out
 }
 
-// leaveOne writes the objects of a file, and their status. Owners are found by kind and name.
+// leaveOne writes the objects of a file, and looks how the CloneSet is stored.
 func leaveOne(t *testing.T, file, namespace string) {
 	t.Helper()
-	stream, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stream.Close()
-	decoder := yaml.NewYAMLOrJSONDecoder(stream, 4096)
-	uids := map[string]types.UID{}
-	for {
-		object := &unstructured.Unstructured{}
-		if err := decoder.Decode(&object.Object); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		object.SetNamespace(namespace)
-		owners := object.GetOwnerReferences()
-		for i := range owners {
-			owners[i].UID = uids[owners[i].Kind+"/"+owners[i].Name]
-		}
-		object.SetOwnerReferences(owners)
-		status := object.Object["status"]
-		if err := server.Client.Create(t.Context(), object); err != nil {
-			t.Fatalf("%s: create %s %s: %v", file, object.GetKind(), object.GetName(), err)
-		}
-		if status != nil {
-			object.Object["status"] = status
-			if err := server.Client.Status().Update(t.Context(), object); err != nil {
-				t.Fatalf("%s: status of %s %s: %v", file, object.GetKind(), object.GetName(), err)
-			}
-		}
-		uids[object.GetKind()+"/"+object.GetName()] = object.GetUID()
-	}
+	server.Leave(t, file, namespace)
 	stored, err := server.StoredAs(t.Context(), ourGroup, setsResource, client.ObjectKey{Namespace: namespace, Name: web})
 	if err != nil || stored != ourGroup+"/v1alpha1" {
 		t.Fatalf("%s: the CloneSet is stored as %s: %v", file, stored, err)

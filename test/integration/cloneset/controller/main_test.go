@@ -2,7 +2,6 @@
 package controller
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -16,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager"
 	"kruise.io/kruise/manager/cloneset"
 	"kruise.io/kruise/test/builder"
 	"kruise.io/kruise/test/integration/apiserver"
@@ -25,7 +26,9 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.Main(m, func(s *apiserver.Server) { server = s }))
+	os.Exit(apiserver.MainWith(m, func(s *apiserver.Server) { server = s }, func(o *manager.Options, _ *serve.Options) {
+		o.Images.Enabled = true // or else no job is let in
+	}))
 }
 
 // world is a stepped world with one CloneSet, web.
@@ -42,7 +45,7 @@ func newWorld(t *testing.T, set *builder.CloneSetBuilder) *world {
 	t.Parallel()
 	w := worldIn(t, server.Namespace(t), cloneset.Options{})
 	if set != nil {
-		w.create(set.Namespace(w.Namespace).Object())
+		w.Create(set.Namespace(w.Namespace).Object())
 	}
 	return w
 }
@@ -69,13 +72,6 @@ func running(t *testing.T, set *builder.CloneSetBuilder) *world {
 	w.rest()
 	w.Writes()
 	return w
-}
-
-func (w *world) create(object client.Object) {
-	w.Helper()
-	if err := w.API.Create(w.Context(), object); err != nil {
-		w.Fatalf("create %T %s: %v", object, object.GetName(), err)
-	}
 }
 
 // reconcile reconciles once, with caches that show everything.
@@ -184,17 +180,6 @@ func isTrue(pod *corev1.Pod, kind corev1.PodConditionType) bool {
 	return condition(pod, kind) == corev1.ConditionTrue
 }
 
-// revisions lists the revisions of the CloneSet, the oldest first.
-func (w *world) revisions() []appsv1.ControllerRevision {
-	w.Helper()
-	list := &appsv1.ControllerRevisionList{}
-	if err := w.API.List(w.Context(), list, client.InNamespace(w.Namespace)); err != nil {
-		w.Fatal(err)
-	}
-	slices.SortFunc(list.Items, func(a, b appsv1.ControllerRevision) int { return cmp.Compare(a.Revision, b.Revision) })
-	return list.Items
-}
-
 // claims lists the claims that are not being deleted, by name.
 func (w *world) claims() []string {
 	w.Helper()
@@ -210,14 +195,6 @@ func (w *world) claims() []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// deletePod deletes a pod as a user would.
-func (w *world) deletePod(name string) {
-	w.Helper()
-	if err := w.API.Delete(w.Context(), w.Pod(name)); err != nil {
-		w.Fatal(err)
-	}
 }
 
 // writesOf counts what was written of pods, by pod; creations have no name and count for the empty one.

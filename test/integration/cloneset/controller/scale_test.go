@@ -106,7 +106,7 @@ func TestAPodOnTheListStaysThereUntilItIsGone(t *testing.T) {
 
 func TestAPodThatAUserDeletesIsReplacedAtOnce(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(3))
-	w.deletePod(w.names()[0])
+	w.DeletePod(w.names()[0])
 	w.reconcile()
 	if active, all := len(w.active()), len(w.Pods()); active != 3 || all != 4 {
 		t.Errorf("%d active pods of %d, want 3 and the one that ends", active, all)
@@ -148,7 +148,7 @@ func TestASetThatIsBeingDeletedIsLeftAlone(t *testing.T) {
 	if err := w.API.Delete(t.Context(), w.set(), client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
 		t.Fatal(err)
 	}
-	w.deletePod(w.names()[0])
+	w.DeletePod(w.names()[0])
 	for range 3 {
 		w.reconcile()
 		w.Cluster()

@@ -27,7 +27,7 @@ func TestWhileACacheDoesNotShowOwnWritesNothingIsDecided(t *testing.T) {
 		t.Run(resource, func(t *testing.T) {
 			w := running(t, builder.CloneSet(web).Replicas(5).Claim("data"))
 			for _, name := range w.names()[:2] {
-				w.vanish(name)
+				w.Vanish(name)
 			}
 			w.image("a:2") // so that something is written of every resource
 			w.Settle()

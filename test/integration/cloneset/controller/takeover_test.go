@@ -97,7 +97,7 @@ func atRest() map[string]situation {
 		"a revision without an owner that pods have is ours again": {
 			from: "at-rest-with-orphaned-revisions", images: "a:2 ×3", then: func(w *world) {
 				w.wantRevisions("web-5f7c9d6b48", "web-6d5f4c8b9d")
-				if owners := w.revisions()[1].OwnerReferences; len(owners) != 1 || owners[0].UID != w.set().UID {
+				if owners := w.Revisions()[1].OwnerReferences; len(owners) != 1 || owners[0].UID != w.set().UID {
 					w.Errorf("the revision that the pods have is owned by %v", owners)
 				}
 				w.wantUpdateInPlace("a:3 ×3")
@@ -311,7 +311,7 @@ func (w *world) snapshot() snapshot {
 			s.restarts[pod.Name] += int(c.RestartCount)
 		}
 	}
-	for _, r := range w.revisions() {
+	for _, r := range w.Revisions() {
 		s.versions[r.Name] = r.ResourceVersion
 	}
 	claims := &corev1.PersistentVolumeClaimList{}
@@ -378,7 +378,7 @@ func (w *world) wantAvailable(when string, want int) {
 func (w *world) wantRevisions(want ...string) {
 	w.Helper()
 	var got []string
-	for _, r := range w.revisions() {
+	for _, r := range w.Revisions() {
 		got = append(got, r.Name)
 	}
 	if !slices.Equal(got, want) {

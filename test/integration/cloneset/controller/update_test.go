@@ -59,7 +59,7 @@ type facts struct {
 
 func (w *world) factsOf(pod *corev1.Pod) facts {
 	w.Helper()
-	newest := w.revisions()
+	newest := w.Revisions()
 	revision := newest[len(newest)-1]
 	var state v1beta1.InPlaceUpdateState
 	if text := pod.Annotations[v1beta1.InPlaceUpdateStateKey]; text != "" {
@@ -228,7 +228,7 @@ func TestAPausedUpdateStopsAndHealingGoesOn(t *testing.T) {
 	if c := w.conditionOf(v1beta1.CloneSetConditionTypeProgressing); c.Reason != v1beta1.CloneSetPaused {
 		t.Errorf("Progressing is %s: %s", c.Reason, c.Message)
 	}
-	w.deletePod(w.active()[0].Name)
+	w.DeletePod(w.active()[0].Name)
 	w.rest()
 	if n := w.available(); n != 3 {
 		t.Errorf("%d pods are available after one was deleted, want 3", n)
@@ -257,12 +257,12 @@ func TestWhatCannotBeChangedInPlaceIsRecreated(t *testing.T) {
 
 func TestARollbackReusesTheOlderRevision(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(2).InPlace())
-	first := w.revisions()[0].Name
+	first := w.Revisions()[0].Name
 	w.image("a:2")
 	w.rest()
 	w.image("a:1")
 	w.rest()
-	revisions := w.revisions()
+	revisions := w.Revisions()
 	if len(revisions) != 2 || revisions[1].Name != first || revisions[1].Revision != 3 {
 		t.Errorf("the newest of %d revisions is %s with the number %d, want %s with 3", len(revisions), revisions[1].Name, revisions[1].Revision, first)
 	}
@@ -279,7 +279,7 @@ func TestOldRevisionsAreDroppedBeyondTheLimit(t *testing.T) {
 		w.rest()
 	}
 	numbers := map[int64]bool{}
-	for _, r := range w.revisions() {
+	for _, r := range w.Revisions() {
 		numbers[r.Revision] = true
 	}
 	if want := []int64{3, 4}; !slices.Equal(slices.Sorted(maps.Keys(numbers)), want) {
@@ -291,12 +291,12 @@ func TestARevisionThatAPodHasIsKeptWhateverTheLimit(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(2).InPlace().HistoryLimit(0).Partition("1"))
 	w.image("a:2")
 	w.rest()
-	if n := len(w.revisions()); n != 2 {
+	if n := len(w.Revisions()); n != 2 {
 		t.Errorf("%d revisions, want that of each pod", n)
 	}
 	w.change(func(s *v1beta1.CloneSetSpec) { s.UpdateStrategy.RollingUpdate.Partition = nil })
 	w.rest()
-	if n := len(w.revisions()); n != 1 {
+	if n := len(w.Revisions()); n != 1 {
 		t.Errorf("%d revisions, want that of all pods", n)
 	}
 }
@@ -320,7 +320,7 @@ func TestARolloutGoesOnAfterARestart(t *testing.T) {
 			}
 			w.rest()
 			w.wantImages("in the end", "a:2 ×4")
-			if n := len(w.revisions()); n != 2 {
+			if n := len(w.Revisions()); n != 2 {
 				t.Errorf("%d revisions, want 2", n)
 			}
 		})

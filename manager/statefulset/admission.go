@@ -1,0 +1,168 @@
+package statefulset
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/manager/admit"
+)
+
+// The paths at which the webhooks are served; they carry no version, since one handler sees every version as v1beta1.
+const (
+	mutatePath   = "/mutate-apps-kruise-io-statefulset"
+	validatePath = "/validate-apps-kruise-io-statefulset"
+)
+
+// +kubebuilder:webhook:path=/mutate-apps-kruise-io-statefulset,mutating=true,failurePolicy=fail,matchPolicy=Equivalent,sideEffects=None,groups=apps.kruise.io,resources=statefulsets,verbs=create;update,versions=v1beta1,name=mstatefulset.kb.io,admissionReviewVersions=v1
+// +kubebuilder:webhook:path=/validate-apps-kruise-io-statefulset,mutating=false,failurePolicy=fail,matchPolicy=Equivalent,sideEffects=None,groups=apps.kruise.io,resources=statefulsets,verbs=create;update,versions=v1beta1,name=vstatefulset.kb.io,admissionReviewVersions=v1
+// +kubebuilder:rbac:groups="",resources=podtemplates,verbs=create
+// +kubebuilder:rbac:groups=storage.k8s.io,resources=storageclasses,verbs=get;list;watch
+
+// SetupWebhook serves the admission of StatefulSets on the manager's webhook server.
+func (o Options) SetupWebhook(mgr ctrl.Manager) error {
+	mgr.GetWebhookServer().Register(mutatePath, &admission.Webhook{Handler: admission.HandlerFunc(o.setDefaults)})
+	err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.StatefulSet{}).
+		WithValidator(&validator{
+			options:   o,
+			templates: admit.Templates{Client: mgr.GetClient()},
+			classes:   classReader{cache: mgr.GetClient()},
+		}).
+		WithValidatorCustomPath(validatePath).
+		Complete()
+	if err != nil {
+		return fmt.Errorf("registering the webhooks of StatefulSet: %w", err)
+	}
+	return nil
+}
+
+// validator refuses what the schema and the CEL rules of the CRD cannot see: the template and the claim templates,
+// which are opaque to them, and what depends on other objects.
+type validator struct {
+	options   Options
+	templates admit.Templates
+	classes   classReader
+}
+
+var _ admission.Validator[*v1beta1.StatefulSet] = &validator{}
+
+// ValidateCreate implements admission.Validator.
+func (v *validator) ValidateCreate(ctx context.Context, set *v1beta1.StatefulSet) (admission.Warnings, error) {
+	return v.warnings(set), v.validate(ctx, &v1beta1.StatefulSet{}, set)
+}
+
+// ValidateUpdate implements admission.Validator. An update that leaves the spec alone always passes, and so does one
+// of an object that is being deleted: a finalizer can be taken off even an object that was valid under older rules only.
+func (v *validator) ValidateUpdate(ctx context.Context, old, set *v1beta1.StatefulSet) (admission.Warnings, error) {
+	if set.DeletionTimestamp != nil || equality.Semantic.DeepEqual(old.Spec, set.Spec) {
+		return nil, nil
+	}
+	return v.warnings(set), v.validate(ctx, old, set)
+}
+
+// ValidateDelete implements admission.Validator.
+func (v *validator) ValidateDelete(context.Context, *v1beta1.StatefulSet) (admission.Warnings, error) {
+	return nil, nil
+}
+
+// warnings name the fields that do nothing, because the feature gate that they need is off.
+func (v *validator) warnings(set *v1beta1.StatefulSet) admission.Warnings {
+	var out admission.Warnings
+	warn := func(on, asked bool, field, gate string) {
+		if asked && !on {
+			out = append(out, fmt.Sprintf("%s does nothing: the feature gate %s of kruise-manager is off", field, gate))
+		}
+	}
+	spec := &set.Spec
+	warn(v.options.StartOrdinal, spec.Ordinals != nil && spec.Ordinals.Start != 0, "spec.ordinals.start", "StatefulSetStartOrdinal")
+	warn(v.options.ResizeClaims, spec.VolumeClaimUpdateStrategy.Type == v1beta1.OnPodRollingUpdateVolumeClaimUpdateStrategyType,
+		"spec.volumeClaimUpdateStrategy.type OnPodRollingUpdate", "StatefulSetAutoResizePVCGate")
+	const deletes = appsv1.DeletePersistentVolumeClaimRetentionPolicyType
+	policy := spec.PersistentVolumeClaimRetentionPolicy
+	warn(v.options.AutoDeleteClaims, policy != nil && (policy.WhenDeleted == deletes || policy.WhenScaled == deletes),
+		"spec.persistentVolumeClaimRetentionPolicy", "StatefulSetAutoDeletePVC")
+	return out
+}
+
+// validate checks what changed from old to set.
+func (v *validator) validate(ctx context.Context, old, set *v1beta1.StatefulSet) error {
+	spec := field.NewPath("spec")
+	var errs field.ErrorList
+	if old.Name == "" {
+		errs = validateName(set.Name)
+	}
+	errs = append(errs, admit.Selector(kindStatefulSet, set.Spec.Selector, &set.Spec.Template, spec)...)
+	rolling := rollingOf(set)
+	if rolling.UnorderedUpdate != nil {
+		errs = append(errs, admit.Priorities(rolling.UnorderedUpdate.PriorityStrategy, spec.Child("updateStrategy", "rollingUpdate", "unorderedUpdate", "priorityStrategy"))...)
+	}
+	if !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, set.Spec.VolumeClaimTemplates) {
+		errs = append(errs, admit.Claims(set.Spec.VolumeClaimTemplates, spec.Child("volumeClaimTemplates"))...)
+	}
+	errs = append(errs, validateGate(set, rolling.PodUpdatePolicy, spec.Child("template", "spec", "readinessGates"))...)
+	if !equality.Semantic.DeepEqual(old.Spec.Template, set.Spec.Template) {
+		errs = append(errs, admit.LastingPods(kindStatefulSet, &set.Spec.Template, spec.Child("template"))...)
+		if len(errs) == 0 {
+			errs = v.templates.Check(ctx, set.Namespace, &set.Spec.Template, set.Spec.VolumeClaimTemplates, spec)
+		}
+		if old.Name != "" && rolling.PodUpdatePolicy == v1beta1.InPlaceOnlyPodUpdatePolicyType {
+			errs = append(errs, admit.InPlaceOnly(&old.Spec.Template, &set.Spec.Template, v.options.InPlace, spec.Child("template"))...)
+		}
+	}
+	if old.Name != "" && v.options.ResizeClaims && set.Spec.VolumeClaimUpdateStrategy.Type == v1beta1.OnPodRollingUpdateVolumeClaimUpdateStrategyType {
+		growth, err := v.classes.validateGrowth(ctx, old.Spec.VolumeClaimTemplates, set.Spec.VolumeClaimTemplates, spec.Child("volumeClaimTemplates"))
+		if err != nil {
+			return fmt.Errorf("checking the claim templates of StatefulSet %s/%s: %w", set.Namespace, set.Name, err)
+		}
+		errs = append(errs, growth...)
+	}
+	if len(errs) > 0 {
+		return apierrors.NewInvalid(v1beta1.GroupVersion.WithKind(kindStatefulSet).GroupKind(), set.Name, errs)
+	}
+	return nil
+}
+
+// rollingOf are the parameters of a rolling update; those of a set that does none say nothing.
+func rollingOf(set *v1beta1.StatefulSet) v1beta1.RollingUpdateStatefulSetStrategy {
+	if r := set.Spec.UpdateStrategy.RollingUpdate; r != nil && set.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType {
+		return *r
+	}
+	return v1beta1.RollingUpdateStatefulSetStrategy{}
+}
+
+// longestName bounds the name of a set. Its pods carry the name of their revision, which is up to 11 characters longer, in a
+// label; and the name of a pod, which ends with an ordinal, is its host name.
+const longestName = validation.LabelValueMaxLength - 11
+
+// validateName checks that pods and revisions can be named after a set.
+func validateName(name string) field.ErrorList {
+	path := field.NewPath("metadata", "name")
+	if problems := validation.IsDNS1123Label(name); len(problems) > 0 && len(name) <= longestName {
+		return field.ErrorList{field.Invalid(path, name, problems[0]+": it begins the host names of pods")}
+	}
+	if len(name) > longestName {
+		return field.ErrorList{field.Invalid(path, name, fmt.Sprintf(
+			"must be no more than %d characters: the names of revisions, which pods carry in a label, are longer by up to 11", longestName))}
+	}
+	return nil
+}
+
+// validateGate checks that pods which may be changed in place can be taken out of service meanwhile.
+func validateGate(set *v1beta1.StatefulSet, policy v1beta1.PodUpdatePolicyType, path *field.Path) field.ErrorList {
+	gates := set.Spec.Template.Spec.ReadinessGates
+	if policy == "" || policy == v1beta1.RecreatePodUpdatePolicyType || slices.Contains(gates, corev1.PodReadinessGate{ConditionType: v1beta1.InPlaceUpdateReady}) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, gates, fmt.Sprintf(
+		"must contain conditionType %s with podUpdatePolicy %s: without it pods would serve while their containers are changed", v1beta1.InPlaceUpdateReady, policy))}
+}

@@ -1,0 +1,102 @@
+package statefulset
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"gomodules.xyz/jsonpatch/v2"
+	admissionv1 "k8s.io/api/admission/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"kruise.io/kruise/api/apps/v1alpha1"
+)
+
+// The fields of the spec that are filled in or kept.
+const (
+	fieldRetention    = "persistentVolumeClaimRetentionPolicy"
+	fieldClaimUpdates = "volumeClaimUpdateStrategy"
+)
+
+// newerFields are the fields of the spec that clients of v1alpha1 may not know: they came with v1beta1.
+func newerFields() []string {
+	return []string{"lifecycle", "ordinals", fieldRetention, "reserveOrdinals", "scaleStrategy", fieldClaimUpdates}
+}
+
+// request is an object as far as its defaults go. Everything in it is optional, and of the wrong shape perhaps.
+type request struct {
+	Spec map[string]json.RawMessage `json:"spec"`
+}
+
+// setDefaults fills in what the schema cannot, because it depends on other fields or on feature gates, and keeps what a
+// client of v1alpha1 did not know. It adds empty objects, and the API server fills those from the schema, so that every
+// default value stands in one place.
+//
+// It is a handler and not a typed defaulter, because the patch of a typed one says everything in which the Go types
+// write an object otherwise than the user did ("resources": {}, quantities in another unit). A template is never
+// touched: it stays as its user wrote it.
+func (o Options) setDefaults(_ context.Context, req admission.Request) admission.Response {
+	var set request
+	if err := json.Unmarshal(req.Object.Raw, &set); err != nil || set.Spec == nil {
+		return admission.Allowed("") // the schema, which is asked next, says what is wrong in words that name the field
+	}
+	patches, warnings := keepNewer(&req, set)
+	kept := map[string]bool{}
+	for _, p := range patches {
+		kept[p.Path] = true
+	}
+	fill := func(field string, on bool) {
+		path := "/spec/" + field
+		if _, set := set.Spec[field]; on && !set && !kept[path] {
+			patches = append(patches, jsonpatch.NewOperation("add", path, map[string]any{}))
+		}
+	}
+	fill(fieldRetention, o.AutoDeleteClaims)
+	fill(fieldClaimUpdates, o.ResizeClaims)
+	if lacksRollingUpdate(set.Spec["updateStrategy"]) {
+		patches = append(patches, jsonpatch.NewOperation("add", "/spec/updateStrategy/rollingUpdate", map[string]any{}))
+	}
+	if len(patches) == 0 {
+		return admission.Allowed("")
+	}
+	return admission.Patched("", patches...).WithWarnings(warnings...)
+}
+
+func lacksRollingUpdate(raw json.RawMessage) bool {
+	var strategy struct {
+		Type          appsv1.StatefulSetUpdateStrategyType `json:"type"`
+		RollingUpdate *json.RawMessage                     `json:"rollingUpdate"`
+	}
+	err := json.Unmarshal(raw, &strategy)
+	return err == nil && strategy.Type == appsv1.RollingUpdateStatefulSetStrategyType && strategy.RollingUpdate == nil
+}
+
+// keepNewer keeps the fields that came with v1beta1 when an object is written as v1alpha1 without them: most clients of
+// v1alpha1 read and write objects with types that lack these fields, and do not mean to remove anything. Nothing in a
+// request tells them from one that does, who can write v1beta1, or an empty value.
+func keepNewer(req *admission.Request, set request) ([]jsonpatch.Operation, []string) {
+	if req.Operation != admissionv1.Update || req.RequestKind == nil || req.RequestKind.Version != v1alpha1.GroupVersion.Version {
+		return nil, nil
+	}
+	var old request
+	if err := json.Unmarshal(req.OldObject.Raw, &old); err != nil {
+		return nil, nil
+	}
+	var patches []jsonpatch.Operation
+	var names []string
+	for _, field := range newerFields() {
+		before, had := old.Spec[field]
+		if _, has := set.Spec[field]; had && !has {
+			patches = append(patches, jsonpatch.NewOperation("add", "/spec/"+field, before))
+			names = append(names, "spec."+field)
+		}
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	return patches, []string{fmt.Sprintf(
+		"kept as before: %s. What is written as %s may come from a client that does not know what came with v1beta1; to remove it, write v1beta1, or an empty value",
+		strings.Join(names, ", "), v1alpha1.GroupVersion)}
+}

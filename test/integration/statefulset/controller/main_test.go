@@ -1,0 +1,226 @@
+// Package controller proves on a real API server what the controller of StatefulSets does, step by step.
+package controller
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager"
+	"kruise.io/kruise/manager/statefulset"
+	"kruise.io/kruise/plan/workload"
+	"kruise.io/kruise/test/builder"
+	"kruise.io/kruise/test/integration/apiserver"
+	"kruise.io/kruise/test/integration/stepped"
+)
+
+var server *apiserver.Server
+
+func TestMain(m *testing.M) {
+	os.Exit(apiserver.MainWith(m, use, func(o *manager.Options, _ *serve.Options) {
+		o.Workloads, o.Images.Enabled = gates(), true // or else no job that pulls images ahead is let in
+	}))
+}
+
+// use makes a StorageClass whose volumes can grow.
+func use(s *apiserver.Server) {
+	server = s
+	class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "growing"}, Provisioner: "example.com/disk", AllowVolumeExpansion: ptr.To(true)}
+	if err := s.Client.Create(context.Background(), class); err != nil {
+		panic(err)
+	}
+}
+
+// gates are all gates of StatefulSets, switched on.
+func gates() workload.Options {
+	return workload.Options{AutoDeleteClaims: true, StartOrdinal: true, ResizeClaims: true, PodIndexLabel: true}
+}
+
+// world is a stepped world with one StatefulSet, web.
+type world struct {
+	*stepped.World
+	key types.NamespacedName
+}
+
+const web = "web"
+
+// newWorld makes a world with a StatefulSet, unless it is nil, and does not reconcile it.
+func newWorld(t *testing.T, set *builder.StatefulSetBuilder) *world {
+	t.Helper()
+	t.Parallel()
+	w := worldIn(t, server.Namespace(t), statefulset.Options{Options: gates()})
+	if set != nil {
+		w.Create(set.Namespace(w.Namespace).Object())
+	}
+	return w
+}
+
+// worldIn makes a world in a namespace that exists.
+func worldIn(t *testing.T, namespace string, options statefulset.Options) *world {
+	t.Helper()
+	kinds := []client.ObjectList{&v1beta1.StatefulSetList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &appsv1.ControllerRevisionList{}}
+	if options.PullAhead {
+		jobs := &metav1.PartialObjectMetadataList{}
+		jobs.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("ImagePullJobList"))
+		kinds = append(kinds, jobs)
+	}
+	return &world{
+		World: stepped.In(t, server, namespace, options.NewReconciler, kinds...),
+		key:   types.NamespacedName{Namespace: namespace, Name: web},
+	}
+}
+
+// running makes a world whose StatefulSet is complete.
+func running(t *testing.T, set *builder.StatefulSetBuilder) *world {
+	t.Helper()
+	w := newWorld(t, set)
+	w.rest()
+	w.Writes()
+	return w
+}
+
+// reconcile reconciles once, with caches that show everything.
+func (w *world) reconcile() {
+	w.Helper()
+	if err := w.Reconcile(w.key); err != nil {
+		w.Fatalf("reconcile: %v", err)
+	}
+}
+
+// rest lets controller and cluster take turns until nothing is left to do.
+func (w *world) rest() {
+	w.Helper()
+	w.Rest(w.key)
+}
+
+// set reads the StatefulSet.
+func (w *world) set() *v1beta1.StatefulSet {
+	w.Helper()
+	set := &v1beta1.StatefulSet{}
+	w.Get(web, set)
+	return set
+}
+
+// change changes the spec of the StatefulSet.
+func (w *world) change(change func(*v1beta1.StatefulSetSpec)) {
+	w.Helper()
+	set := w.set()
+	before := set.DeepCopy()
+	change(&set.Spec)
+	if err := w.API.Patch(w.Context(), set, client.MergeFrom(before)); err != nil {
+		w.Fatalf("change the StatefulSet: %v", err)
+	}
+}
+
+func (w *world) scale(n int32) {
+	w.Helper()
+	w.change(func(s *v1beta1.StatefulSetSpec) { s.Replicas = &n })
+}
+
+// image has the StatefulSet run another image.
+func (w *world) image(image string) {
+	w.Helper()
+	w.change(func(s *v1beta1.StatefulSetSpec) { s.Template.Spec.Containers[0].Image = image })
+}
+
+// pods shows the pods and their images: "web-0 a:1, web-1 a:2". One that is being deleted has a minus before it.
+func (w *world) pods() string {
+	w.Helper()
+	var words []string
+	for _, pod := range w.Pods() {
+		word := pod.Name + " " + pod.Spec.Containers[0].Image
+		if pod.DeletionTimestamp != nil {
+			word = "-" + word
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, ", ")
+}
+
+// wantPods fails the test when there are other pods, or they run other images.
+func (w *world) wantPods(when, want string) {
+	w.Helper()
+	if got := w.pods(); got != want {
+		w.Errorf("%s there are the pods %q, want %q", when, got, want)
+	}
+}
+
+// step reconciles once and looks at the pods.
+func (w *world) step(when, want string) {
+	w.Helper()
+	w.reconcile()
+	w.wantPods(when, want)
+}
+
+// play lets scheduler and kubelet do all that there is to do for a pod.
+func (w *world) play(names ...string) {
+	w.Helper()
+	for _, name := range names {
+		for w.Play(name) {
+		}
+	}
+}
+
+// uids lists the pods that are not being deleted by name.
+func (w *world) uids() map[string]types.UID {
+	w.Helper()
+	out := map[string]types.UID{}
+	for _, pod := range w.Pods() {
+		if pod.DeletionTimestamp == nil {
+			out[pod.Name] = pod.UID
+		}
+	}
+	return out
+}
+
+// available counts the pods that are ready and in no update.
+func (w *world) available() (n int) {
+	w.Helper()
+	for _, pod := range w.Pods() {
+		ready := slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		})
+		if pod.DeletionTimestamp == nil && ready && pod.Labels[v1beta1.LifecycleStateKey] == "Normal" {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) wantAvailable(when string, want int) {
+	w.Helper()
+	if n := w.set().Status.AvailableReplicas; int(n) != want || w.available() != want {
+		w.Errorf("%s: %d pods are available, and the status says %d; want %d", when, w.available(), n, want)
+	}
+}
+
+// message is what the condition Progressing says.
+func (w *world) message() string {
+	w.Helper()
+	for _, c := range w.set().Status.Conditions {
+		if c.Type == v1beta1.StatefulSetConditionProgressing {
+			return c.Message
+		}
+	}
+	return ""
+}
+
+func (w *world) controllerRef() metav1.OwnerReference {
+	w.Helper()
+	return metav1.OwnerReference{
+		APIVersion: "apps.kruise.io/v1beta1", Kind: "StatefulSet", Name: web, UID: w.set().UID,
+		Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true),
+	}
+}

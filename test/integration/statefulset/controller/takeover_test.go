@@ -1,0 +1,215 @@
+package controller
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/manager/statefulset"
+	"kruise.io/kruise/plan/workload"
+	"kruise.io/kruise/test/builder"
+)
+
+// situation is what an older manager left, and what becomes of it.
+type situation struct {
+	// still: nothing is written but the status of the StatefulSet, and of that nothing that was there is changed.
+	still bool
+	// pods are there in the end.
+	pods string
+	// restarted are the pods whose container restarted once. All others run on.
+	restarted []string
+	// then goes on from there.
+	then func(*world)
+}
+
+// situations are the files in testdata/takeover.
+func situations() map[string]situation {
+	still := func(images string) situation { return situation{still: true, pods: images} }
+	inPlace := still("web-0 a:2, web-1 a:2, web-2 a:2")
+	inPlace.then = func(w *world) {
+		w.wantManifestAgain()
+		w.wantUpdateInPlace()
+	}
+	goOn := still("web-0 a:1, web-1 a:1, web-2 a:2")
+	goOn.then = func(w *world) {
+		before := w.uids()
+		w.change(func(s *v1beta1.StatefulSetSpec) {
+			s.UpdateStrategy.RollingUpdate.Paused, s.UpdateStrategy.RollingUpdate.Partition = false, ptr.To(int32(0))
+		})
+		w.rest()
+		w.wantPods("when the rollout may go on", "web-0 a:2, web-1 a:2, web-2 a:2")
+		if diff := cmp.Diff(before, w.uids()); diff != "" {
+			w.Errorf("pods (-before +after):\n%s", diff)
+		}
+	}
+	claims := still("web-0 a:2, web-1 a:2, web-2 a:2")
+	claims.then = func(w *world) {
+		before := w.claim("data-web-3").UID
+		w.scale(4)
+		w.rest()
+		if w.claim("data-web-3").UID != before {
+			w.Errorf("the pod that came back has another claim")
+		}
+		w.wantAvailable("scaled out", 4)
+	}
+	return map[string]situation{
+		"at-rest":                             inPlace,
+		"at-rest-as-v1alpha1":                 inPlace,
+		"at-rest-updated-in-place":            inPlace,
+		"at-rest-after-a-collision":           inPlace,
+		"at-rest-with-claims":                 claims,
+		"at-rest-with-claims-that-go":         still("web-0 a:2, web-1 a:2, web-2 a:2"),
+		"at-rest-with-pods-of-older-releases": still("web-0 a:2, web-1 a:2, web-2 a:2"),
+		"at-rest-recreated":                   still("web-0 a:2, web-1 a:2, web-2 a:2"),
+		"partition-reached":                   goOn,
+		"paused":                              goOn,
+		"at-rest-with-orphans": {pods: "web-0 a:2, web-1 a:2, web-2 a:2", then: func(w *world) {
+			w.wantAllOwned()
+			w.wantUpdateInPlace()
+		}},
+		"from-a-native-set": {pods: "web-0 a:2, web-1 a:2, web-2 a:2", then: func(w *world) {
+			w.wantAllOwned()
+			w.image("a:3")
+			w.rest()
+			w.wantPods("after an update", "web-0 a:3, web-1 a:3, web-2 a:3")
+		}},
+		"updating-not-restarted": {pods: "web-0 a:2, web-1 a:2, web-2 a:2", restarted: []string{"web-0", "web-1", "web-2"}},
+		"recreating":             {pods: "web-0 a:2, web-1 a:2, web-2 a:2"},
+	}
+}
+
+// TestWhatAnOlderManagerLeftIsTakenOver goes through what is found when this manager is installed in the place of an older
+// one, with the gates that are on by default.
+func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
+	files, err := filepath.Glob("testdata/takeover/*.yaml")
+	if err != nil || len(files) != len(situations()) {
+		t.Fatalf("%d files for %d situations, %v", len(files), len(situations()), err)
+	}
+	for name, s := range situations() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			namespace := server.Namespace(t)
+			server.Leave(t, "testdata/takeover/"+name+".yaml", namespace)
+			w := worldIn(t, namespace, statefulset.Options{Options: workload.Options{AutoDeleteClaims: true, PodIndexLabel: true}})
+			before, set := w.snapshot(), w.set()
+			w.rest()
+			after := w.snapshot()
+			w.wantPods("taken over", s.pods)
+			for pod, uid := range before.pods {
+				if after.pods[pod] != uid && name != "recreating" {
+					t.Errorf("pod %s was replaced", pod)
+				}
+			}
+			for _, pod := range s.restarted {
+				before.restarts[pod]++
+			}
+			if diff := cmp.Diff(before.restarts, after.restarts); diff != "" && name != "recreating" {
+				t.Errorf("restarts (-want +got):\n%s", diff)
+			}
+			if s.still {
+				w.wantStill(before, after, set)
+			} else if n := w.set().Status.AvailableReplicas; n != 3 {
+				t.Errorf("%d pods are available, want 3", n)
+			}
+			if s.then != nil {
+				s.then(w)
+			}
+		})
+	}
+}
+
+// wantAllOwned fails the test unless all pods and revisions are the set's own.
+func (w *world) wantAllOwned() {
+	w.Helper()
+	for _, pod := range w.Pods() {
+		if !metav1.IsControlledBy(&pod, w.set()) {
+			w.Errorf("pod %s is owned by %v", pod.Name, pod.OwnerReferences)
+		}
+	}
+	for _, r := range w.Revisions() {
+		if !metav1.IsControlledBy(&r, w.set()) {
+			w.Errorf("revision %s is owned by %v", r.Name, r.OwnerReferences)
+		}
+	}
+}
+
+// wantStill fails the test when anything was written but the status, or when that says other than it did. What it may say in
+// addition is a condition.
+func (w *world) wantStill(before, after snapshot, set *v1beta1.StatefulSet) {
+	w.Helper()
+	for _, write := range w.Writes() {
+		if write.Resource != "statefulsets/status" {
+			w.Errorf("it wrote %v", write)
+		}
+	}
+	if diff := cmp.Diff(before.versions, after.versions); diff != "" {
+		w.Errorf("revisions and claims (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(set.Status, w.set().Status, cmpopts.IgnoreFields(v1beta1.StatefulSetStatus{}, "Conditions")); diff != "" {
+		w.Errorf("status (-before +after):\n%s", diff)
+	}
+}
+
+// snapshot is what must not change without a reason.
+type snapshot struct {
+	pods     map[string]string // their UIDs
+	restarts map[string]int    // of all containers of a pod
+	versions map[string]string // of revisions and claims
+}
+
+func (w *world) snapshot() snapshot {
+	w.Helper()
+	s := snapshot{pods: map[string]string{}, restarts: map[string]int{}, versions: map[string]string{}}
+	for _, pod := range w.Pods() {
+		s.pods[pod.Name] = string(pod.UID)
+		for _, c := range pod.Status.ContainerStatuses {
+			s.restarts[pod.Name] += int(c.RestartCount)
+		}
+	}
+	for _, r := range w.Revisions() {
+		s.versions[r.Name] = r.ResourceVersion
+	}
+	claims := &corev1.PersistentVolumeClaimList{}
+	if err := w.API.List(w.Context(), claims, client.InNamespace(w.Namespace)); err != nil {
+		w.Fatal(err)
+	}
+	for _, claim := range claims.Items {
+		s.versions[claim.Name] = claim.ResourceVersion
+	}
+	return s
+}
+
+// wantManifestAgain applies the template as its user wrote it, and fails the test when that is more than a new generation.
+func (w *world) wantManifestAgain() {
+	w.Helper()
+	w.Writes()
+	w.change(func(s *v1beta1.StatefulSetSpec) {
+		s.Template = builder.StatefulSet(web).InPlace().Image("a:2").Object().Spec.Template
+	})
+	w.rest()
+	for _, write := range w.Writes() {
+		if write.Resource != "statefulsets/status" {
+			w.Errorf("with the manifest applied again it wrote %v", write)
+		}
+	}
+}
+
+// wantUpdateInPlace gives the set another image, and fails the test unless the pods get it and stay.
+func (w *world) wantUpdateInPlace() {
+	w.Helper()
+	before := w.uids()
+	w.image("a:3")
+	w.rest()
+	if diff := cmp.Diff(before, w.uids()); diff != "" {
+		w.Errorf("pods after an update in place (-before +after):\n%s", diff)
+	}
+	w.wantPods("after an update in place", "web-0 a:3, web-1 a:3, web-2 a:3")
+	w.wantAvailable("after an update in place", 3)
+}
