@@ -31,7 +31,6 @@ type rivals[S any] struct {
 	spec          S
 	theirs, ours  side[S]
 	oursReconcile types.NamespacedName
-	nudges        int
 }
 
 // side is one of the two.
@@ -125,19 +124,6 @@ func (r *rivals[S]) tell(s side[S]) {
 	s.into(r.spec, after)
 	if err := r.API.Patch(r.Context(), after, client.MergeFrom(before)); err != nil {
 		r.Fatalf("edit the %T: %v", after, err)
-	}
-}
-
-// nudge makes the native controller look again: what changes in the world does not always make it do so.
-func (r *rivals[S]) nudge() {
-	r.Helper()
-	object := r.theirs.empty()
-	object.SetNamespace(r.Namespace)
-	object.SetName(r.theirs.name)
-	r.nudges++
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{"nudge":"%d"}}}`, r.nudges)
-	if err := r.API.Patch(r.Context(), object, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
-		r.Fatalf("nudge the %T: %v", object, err)
 	}
 }
 

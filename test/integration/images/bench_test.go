@@ -46,6 +46,7 @@ func BenchmarkJobsOverManyNodes(b *testing.B) {
 
 // runFleet makes nodes and jobs, and waits until all jobs are complete.
 func runFleet(b *testing.B, nodes, pulls int) {
+	b.Helper()
 	ctx := b.Context()
 	label := map[string]string{"fleet": fmt.Sprintf("%d-%d", nodes, time.Now().UnixNano())}
 	side(b, nodes, func(i int) error {
@@ -100,6 +101,7 @@ func runFleet(b *testing.B, nodes, pulls int) {
 
 // side calls do for 0 to n-1, sixteen at a time.
 func side(b *testing.B, n int, do func(int) error) {
+	b.Helper()
 	var group sync.WaitGroup
 	slots := make(chan struct{}, 16)
 	for i := range n {
@@ -116,6 +118,7 @@ func side(b *testing.B, n int, do func(int) error) {
 
 // model plays the daemons of the nodes with a label, and counts what they write.
 func model(b *testing.B, label map[string]string) (reports *atomic.Int64, stop func()) {
+	b.Helper()
 	watch, err := server.Client.Watch(b.Context(), &v1beta1.NodeImageList{}, client.MatchingLabels(label))
 	if err != nil {
 		b.Fatal(err)
