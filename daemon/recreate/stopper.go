@@ -20,8 +20,8 @@ import (
 // tries is how often a runtime may refuse to stop a container. One that does not answer is tried for as long as it takes.
 const tries = 5
 
-// Stopper stops containers, each once, beside the reconciler.
-type Stopper struct {
+// stopper stops containers, each once, beside the reconciler.
+type stopper struct {
 	runtimes *cri.Node
 	hooks    hooks
 	clock    clock.Clock
@@ -49,9 +49,8 @@ type attempt struct {
 	trouble string
 }
 
-// NewStopper makes a stopper. What it says on ended are requests of which a stop has come to its end.
-func NewStopper(o Options, ended chan<- event.GenericEvent) *Stopper {
-	return &Stopper{
+func newStopper(o Options, ended chan<- event.GenericEvent) *stopper {
+	return &stopper{
 		runtimes: o.Runtimes, hooks: hooks{nodeAddress: o.Address}, clock: clock.RealClock{}, ended: ended,
 		pauses: wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Cap: 5 * time.Second, Steps: 10},
 		slots:  make(chan struct{}, stops), of: map[types.UID]map[string]*attempt{},
@@ -60,7 +59,7 @@ func NewStopper(o Options, ended chan<- event.GenericEvent) *Stopper {
 
 // Start implements manager.Runnable. When the process is told to end, no stop is begun any more, and those that are under
 // way are waited for, as long as the manager waits.
-func (s *Stopper) Start(ctx context.Context) error {
+func (s *stopper) Start(ctx context.Context) error {
 	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	s.mu.Lock()
@@ -75,10 +74,10 @@ func (s *Stopper) Start(ctx context.Context) error {
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: each node has its own.
-func (s *Stopper) NeedLeaderElection() bool { return false }
+func (s *stopper) NeedLeaderElection() bool { return false }
 
-// Known is what this process knows of the containers of a request.
-func (s *Stopper) Known(r *v1beta1.ContainerRecreateRequest) (attempts map[string]restart.Attempt, mine map[string]string) {
+// known is what this process knows of the containers of a request.
+func (s *stopper) known(r *v1beta1.ContainerRecreateRequest) (attempts map[string]restart.Attempt, mine map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	attempts, mine = map[string]restart.Attempt{}, map[string]string{}
@@ -91,8 +90,8 @@ func (s *Stopper) Known(r *v1beta1.ContainerRecreateRequest) (attempts map[strin
 	return attempts, mine
 }
 
-// Troubles is what is to be told of the hooks of a request, each once.
-func (s *Stopper) Troubles(r *v1beta1.ContainerRecreateRequest) []string {
+// troubles is what is to be told of the hooks of a request, each once.
+func (s *stopper) troubles(r *v1beta1.ContainerRecreateRequest) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []string
@@ -105,35 +104,31 @@ func (s *Stopper) Troubles(r *v1beta1.ContainerRecreateRequest) []string {
 	return out
 }
 
-// Remember notes the stops that are about to be written down.
-func (s *Stopper) Remember(r *v1beta1.ContainerRecreateRequest, states []v1beta1.ContainerRecreateState) {
+// remember notes the stops that are about to be written down.
+func (s *stopper) remember(r *v1beta1.ContainerRecreateRequest, states []v1beta1.ContainerRecreateState) {
 	written := map[string]bool{}
 	for i := range r.Status.ContainerRecreateStates {
 		if before := &r.Status.ContainerRecreateStates[i]; before.StopTime != nil {
-			written[before.Name+" "+before.ContainerID] = true
+			written[before.Name] = true
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range states {
-		state := &states[i]
-		if state.StopTime == nil || written[state.Name+" "+state.ContainerID] {
-			continue
-		}
-		if a := s.attempt(r.UID, state.Name); !a.Running { // what became of the container before is over
-			*a = attempt{mine: state.ContainerID}
+		if state := &states[i]; state.StopTime != nil && !written[state.Name] {
+			s.attempt(r.UID, state.Name).mine = state.ContainerID
 		}
 	}
 }
 
-// Forget drops what is known of a request that is gone. What was begun for it ends all the same.
-func (s *Stopper) Forget(request types.UID) {
+// forget drops what is known of a request that is gone. What was begun for it ends all the same.
+func (s *stopper) forget(request types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.of, request)
 }
 
-func (s *Stopper) attempt(request types.UID, name string) *attempt {
+func (s *stopper) attempt(request types.UID, name string) *attempt {
 	if s.of[request] == nil {
 		s.of[request] = map[string]*attempt{}
 	}
@@ -143,8 +138,8 @@ func (s *Stopper) attempt(request types.UID, name string) *attempt {
 	return s.of[request][name]
 }
 
-// Begin begins a stop and says whether it did: not when one is under way or done, and not when the process is ending.
-func (s *Stopper) Begin(ctx context.Context, r *v1beta1.ContainerRecreateRequest, stop restart.Stop) bool {
+// begin begins a stop and says whether it did: not when one is under way or done, and not when the process is ending.
+func (s *stopper) begin(ctx context.Context, r *v1beta1.ContainerRecreateRequest, stop restart.Stop) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.attempt(r.UID, stop.Name)
@@ -170,7 +165,7 @@ func (s *Stopper) Begin(ctx context.Context, r *v1beta1.ContainerRecreateRequest
 }
 
 // carryOut stops a container and says why it could not.
-func (s *Stopper) carryOut(ctx context.Context, r *v1beta1.ContainerRecreateRequest, stop restart.Stop, a *attempt) string {
+func (s *stopper) carryOut(ctx context.Context, r *v1beta1.ContainerRecreateRequest, stop restart.Stop, a *attempt) string {
 	since, grace := stop.Since, restart.Grace(r)
 	if stop.Hook {
 		since = s.clock.Now()

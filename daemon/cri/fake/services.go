@@ -2,7 +2,6 @@ package fake
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -70,15 +69,7 @@ func (r *Runtime) ContainerStatus(_ context.Context, req *criv1.ContainerStatusR
 	if c.Exited() {
 		answer.ExitCode = c.ExitCode
 	}
-	told := map[string]string{}
-	if req.GetVerbose() && !c.Discreet {
-		info, err := json.Marshal(map[string]any{"runtimeSpec": map[string]any{"process": map[string]any{"env": c.Env}}})
-		if err != nil {
-			return nil, status.Errorf(codes.Internal, "telling of container %q: %v", c.ID, err)
-		}
-		told["info"] = string(info)
-	}
-	return &criv1.ContainerStatusResponse{Status: answer, Info: told}, nil
+	return &criv1.ContainerStatusResponse{Status: answer}, nil
 }
 
 // ListPodSandbox implements the service of the interface.
