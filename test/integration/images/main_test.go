@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -61,9 +60,7 @@ func runOn(ctx context.Context, m *testing.M) (int, error) {
 	if err := server.Grant(ctx, user); err != nil {
 		return 1, err
 	}
-	as := server.As(user)
-	as.Config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counted{next} })
-	replica, err := as.RunWebhooks(ctx, func(m *manager.Options, o *serve.Options) {
+	replica, err := server.As(user).RunWebhooks(ctx, func(m *manager.Options, o *serve.Options) {
 		m.WebhooksOnly, m.Kinds = false, []string{"NodeImage", "ImagePullJob", "ImageListPullJob"}
 		m.Images = images.Options{Enabled: true, NodeWorkers: 3, JobWorkers: 3, ListWorkers: 3, Keep: 300, ConfigNamespace: configNamespace}
 	})
