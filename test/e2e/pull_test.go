@@ -107,6 +107,19 @@ func (s *space) pullJob(name string) *v1beta1.ImagePullJob {
 	return job
 }
 
+// untilNodesPull waits until every node of a set's pods has a NodeImage.
+func (s *space) untilNodesPull(set string) {
+	s.Helper()
+	for _, pod := range s.podsNow(set) {
+		s.until("node "+pod.Spec.NodeName+" has a NodeImage", func() string {
+			if err := s.client.Get(s.Context(), client.ObjectKey{Name: pod.Spec.NodeName}, &v1beta1.NodeImage{}); err != nil {
+				return err.Error()
+			}
+			return ""
+		})
+	}
+}
+
 // untilPulled waits until all nodes of a job are through.
 func (s *space) untilPulled(name string) {
 	s.Helper()
