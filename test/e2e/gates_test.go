@@ -48,7 +48,7 @@ func rollsBack(s *space) {
 func pullsAhead(s *space) {
 	s.watch(&v1beta1.ImagePullJob{})
 	s.start("ahead", 4, grace(1))
-	s.untilNodesPull("ahead") // one that was lost and is back has its NodeImage a while later
+	s.untilNodesPull("ahead")                        // one that was lost and is back has its NodeImage a while later
 	const fresh = "docker.io/openkruise/demo:1.10.3" // no other story uses it by this name, so no node has it
 	set := s.change("ahead", both(partition(3), func(set *v1beta1.CloneSet) { set.Spec.Template.Spec.Containers[0].Image = fresh }))
 	s.untilSaid(set, v1beta1.CloneSetProgressPartitionAvailable)
