@@ -31,6 +31,7 @@ func demoVersions() map[string][]string {
 		"1.10.2": {"1.10.2-same"},
 		"1.10.3": {"latest"},
 		"1.10.4": nil,
+		"1.10.5": nil, // for tests that need an image of which no kubelet has heard
 	}
 }
 
