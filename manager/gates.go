@@ -7,6 +7,7 @@ import (
 	"k8s.io/component-base/featuregate"
 
 	"kruise.io/kruise/kit/gate"
+	"kruise.io/kruise/manager/permits"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -27,6 +28,13 @@ const (
 	gatePodReadiness = "KruisePodReadinessGate"
 )
 
+// The gates of budgets.
+const (
+	gateBudgetDeletes = "PodUnavailableBudgetDeleteGate"
+	gateBudgetUpdates = "PodUnavailableBudgetUpdateGate"
+	gateResizesApart  = "InPlacePodVerticalScaling"
+)
+
 // The gates of what needs the daemon.
 const (
 	gateProbes           = "PodProbeMarkerGate"
@@ -43,6 +51,9 @@ func (o *Options) setGates(set *gate.Set) {
 	o.Images.Enabled = set.Enabled(gatePullImages) || set.Enabled(gatePullAhead)
 	o.Pod.Enabled, o.Pod.GateForAll = set.Enabled(gatePodWebhook), set.Enabled(gatePodReadiness)
 	o.Probes, o.Pod.Serverless = set.Enabled(gateProbes), set.Enabled(gateServerlessProbes)
+	o.Budgets = permits.Options{
+		Deletions: set.Enabled(gateBudgetDeletes), Changes: set.Enabled(gateBudgetUpdates), ResizesApart: set.Enabled(gateResizesApart),
+	}
 	o.Workloads.SetGates(func(g workload.Gate) bool { return set.Enabled(g.Name) })
 }
 
@@ -56,6 +67,9 @@ func gateTable() []gate.Gate {
 		gate.Gate{Name: gateExternalCerts, Spec: alpha},
 		gate.Gate{Name: gatePodWebhook, Spec: beta},
 		gate.Gate{Name: gatePodReadiness, Spec: alpha, Needs: []string{gatePodWebhook}},
+		gate.Gate{Name: gateBudgetDeletes, Spec: beta, Needs: []string{gatePodWebhook}},
+		gate.Gate{Name: gateBudgetUpdates, Spec: alpha, Needs: []string{gatePodWebhook}},
+		gate.Gate{Name: gateResizesApart, Spec: alpha},
 		gate.Gate{Name: gateDaemon, Spec: beta},
 		gate.Gate{Name: gatePullImages, Spec: alpha, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gateProbes, Spec: beta, Needs: []string{gateDaemon}},
@@ -86,10 +100,7 @@ func inert() []gate.Gate {
 		{Name: "EnableSortSidecarContainerByName", Spec: alpha, Inert: true},
 		{Name: "EnhancedLivenessProbe", Spec: alpha, Inert: true},
 		{Name: "ForceDeleteTimeoutExpectationGate", Spec: alpha, Inert: true},
-		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
 		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
-		{Name: "PodUnavailableBudgetDeleteGate", Spec: betaOn, Inert: true},
-		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},
 		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},
 		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},

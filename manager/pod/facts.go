@@ -5,7 +5,10 @@ import (
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
+	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/kit/index"
+	"kruise.io/kruise/manager/permits"
+	"kruise.io/kruise/plan/disruption"
 )
 
 // world is what the lines of the chain know of the cluster, from caches.
@@ -14,6 +17,8 @@ type world struct {
 	gateForAll bool
 	// markers are the PodProbeMarkers that virtual kubelets are asked for; nil where they are not.
 	markers *index.Store[*v1alpha1.PodProbeMarker]
+	// permits knows the budgets of pods.
+	permits *permits.Desk
 }
 
 // facts are what the lines of the chain know about one pod, gathered once.
@@ -21,6 +26,8 @@ type facts struct {
 	gateForAll bool
 	// markers are the PodProbeMarkers of the pod's namespace.
 	markers []*v1alpha1.PodProbeMarker
+	// budget is the budget of the pod; nil if it has none.
+	budget *policyv1beta1.PodUnavailableBudget
 	// name is the name that the pod gets if a line needs to know one and it has none.
 	name string
 }
@@ -32,6 +39,13 @@ func (w *world) factsOf(pod *corev1.Pod) (*facts, error) {
 		if f.markers, err = w.markers.InNamespace(pod.Namespace); err != nil {
 			return nil, err
 		}
+	}
+	if budgets := w.permits.Budgets(); budgets != nil {
+		all, err := budgets.InNamespace(pod.Namespace)
+		if err != nil {
+			return nil, err
+		}
+		f.budget = disruption.Of(pod, all)
 	}
 	return f, nil
 }

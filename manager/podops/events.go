@@ -34,6 +34,7 @@ const (
 	reasonCreatedJob       = "CreatedImagePullJob"
 	reasonFailedCreateJob  = "FailedCreateImagePullJob"
 	reasonScaleOutLimited  = "ScaleUpLimited"
+	reasonWaitingForBudget = "WaitingForBudget"
 )
 
 const (
@@ -120,6 +121,8 @@ func (r Reasons) eventOf(n podset.Note) loop.Event {
 		e.Warning, e.Reason = true, reasonPodsBroken
 	case podset.CauseResize:
 		e.Warning, e.Reason = true, reasonResizePending
+	case podset.CauseBudget:
+		e.Reason = reasonWaitingForBudget
 	case podset.CauseHook:
 		e.Reason = reasonWaitingForHook
 	case podset.CauseVolume:

@@ -37,18 +37,25 @@ type Answer struct {
 	Permitted bool
 	// Recorded says that the status of the budget was changed, which must be stored before the request is permitted.
 	Recorded bool
-	// Why says why not.
-	Why string
+	// Why says why not, with numbers, and Brief without: in words that stay while the reason does.
+	Why, Brief string
+}
+
+// Free says whether a request costs nothing, whatever is left of the budget: the pod is not available, or neither it nor the
+// operation is protected.
+func Free(b *v1beta1.PodUnavailableBudget, r Request) bool {
+	return !Available(r.Pod) || Exempt(b, r.Pod) || !Protects(b, r.Operation, r.ResizesApart)
 }
 
 // Ask judges a request, and writes into the status of the budget what it costs.
 func Ask(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) Answer {
-	if !Available(r.Pod) || Exempt(b, r.Pod) || !Protects(b, r.Operation, r.ResizesApart) {
+	if Free(b, r) {
 		return Answer{Permitted: true}
 	}
 	s := &b.Status
 	if s.ObservedGeneration < b.Generation {
-		return Answer{Why: fmt.Sprintf("PodUnavailableBudget %s is new or was changed, and its pods are not counted yet: wait a moment", b.Name)}
+		why := fmt.Sprintf("PodUnavailableBudget %s is new or was changed, and its pods are not counted yet", b.Name)
+		return Answer{Why: why + ": wait a moment", Brief: why}
 	}
 	if s.DesiredAvailable == 0 {
 		return Answer{Permitted: true}
@@ -66,9 +73,10 @@ func Ask(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) Answer {
 		record(&s.UnavailablePods, name, now)
 		return Answer{Permitted: true, Recorded: true}
 	case s.UnavailableAllowed <= 0:
-		return Answer{Why: refusal(b)}
+		return Answer{Why: refusal(b), Brief: brief(b)}
 	case len(s.DisruptedPods)+len(s.UnavailablePods) >= mostRecords:
-		return Answer{Why: fmt.Sprintf("PodUnavailableBudget %s: %d pods were permitted to become unavailable and are not seen to be yet, and no more can be noted: wait until they are gone or back", b.Name, mostRecords)}
+		return Answer{Brief: brief(b), Why: fmt.Sprintf(
+			"%s: %d were permitted to and are not seen to be yet, and no more can be noted: wait until they are gone or back", brief(b), mostRecords)}
 	}
 	s.UnavailableAllowed--
 	s.CurrentAvailable--
@@ -106,11 +114,15 @@ func record(records *map[string]metav1.Time, name string, now time.Time) {
 	(*records)[name] = metav1.NewTime(now.Truncate(time.Second))
 }
 
+func brief(b *v1beta1.PodUnavailableBudget) string {
+	return fmt.Sprintf("PodUnavailableBudget %s lets no more pods become unavailable", b.Name)
+}
+
 // refusal says that the budget is spent. It begins with the words by which clients know it.
 func refusal(b *v1beta1.PodUnavailableBudget) string {
 	s := &b.Status
-	text := fmt.Sprintf("pub unavailable allowed is negative: PodUnavailableBudget %s lets no more pods become unavailable: %d of %d are available, and %d must be",
-		b.Name, s.CurrentAvailable, s.TotalReplicas, s.DesiredAvailable)
+	text := fmt.Sprintf("pub unavailable allowed is negative: %s: %d of %d are available, and %d must be",
+		brief(b), s.CurrentAvailable, s.TotalReplicas, s.DesiredAvailable)
 	if leaving := slices.Sorted(maps.Keys(s.DisruptedPods)); len(leaving) > 0 {
 		text += "; permitted to go: " + few(leaving)
 	}

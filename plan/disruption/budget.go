@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	appsv1beta1 "kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/api/policy/v1beta1"
 )
 
@@ -57,9 +58,8 @@ func Total(b *v1beta1.PodUnavailableBudget) (total int, stated bool) {
 // Workload names the workload of a pod.
 type Workload struct{ Group, Kind, Name string }
 
-// WorkloadOf is the workload that a pod belongs to: its controller or, where that is the ReplicaSet of a Deployment, the
-// Deployment, whose name the ReplicaSet's begins with. ok is false for a pod that nobody controls.
-func WorkloadOf(pod *corev1.Pod) (w Workload, ok bool) {
+// ControllerOf is the controller of a pod; ok is false for a pod that has none.
+func ControllerOf(pod *corev1.Pod) (w Workload, ok bool) {
 	ref := metav1.GetControllerOfNoCopy(pod)
 	if ref == nil {
 		return w, false
@@ -68,11 +68,29 @@ func WorkloadOf(pod *corev1.Pod) (w Workload, ok bool) {
 	if group, err := schema.ParseGroupVersion(ref.APIVersion); err == nil {
 		w.Group = group.Group
 	}
+	return w, true
+}
+
+// WorkloadOf is the workload that a pod belongs to: its controller or, where that is the ReplicaSet of a Deployment, the
+// Deployment, whose name the ReplicaSet's begins with. ok is false for a pod that nobody controls.
+func WorkloadOf(pod *corev1.Pod) (w Workload, ok bool) {
+	w, ok = ControllerOf(pod)
 	hash := pod.Labels["pod-template-hash"]
 	if name, is := strings.CutSuffix(w.Name, "-"+hash); is && hash != "" && w.Group == "apps" && w.Kind == "ReplicaSet" {
 		w.Kind, w.Name = "Deployment", name
 	}
-	return w, true
+	return w, ok
+}
+
+// Direct says whether pods of a workload are known by their controller, as WorkloadOf tells it. Those of others may belong to
+// something between.
+func (w Workload) Direct() bool {
+	switch w {
+	case Workload{"apps", "Deployment", w.Name}, Workload{"apps", "ReplicaSet", w.Name}, Workload{"apps", "StatefulSet", w.Name},
+		Workload{"apps", "DaemonSet", w.Name}, Workload{"", "ReplicationController", w.Name}, Workload{"batch", "Job", w.Name}:
+		return true
+	}
+	return w.Group == appsv1beta1.GroupName && (w.Kind == "CloneSet" || w.Kind == "StatefulSet" || w.Kind == "DaemonSet" || w.Kind == "BroadcastJob")
 }
 
 // Target is the workload that a budget names; ok is false where it selects pods by their labels.
@@ -149,4 +167,12 @@ func matches(s *metav1.LabelSelector, set map[string]string) bool {
 	}
 	parsed, err := metav1.LabelSelectorAsSelector(s)
 	return err == nil && parsed.Matches(labels.Set(set))
+}
+
+// Tie makes a pod remember its budget.
+func Tie(pod *corev1.Pod, b *v1beta1.PodUnavailableBudget) {
+	if pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	pod.Annotations[v1beta1.PodRelatedPubKey], pod.Annotations[v1beta1.PodRelatedPubKeyOld] = b.Name, b.Name
 }

@@ -57,6 +57,8 @@ type Facts struct {
 	Away map[string]bool
 	// Workloads is how many pods there should be as their workloads say. It counts where the budget states no total.
 	Workloads int
+	// Ended says that the workload that the budget names is gone or on its way out, and its pods with it.
+	Ended bool
 }
 
 // Count counts the pods of a budget. Pods that are exempt count for nothing, and are not missed.
@@ -64,7 +66,9 @@ func Count(b *v1beta1.PodUnavailableBudget, f Facts) (Counted, error) {
 	c := Counted{Status: v1beta1.PodUnavailableBudgetStatus{ObservedGeneration: b.Generation}}
 	c.keep(b, f)
 	total, stated := Total(b)
-	if !stated {
+	if f.Ended {
+		total = 0
+	} else if !stated {
 		total = f.Workloads
 	}
 	for _, pod := range f.Pods {
@@ -96,9 +100,12 @@ func Uncounted(b *v1beta1.PodUnavailableBudget) v1beta1.PodUnavailableBudgetStat
 	return status
 }
 
-// desired is how many pods must stay available.
+// desired is how many pods must stay available: none where there should be none, so that what remains of a workload that was
+// deleted or scaled to 0 can go.
 func desired(b *v1beta1.PodUnavailableBudget, total int) (int, error) {
 	switch spec := &b.Spec; {
+	case total == 0:
+		return 0, nil
 	case spec.MinAvailable != nil:
 		n, err := budget.Count(*spec.MinAvailable, total, budget.Up)
 		if err != nil {

@@ -84,36 +84,39 @@ func TestARequestIsJudged(t *testing.T) {
 		apart  bool
 		want   Answer
 	}{
-		"the budget is spent on it":             {budgetOf(), "DELETE", pod("a"), false, Answer{true, true, ""}},
+		"the budget is spent on it":             {budgetOf(), "DELETE", pod("a"), false, Answer{Permitted: true, Recorded: true}},
 		"the budget is spent":                   {budgetOf(spent), "EVICT", pod("a"), false, Answer{Why: refusal + "; wait until more than 3 are available"}},
 		"a pod that is not ready costs nothing": {budgetOf(spent), "DELETE", pod("a", notReady(0)), false, Answer{Permitted: true}},
 		"a pod on its way out costs nothing":    {budgetOf(spent), "DELETE", pod("a", leaving), false, Answer{Permitted: true}},
 		"a pod that is marked unavailable":      {budgetOf(spent), "DELETE", pod("a", func(p *corev1.Pod) { p.Labels["unavailable-pod.kruise.io/x"] = "" }), false, Answer{Permitted: true}},
 		"kubelet has not seen the spec":         {budgetOf(spent), "DELETE", pod("a", func(p *corev1.Pod) { p.Generation, p.Status.ObservedGeneration = 2, 1 }), false, Answer{Permitted: true}},
 		"a pod that is exempt":                  {budgetOf(spent), "DELETE", pod("a", func(p *corev1.Pod) { p.Annotations["pub.kruise.io/no-protect"] = "true" }), false, Answer{Permitted: true}},
-		"a pod that says it is not exempt":      {budgetOf(), "DELETE", pod("a", func(p *corev1.Pod) { p.Annotations["pub.kruise.io/no-protect"] = "false" }), false, Answer{true, true, ""}},
+		"a pod that says it is not exempt":      {budgetOf(), "DELETE", pod("a", func(p *corev1.Pod) { p.Annotations["pub.kruise.io/no-protect"] = "false" }), false, Answer{Permitted: true, Recorded: true}},
 		"a pod that is ignored":                 {budgetOf(spent, func(b *v1beta1.PodUnavailableBudget) { b.Spec.IgnoredPodSelector = b.Spec.Selector }), "DELETE", pod("a"), false, Answer{Permitted: true}},
 		"an operation that is not protected":    {budgetOf(spent, protecting("EVICT")), "DELETE", pod("a"), false, Answer{Permitted: true}},
 		"as the annotation says": {budgetOf(spent, func(b *v1beta1.PodUnavailableBudget) {
 			b.Annotations[v1beta1.PubProtectOperationsKey] = "EVICT, UPDATE,"
 		}), "DELETE", pod("a"), false, Answer{Permitted: true}},
-		"a resize, where updates are protected":         {budgetOf(), "RESIZE", pod("a"), false, Answer{true, true, ""}},
+		"a resize, where updates are protected":         {budgetOf(), "RESIZE", pod("a"), false, Answer{Permitted: true, Recorded: true}},
 		"a resize, told apart":                          {budgetOf(spent), "RESIZE", pod("a"), true, Answer{Permitted: true}},
-		"a resize, told apart and protected":            {budgetOf(protecting("RESIZE")), "RESIZE", pod("a"), true, Answer{true, true, ""}},
+		"a resize, told apart and protected":            {budgetOf(protecting("RESIZE")), "RESIZE", pod("a"), true, Answer{Permitted: true, Recorded: true}},
 		"nothing must stay":                             {budgetOf(spent, func(b *v1beta1.PodUnavailableBudget) { b.Status.DesiredAvailable = 0 }), "DELETE", pod("a"), false, Answer{Permitted: true}},
 		"the pods of a new budget are not counted yet":  {budgetOf(func(b *v1beta1.PodUnavailableBudget) { b.Generation = 2 }), "DELETE", pod("a"), false, Answer{Why: "PodUnavailableBudget web is new or was changed, and its pods are not counted yet: wait a moment"}},
 		"permitted a moment ago":                        {budgetOf(spent, permitted("a", -9)), "EVICT", pod("a"), false, Answer{Permitted: true}},
-		"permitted a while ago":                         {budgetOf(spent, permitted("a", -10)), "EVICT", pod("a"), false, Answer{true, true, ""}},
-		"permitted to change, and to be deleted":        {budgetOf(spent, changing("a", -1)), "DELETE", pod("a"), false, Answer{true, true, ""}},
+		"permitted a while ago":                         {budgetOf(spent, permitted("a", -10)), "EVICT", pod("a"), false, Answer{Permitted: true, Recorded: true}},
+		"permitted to change, and to be deleted":        {budgetOf(spent, changing("a", -1)), "DELETE", pod("a"), false, Answer{Permitted: true, Recorded: true}},
 		"permitted to be deleted, and to change":        {budgetOf(spent, permitted("a", -1)), "UPDATE", pod("a"), false, Answer{Permitted: true}},
-		"permitted to change, and to change":            {budgetOf(spent, changing("a", -1)), "UPDATE", pod("a"), false, Answer{true, true, ""}},
+		"permitted to change, and to change":            {budgetOf(spent, changing("a", -1)), "UPDATE", pod("a"), false, Answer{Permitted: true, Recorded: true}},
 		"another pod of the name was permitted to go":   {budgetOf(spent, permitted("a", -9)), "DELETE", pod("a", createdAt(-5)), false, Answer{Why: refusal + "; permitted to go: a; wait until more than 3 are available"}},
 		"the refusal names who was permitted to change": {budgetOf(spent, changing("b", -1), changing("c", 0), changing("d", 0), changing("e", 0)), "UPDATE", pod("a"), false, Answer{Why: refusal + "; permitted to change: b, c, d and 1 more; wait until more than 3 are available"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := *tc.budget.Status.DeepCopy()
 			got := Ask(tc.budget, Request{Operation: tc.op, Pod: tc.pod, ResizesApart: tc.apart}, at(0))
-			if got != tc.want {
+			if brief := got.Brief; (brief == "") != got.Permitted || !strings.Contains(got.Why, brief) {
+				t.Errorf("in brief: %q", brief)
+			}
+			if got.Brief = ""; got != tc.want {
 				t.Errorf("got  %+v\nwant %+v", got, tc.want)
 			}
 			if changed := !cmp.Equal(before, tc.budget.Status); changed != got.Recorded {
@@ -128,7 +131,7 @@ func TestNoMorePermissionsAreNotedThanAStatusHolds(t *testing.T) {
 	for i := range mostRecords {
 		setRecord(&b.Status.DisruptedPods, strings.Repeat("x", i+2), stamp(0))
 	}
-	if got := Ask(b, Request{Operation: "DELETE", Pod: pod("a")}, at(0)); got.Permitted || !strings.Contains(got.Why, "2000 pods were permitted") {
+	if got := Ask(b, Request{Operation: "DELETE", Pod: pod("a")}, at(0)); got.Permitted || !strings.Contains(got.Why, "2000 were permitted") {
 		t.Errorf("%+v", got)
 	}
 }
@@ -160,7 +163,11 @@ func TestPodsAreCounted(t *testing.T) {
 		"minAvailable in percent rounds up": {budgetOf(percent("min", intstr.FromString("51%"))), four, [4]int32{4, 4, 3, 1}},
 		"more must stay than there are":     {budgetOf(percent("min", intstr.FromInt32(9))), four, [4]int32{4, 4, 9, 0}},
 		"all may go":                        {budgetOf(percent("max", intstr.FromString("100%"))), four, [4]int32{4, 4, 0, 4}},
-		"the total of the field":            {budgetOf(func(b *v1beta1.PodUnavailableBudget) { b.Spec.ProtectTotalReplicas = new(int32(2)) }), four, [4]int32{2, 4, 1, 3}},
+		"there should be none":              {budgetOf(percent("min", intstr.FromInt32(2)), func(b *v1beta1.PodUnavailableBudget) { b.Labels = map[string]string{"workloads": "none"} }), four, [4]int32{0, 4, 0, 4}},
+		"the workload is on its way out": {budgetOf(func(b *v1beta1.PodUnavailableBudget) {
+			b.Labels, b.Spec.ProtectTotalReplicas = map[string]string{"workloads": "ended"}, new(int32(9))
+		}), four, [4]int32{0, 4, 0, 4}},
+		"the total of the field": {budgetOf(func(b *v1beta1.PodUnavailableBudget) { b.Spec.ProtectTotalReplicas = new(int32(2)) }), four, [4]int32{2, 4, 1, 3}},
 		"the total of the annotation": {budgetOf(func(b *v1beta1.PodUnavailableBudget) {
 			b.Annotations[v1beta1.PubProtectTotalReplicasKey] = "3"
 		}), four, [4]int32{3, 4, 2, 2}},
@@ -173,7 +180,11 @@ func TestPodsAreCounted(t *testing.T) {
 		"pods on their way out":                   {budgetOf(), append([]*corev1.Pod{pod("e", leaving)}, four...), [4]int32{4, 4, 3, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Count(tc.budget, Facts{Now: at(0), Pods: tc.pods, Workloads: 4})
+			f := Facts{Now: at(0), Pods: tc.pods, Workloads: 4, Ended: tc.budget.Labels["workloads"] == "ended"}
+			if tc.budget.Labels["workloads"] == "none" {
+				f.Workloads = 0
+			}
+			got, err := Count(tc.budget, f)
 			if err != nil {
 				t.Fatal(err)
 			}

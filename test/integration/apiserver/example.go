@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -16,8 +17,8 @@ import (
 
 // Example is a manifest of one of our kinds, as YAML. Tests make objects out of it that differ in little.
 type Example struct {
-	// Kind and Resource name the kind, in the group apps.kruise.io.
-	Kind, Resource string
+	// Kind and Resource name the kind. Group is its group; empty is apps.kruise.io.
+	Kind, Resource, Group string
 	// Text is the manifest.
 	Text string
 }
@@ -27,10 +28,12 @@ type Example struct {
 func (e Example) Object(t *testing.T, version, namespace, patch string) *unstructured.Unstructured {
 	t.Helper()
 	object := e.With(t, patch)
-	object.SetGroupVersionKind(schema.GroupVersionKind{Group: "apps.kruise.io", Version: version, Kind: e.Kind})
+	object.SetGroupVersionKind(schema.GroupVersionKind{Group: e.group(), Version: version, Kind: e.Kind})
 	object.SetNamespace(namespace)
 	return object
 }
+
+func (e Example) group() string { return cmp.Or(e.Group, "apps.kruise.io") }
 
 // With is the example, changed by a merge patch.
 func (e Example) With(t *testing.T, patch string) *unstructured.Unstructured {
@@ -111,7 +114,7 @@ func (s *Server) Refuses(t *testing.T, e Example, refusals map[string]Refusal) {
 			got := err.Error()
 			for _, prefix := range []string{
 				`admission webhook "v` + strings.ToLower(e.Kind) + `.kb.io" denied the request: `,
-				e.Kind + `.apps.kruise.io "` + object.GetName() + `" is invalid: `,
+				e.Kind + `.` + e.group() + ` "` + object.GetName() + `" is invalid: `,
 			} {
 				got = strings.TrimPrefix(got, prefix)
 			}
