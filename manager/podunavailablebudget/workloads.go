@@ -2,6 +2,7 @@ package podunavailablebudget
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -208,8 +209,7 @@ func (w *workloads) read(ctx context.Context, kind schema.GroupKind, key types.N
 	raw := &unstructured.Unstructured{}
 	raw.SetGroupVersionKind(autoscalingv1.SchemeGroupVersion.WithKind("Scale"))
 	err = w.client.SubResource("scale").Get(ctx, owner, raw)
-	// An answer that is no object's says that the kind has no scale.
-	if apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
+	if apierrors.IsNotFound(err) && names(err, key.Name) {
 		return scaled{}, nil
 	}
 	if err != nil {
@@ -226,4 +226,14 @@ func (w *workloads) read(ctx context.Context, kind schema.GroupKind, key types.N
 		}
 	}
 	return out, nil
+}
+
+// names says whether an error names an object. That nothing was found and nobody is named says that the kind has no scale.
+func names(err error, object string) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Name == object
 }

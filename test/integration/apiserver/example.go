@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 )
@@ -105,8 +106,13 @@ func (s *Server) Refuses(t *testing.T, e Example, refusals map[string]Refusal) {
 					t.Fatalf("the object to be changed was refused: %v", err)
 				}
 				object.SetNamespace(existing.GetNamespace())
-				object.SetResourceVersion(existing.GetResourceVersion())
-				err = s.Client.Update(t.Context(), object)
+				err = retry.RetryOnConflict(retry.DefaultBackoff, func() error { // a controller may write its status
+					if err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(existing), existing); err != nil {
+						return err
+					}
+					object.SetResourceVersion(existing.GetResourceVersion())
+					return s.Client.Update(t.Context(), object)
+				})
 			}
 			if err == nil {
 				t.Fatal("it was let in")

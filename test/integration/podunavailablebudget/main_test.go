@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,7 +22,6 @@ import (
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
 	"kruise.io/kruise/manager/permits"
-	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
@@ -107,10 +106,11 @@ func serving(t *testing.T, p *corev1.Pod) *corev1.Pod {
 // report says whether a pod is ready, as kubelet does.
 func report(t *testing.T, p *corev1.Pod, ready corev1.ConditionStatus) {
 	t.Helper()
+	before := p.DeepCopy()
 	p.Status.Phase, p.Status.ObservedGeneration = corev1.PodRunning, p.Generation
 	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: ready, LastTransitionTime: metav1.Now()}}
-	if err := server.Client.Status().Update(t.Context(), p); err != nil {
-		t.Fatalf("reporting that pod %s is ready: %v", p.Name, err)
+	if err := server.Client.Status().Patch(t.Context(), p, client.MergeFrom(before)); err != nil {
+		t.Fatalf("reporting on pod %s: %v", p.Name, err)
 	}
 }
 
@@ -146,31 +146,30 @@ func awaitCounts(t *testing.T, b *v1beta1.PodUnavailableBudget, want ...int32) {
 	eventually(t, fmt.Sprintf("total, available, desired, allowed are %v", want), func() bool { return counts(t, b, want...) })
 }
 
-// asked waits until the API server asks about pods of a namespace: a dry deletion of a pod is refused.
-func asked(t *testing.T, p *corev1.Pod) {
+// asked waits until the API server asks about pods of a namespace that are deleted, evicted and changed: for that there is a pod
+// that may not go.
+func asked(t *testing.T, namespace string) {
 	t.Helper()
-	eventually(t, "the API server asks about deletions", func() bool {
-		return server.Client.Delete(t.Context(), p.DeepCopy(), client.DryRunAll) != nil
+	canary := serving(t, plain(namespace, "canary", func(p *corev1.Pod) { p.Labels["app"] = "canary" }))
+	create(t, budget(namespace, 0, total(1), func(b *v1beta1.PodUnavailableBudget) {
+		b.Name, b.Spec.Selector.MatchLabels["app"] = "canary", "canary"
+	}))
+	eventually(t, "the API server asks about deletions, evictions and changes", func() bool {
+		return server.Client.Delete(t.Context(), canary.DeepCopy(), client.DryRunAll) != nil && evict(t, canary, client.DryRunAll) != nil &&
+			image(t, canary, client.DryRunAll) != nil
 	})
+}
+
+// image gives a pod another image.
+func image(t *testing.T, p *corev1.Pod, options ...client.PatchOption) error {
+	t.Helper()
+	return server.Client.Patch(t.Context(), p.DeepCopy(), client.RawPatch(types.StrategicMergePatchType,
+		[]byte(`{"spec":{"containers":[{"name":"main","image":"demo:2"}]}}`)), options...)
 }
 
 func evict(t *testing.T, p *corev1.Pod, options ...client.SubResourceCreateOption) error {
 	t.Helper()
 	return server.Client.SubResource("eviction").Create(t.Context(), p.DeepCopy(), &policyv1.Eviction{}, options...)
-}
-
-// webhooks are the names of the webhooks by which the API server asks about pods that change or go.
-func webhooks(t *testing.T) []string {
-	t.Helper()
-	c := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	if err := server.Client.Get(t.Context(), client.ObjectKey{Name: pod.ValidatingConfiguration}, c); err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, w := range c.Webhooks {
-		names = append(names, w.Name)
-	}
-	return names
 }
 
 // evictDry evicts a pod as kubectl drain --dry-run=server does: the eviction itself says so.
