@@ -241,13 +241,13 @@ func TestWithTheRolesOfTheChart(t *testing.T) {
 
 func TestOnlyWhatHasTheLabelWaitsForAManager(t *testing.T) {
 	plain := strings.ReplaceAll(workload("apps/v1", "Deployment", "Always", ""), "labels: {policy.kruise.io/delete-protection: Always}", "labels: {}")
-	make := func(text string) *unstructured.Unstructured { return create(t, server.Namespace(t), text) }
+	made := func(text string) *unstructured.Unstructured { return create(t, server.Namespace(t), text) }
 	stop := managed(t, server, everything())
 	stop()
-	if got := deleted(t, make(plain)); got != "" {
+	if got := deleted(t, made(plain)); got != "" {
 		t.Errorf("one without the label is refused while no manager runs: %s", got)
 	}
-	o := make(workload("apps/v1", "Deployment", "Cascading", "replicas: 0,"))
+	o := made(workload("apps/v1", "Deployment", "Cascading", "replicas: 0,"))
 	if got, want := deleted(t, o), `failed calling webhook "vdeletion.kb.io"`; !strings.Contains(got, want) {
 		t.Errorf("one with the label, while no manager runs: %s", got)
 	}
