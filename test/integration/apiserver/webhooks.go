@@ -10,6 +10,8 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,6 +20,7 @@ import (
 	"kruise.io/kruise/manager"
 	"kruise.io/kruise/manager/permits"
 	"kruise.io/kruise/manager/pod"
+	"kruise.io/kruise/plan/protection"
 )
 
 const (
@@ -58,6 +61,7 @@ func webhookConfigurations(port int) []client.Object {
 			SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
 		})
 	}
+	validating.Webhooks = append(validating.Webhooks, deletions(at("/validate-deletion")))
 	budget := rules("v1beta1", "podunavailablebudgets")
 	budget[0].APIGroups = []string{"policy.kruise.io"}
 	mutating.Webhooks = append(mutating.Webhooks, admissionregistrationv1.MutatingWebhook{
@@ -75,6 +79,29 @@ func webhookConfigurations(port int) []client.Object {
 	away := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	away.Name = pod.ValidatingConfiguration
 	return []client.Object{mutating, validating, pods, away}
+}
+
+// deletions is the webhook for objects that are protected by their label.
+func deletions(call admissionregistrationv1.WebhookClientConfig) admissionregistrationv1.ValidatingWebhook {
+	w := admissionregistrationv1.ValidatingWebhook{
+		Name: "vdeletion.kb.io", ClientConfig: call,
+		ObjectSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+			{Key: "policy.kruise.io/delete-protection", Operator: metav1.LabelSelectorOpExists},
+		}},
+		NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+			{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: []string{"kube-system", "kube-public", ownNamespace}},
+		}},
+		MatchConditions: []admissionregistrationv1.MatchCondition{{Name: "not-being-deleted", Expression: "!has(oldObject.metadata.deletionTimestamp)"}},
+		FailurePolicy:   ptr.To(admissionregistrationv1.Fail), SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone),
+		AdmissionReviewVersions: []string{"v1"},
+	}
+	for _, r := range protection.Rules() {
+		w.Rules = append(w.Rules, admissionregistrationv1.RuleWithOperations{
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Delete},
+			Rule:       admissionregistrationv1.Rule{APIGroups: []string{r.Group}, APIVersions: []string{"*"}, Resources: []string{r.Resource}},
+		})
+	}
+	return w
 }
 
 // Replica is one running manager.
