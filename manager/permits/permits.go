@@ -2,8 +2,8 @@
 // ask here before they delete or change a pod, and so do the requests that the API server asks about; plan/disruption judges.
 //
 // It promises that a permission is stored, in the status of the budget, before it is given, against the version that it was
-// judged on: however many replicas ask at once, no budget is overspent, and whoever ends after asking loses a permission for no longer than
-// its record lasts. Requests that meet at one budget are judged together, and cost one write. A request that costs nothing
+// judged on: however many replicas ask at once, no budget is overspent, and a permission of which nothing comes is lost for no
+// longer than its record lasts. Requests that meet at one budget are judged together, and cost one write. A request that costs nothing
 // waits for nobody.
 package permits
 
@@ -77,12 +77,12 @@ type Request struct {
 
 // ask is a request and what becomes of it.
 type ask struct {
-	request disruption.Request
-	answer  disruption.Answer
-	err     error
-	done    chan struct{}
-	// into is where whoever asks takes the answer.
-	into *disruption.Answer
+	*Request
+	// place is where it stands among those that were made with it.
+	place  int
+	answer disruption.Answer
+	err    error
+	done   chan struct{}
 }
 
 // New makes a desk that is not open yet.
@@ -139,25 +139,17 @@ func (d *Desk) Ask(ctx context.Context, r Request) (disruption.Answer, error) {
 func (d *Desk) AskAll(ctx context.Context, requests []Request) ([]disruption.Answer, error) {
 	answers := make([]disruption.Answer, len(requests))
 	asks := map[types.NamespacedName][]*ask{}
-	of := map[int]types.NamespacedName{}
-	for i, r := range requests {
+	for i := range requests {
+		r := &requests[i]
 		answers[i] = disruption.Answer{Permitted: true}
-		budget, err := d.budgetFor(&r)
+		budget, err := d.budgetFor(r)
 		switch {
 		case err != nil:
 			return nil, err
-		case budget == nil:
-			continue
+		case budget != nil:
+			key := client.ObjectKeyFromObject(budget)
+			asks[key] = append(asks[key], &ask{Request: r, place: i, done: make(chan struct{})})
 		}
-		key := client.ObjectKeyFromObject(budget)
-		of[i] = key
-		if r.Dry {
-			if newest := d.newest(key); newest != nil {
-				answers[i] = disruption.Ask(newest.DeepCopy(), r.Request, d.clock.Now())
-			}
-			continue
-		}
-		asks[key] = append(asks[key], &ask{request: r.Request, into: &answers[i], done: make(chan struct{})})
 	}
 	for key, all := range asks {
 		d.queue(ctx, key, all)
@@ -170,15 +162,12 @@ func (d *Desk) AskAll(ctx context.Context, requests []Request) ([]disruption.Ans
 				return nil, fmt.Errorf("asking PodUnavailableBudget %s: %w", key, ctx.Err())
 			}
 			if a.err != nil {
-				return nil, fmt.Errorf("asking PodUnavailableBudget %s about pod %s: %w", key, a.request.Pod.Name, a.err)
+				return nil, fmt.Errorf("asking PodUnavailableBudget %s about pod %s: %w", key, a.Pod.Name, a.err)
 			}
-			*a.into = a.answer
-		}
-	}
-	for i, key := range of {
-		if r := &requests[i]; !answers[i].Permitted {
-			d.refused.count(key, r.User)
-			log.FromContext(ctx).V(1).Info("Refused", "budget", key.String(), "pod", r.Pod.Name, "operation", r.Operation, "user", r.User, "why", answers[i].Why)
+			if answers[a.place] = a.answer; !a.answer.Permitted {
+				d.refused.count(key, a.User)
+				log.FromContext(ctx).V(1).Info("Refused", "budget", key.String(), "pod", a.Pod.Name, "operation", a.Operation, "user", a.User, "why", a.answer.Why)
+			}
 		}
 	}
 	return answers, nil
@@ -279,9 +268,14 @@ func (d *Desk) judge(budget *v1beta1.PodUnavailableBudget, asks []*ask) *v1beta1
 	now, stored := d.clock.Now(), false
 	after := budget.DeepCopy()
 	for _, a := range asks {
-		a.answer = disruption.Answer{Permitted: true}
-		if after != nil {
-			a.answer = disruption.Ask(after, a.request, now)
+		switch {
+		case after == nil:
+			a.answer = disruption.Answer{Permitted: true}
+		case a.Dry:
+			a.answer = disruption.Ask(after.DeepCopy(), a.Request.Request, now)
+			a.answer.Recorded = false
+		default:
+			a.answer = disruption.Ask(after, a.Request.Request, now)
 		}
 		stored = stored || a.answer.Recorded
 	}

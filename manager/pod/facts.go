@@ -17,8 +17,9 @@ type world struct {
 	gateForAll bool
 	// markers are the PodProbeMarkers that virtual kubelets are asked for; nil where they are not.
 	markers *index.Store[*v1alpha1.PodProbeMarker]
-	// permits knows the budgets of pods.
+	// permits knows the budgets of pods. Where it is open, pods are those that exist.
 	permits *permits.Desk
+	pods    *index.Store[*corev1.Pod]
 }
 
 // facts are what the lines of the chain know about one pod, gathered once.

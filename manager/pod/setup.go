@@ -12,6 +12,7 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
@@ -125,6 +126,12 @@ func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 // world starts to watch what the chain needs to know. It watches no kind that the API server does not serve.
 func (o Options) world(ctx context.Context, mgr ctrl.Manager) (*world, error) {
 	w := &world{gateForAll: o.GateForAll, permits: o.Permits}
+	if w.permits.Budgets() != nil {
+		var err error
+		if w.pods, err = index.For(ctx, mgr.GetCache(), &corev1.Pod{}); err != nil {
+			return nil, err
+		}
+	}
 	kind := v1alpha1.GroupVersion.WithKind("PodProbeMarker")
 	_, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
 	if !o.Serverless || meta.IsNoMatchError(err) {

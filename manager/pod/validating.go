@@ -11,7 +11,6 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -47,11 +46,22 @@ type review struct {
 
 // Handle implements admission.Handler.
 func (v *validating) Handle(ctx context.Context, req admission.Request) admission.Response {
-	r, err := v.review(ctx, &req)
+	r, err := v.review(&req)
 	if err != nil {
 		return admission.Errored(http.StatusInternalServerError, err)
 	}
-	if r == nil || r.pod.DeletionTimestamp != nil {
+	if v.world.pods == nil { // no budget has anything to say
+		return admission.Allowed("")
+	}
+	if r.operation == podwebhook.Evict {
+		return v.evict(ctx, client.ObjectKey{Namespace: req.Namespace, Name: req.Name}, r)
+	}
+	return v.judge(ctx, r)
+}
+
+// judge sends a request through the chain.
+func (v *validating) judge(ctx context.Context, r *review) admission.Response {
+	if r.pod.DeletionTimestamp != nil {
 		return admission.Allowed("")
 	}
 	for _, line := range v.chain {
@@ -73,42 +83,49 @@ func (v *validating) Handle(ctx context.Context, req admission.Request) admissio
 	return admission.Allowed("")
 }
 
-// review reads a request; nil for one that is about nothing that exists.
-func (v *validating) review(ctx context.Context, req *admission.Request) (*review, error) {
+// evict judges an eviction, which carries the name of its pod alone. The pod is read from the API server itself, since a cache that
+// lags behind may call a pod away that is back; but where the pod is refused as the cache shows it, nobody is asked further,
+// so that evictions that wait cost no reads. A pod that is gone is let through for the API server to say so.
+func (v *validating) evict(ctx context.Context, key client.ObjectKey, r *review) admission.Response {
+	if cached, exists := v.world.pods.Get(key); exists && disruption.Available(cached) {
+		seen := *r
+		seen.pod, seen.dry = cached, true
+		if response := v.judge(ctx, &seen); !response.Allowed {
+			return response
+		}
+	}
+	if err := v.live.Get(ctx, key, r.pod); apierrors.IsNotFound(err) {
+		return admission.Allowed("")
+	} else if err != nil {
+		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("reading pod %s, which is to be evicted: %w", key, err))
+	}
+	return v.judge(ctx, r)
+}
+
+// review reads a request. That of an eviction knows no pod yet.
+func (v *validating) review(req *admission.Request) (*review, error) {
 	r := &review{pod: &corev1.Pod{}, user: req.UserInfo.Username, dry: req.DryRun != nil && *req.DryRun}
 	switch req.Operation {
 	case admissionv1.Create:
-		return r, v.eviction(ctx, req, r)
+		eviction := &policyv1.Eviction{}
+		if err := v.decoder.Decode(*req, eviction); err != nil {
+			return nil, fmt.Errorf("reading the eviction: %w", err)
+		}
+		r.operation = podwebhook.Evict
+		r.dry = r.dry || eviction.DeleteOptions != nil && slices.Contains(eviction.DeleteOptions.DryRun, metav1.DryRunAll)
+		return r, nil
 	case admissionv1.Update:
 		r.operation, r.after = podwebhook.Update, &corev1.Pod{}
 		if err := v.decoder.Decode(*req, r.after); err != nil {
 			return nil, fmt.Errorf("reading the pod: %w", err)
 		}
-	case admissionv1.Delete:
-		r.operation = podwebhook.Delete
 	default:
-		return nil, nil
+		r.operation = podwebhook.Delete
 	}
 	if err := v.decoder.DecodeRaw(req.OldObject, r.pod); err != nil {
 		return nil, fmt.Errorf("reading the pod as it is: %w", err)
 	}
 	return r, nil
-}
-
-// eviction reads an eviction, which carries the name of its pod alone. The pod is read from the API server itself: a cache
-// that lags behind may call a pod away that is back. One that is gone is let through for the API server to say so.
-func (v *validating) eviction(ctx context.Context, req *admission.Request, r *review) error {
-	eviction := &policyv1.Eviction{}
-	if err := v.decoder.Decode(*req, eviction); err != nil {
-		return fmt.Errorf("reading the eviction: %w", err)
-	}
-	r.operation = podwebhook.Evict
-	r.dry = r.dry || eviction.DeleteOptions != nil && slices.Contains(eviction.DeleteOptions.DryRun, metav1.DryRunAll)
-	key := types.NamespacedName{Namespace: req.Namespace, Name: req.Name}
-	if err := v.live.Get(ctx, key, r.pod); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("reading pod %s, which is to be evicted: %w", key, err)
-	}
-	return nil
 }
 
 // prevented refuses a request. An eviction is refused as the API server does for a budget of its own, so that whoever drains a

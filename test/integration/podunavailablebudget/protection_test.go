@@ -1,10 +1,12 @@
 package podunavailablebudget
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -144,7 +146,7 @@ func TestAPermissionIsGivenBackOnceThePodIsReplaced(t *testing.T) {
 	if !gone(t, pods[0]) {
 		t.Error("the pod was evicted and is there")
 	}
-	serving(t, plain(namespace, "a"))
+	serving(t, plain(namespace, "for-a"))
 	eventually(t, "another may be evicted", func() bool { return evict(t, pods[1]) == nil })
 }
 
@@ -213,6 +215,7 @@ func TestChangesOfPodsSpendABudgetToo(t *testing.T) {
 	mark := []byte(`{"metadata":{"labels":{"unavailable-pod.kruise.io/x":"y"}}}`)
 	refusedWith(t, server.Client.Patch(t.Context(), pods[1], client.RawPatch(types.MergePatchType, mark)), http.StatusForbidden, "budget-changes: ")
 	report(t, reread(t, pods[0]), corev1.ConditionFalse)
+	eventually(t, "the change is seen", func() bool { return counts(t, b, 2, 1, 1, 0) && len(b.Status.UnavailablePods) == 0 })
 	report(t, reread(t, pods[0]), corev1.ConditionTrue)
 	eventually(t, "once it is back, another may change", func() bool { return image(t, pods[1]) == nil })
 }
@@ -260,9 +263,9 @@ func TestOurOwnControllersAskFirst(t *testing.T) {
 	}
 	eventually(t, "the set has its pods", func() bool { return len(list()) == 2 })
 	for _, p := range list() {
-		p.Status.Phase, p.Status.ObservedGeneration = corev1.PodRunning, p.Generation
-		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()})
-		if err := server.Client.Status().Update(t.Context(), &p); err != nil {
+		ready := fmt.Appendf(nil, `{"status":{"phase":"Running","observedGeneration":%d,"conditions":[{"type":"Ready","status":"True","lastTransitionTime":%q}]}}`,
+			p.Generation, time.Now().UTC().Format(time.RFC3339))
+		if err := server.Client.Status().Patch(t.Context(), &p, client.RawPatch(types.StrategicMergePatchType, ready)); err != nil {
 			t.Fatal(err)
 		}
 	}
