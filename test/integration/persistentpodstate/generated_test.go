@@ -34,6 +34,7 @@ func generated(t *testing.T, what, namespace string, like func(*v1beta1.Persiste
 }
 
 func TestAnnotationsHaveAnObjectMade(t *testing.T) {
+	managed(t)
 	namespace := server.Namespace(t)
 	set := asked(t, namespace)
 	s := generated(t, "the object is there", namespace, func(*v1beta1.PersistentPodState) bool { return true })
@@ -75,6 +76,7 @@ func TestAnnotationsHaveAnObjectMade(t *testing.T) {
 
 // A pod of ours, whose controller runs here, is made anew in the place of one that was ready.
 func TestAPodOfAnAdvancedStatefulSetReturns(t *testing.T) {
+	managed(t)
 	namespace := server.Namespace(t)
 	on := node(t)
 	asked(t, namespace)
@@ -106,6 +108,7 @@ func TestAPodOfAnAdvancedStatefulSetReturns(t *testing.T) {
 }
 
 func TestAnnotationsThatCannotBeFollowedAreTold(t *testing.T) {
+	managed(t)
 	t.Run("no topology", func(t *testing.T) {
 		namespace := server.Namespace(t)
 		set := native(t, namespace, 1)

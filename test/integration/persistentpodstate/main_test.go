@@ -20,17 +20,13 @@ import (
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
-var (
-	server *apiserver.Server
-	// replica is the manager.
-	replica *apiserver.Replica
-)
+var server *apiserver.Server
 
 const user = "system:serviceaccount:kruise-system:kruise-manager"
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
-// run runs the tests beside one manager with its controllers.
+// run runs the tests on a server that grants the manager what the chart does.
 func run(m *testing.M) (code int) {
 	ctx := context.Background()
 	failed := func(err error) bool {
@@ -54,16 +50,23 @@ func run(m *testing.M) (code int) {
 	if failed(server.Grant(ctx, user)) {
 		return code
 	}
-	if replica, err = start(ctx); failed(err) {
-		return code
-	}
-	defer func() { failed(replica.Stop()) }()
 	return m.Run()
 }
 
-// start starts the manager and waits until it is ready.
-func start(ctx context.Context) (*apiserver.Replica, error) {
-	return server.As(user).RunWebhooks(ctx, func(m *manager.Options, _ *serve.Options) { m.WebhooksOnly = false })
+// managed runs a manager with its controllers, and returns what stops it; it stops with the test at the latest.
+func managed(t *testing.T) (stop func()) {
+	t.Helper()
+	replica, err := server.As(user).RunWebhooks(context.WithoutCancel(t.Context()), func(m *manager.Options, _ *serve.Options) { m.WebhooksOnly = false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop = func() {
+		if err := replica.Stop(); err != nil {
+			t.Errorf("the manager did not stop as it should: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return stop
 }
 
 // eventually waits for a state of the world.

@@ -35,6 +35,7 @@ func prefers(term string) string { return target + ", preferredPersistentTopolog
 const unchecked = `, <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]`
 
 func TestRefused(t *testing.T) {
+	managed(t)
 	namespace := server.Namespace(t)
 	const key = `^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`
 	other := func(value string) string {
@@ -83,6 +84,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestAWorkloadHasOneObject(t *testing.T) {
+	managed(t)
 	namespace := server.Namespace(t)
 	first := object(t, namespace, "v1alpha1", target+", "+required)
 	create(t, first)
@@ -104,6 +106,7 @@ func TestAWorkloadHasOneObject(t *testing.T) {
 }
 
 func TestTheTargetStaysAndTheRestMayChange(t *testing.T) {
+	managed(t)
 	o := object(t, server.Namespace(t), "v1beta1", target+", "+required)
 	create(t, o)
 	change(t, o.DeepCopy(), `{"spec":{"requiredPersistentTopology":{"keys":["zone"]},"persistentPodStateRetentionPolicy":"WhenDeleted"}}`)
@@ -117,6 +120,7 @@ func TestTheTargetStaysAndTheRestMayChange(t *testing.T) {
 }
 
 func TestEachVersionShowsWhatTheOtherWrote(t *testing.T) {
+	managed(t)
 	for version, other := range map[string]string{"v1alpha1": "v1beta1", "v1beta1": "v1alpha1"} {
 		t.Run(version, func(t *testing.T) {
 			const spec = target + ", " + required + ", preferredPersistentTopology: [{weight: 7, preference: {KEYS: [zone, rack]}}], persistentPodAnnotations: [{key: ip}], persistentPodStateRetentionPolicy: WhenDeleted"

@@ -1,7 +1,6 @@
 package persistentpodstate
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -101,6 +100,7 @@ func sent(p *corev1.Pod, node string) bool {
 }
 
 func TestAPodReturns(t *testing.T) {
+	managed(t)
 	namespace := server.Namespace(t)
 	on := node(t)
 	set := native(t, namespace, 1)
@@ -143,6 +143,7 @@ func TestAPodReturns(t *testing.T) {
 }
 
 func TestPodsThatAreNotWantedAreForgotten(t *testing.T) {
+	managed(t)
 	namespace := server.Namespace(t)
 	on := node(t)
 	set := native(t, namespace, 3)
@@ -167,6 +168,7 @@ func TestPodsThatAreNotWantedAreForgotten(t *testing.T) {
 }
 
 func TestOnlyPodsOfTheWorkloadWaitForAManager(t *testing.T) {
+	stop := managed(t)
 	namespace := server.Namespace(t)
 	on := node(t)
 	set := native(t, namespace, 1)
@@ -178,15 +180,7 @@ func TestOnlyPodsOfTheWorkloadWaitForAManager(t *testing.T) {
 		p := podOf(set, 0)
 		return server.Client.Create(t.Context(), p, client.DryRunAll) == nil && sent(p, on)
 	})
-	if err := replica.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		var err error
-		if replica, err = start(context.WithoutCancel(t.Context())); err != nil {
-			t.Fatal(err)
-		}
-	}()
+	stop()
 	if err := server.Client.Create(t.Context(), podOf(set, 0)); err == nil || !strings.Contains(err.Error(), `failed calling webhook "create-fail-0.mpod.kb.io"`) {
 		t.Errorf("a pod that is to return, while no manager runs: %v", err)
 	}
@@ -199,6 +193,7 @@ func TestOnlyPodsOfTheWorkloadWaitForAManager(t *testing.T) {
 }
 
 func TestAPodThatFindsNoRoomIsTold(t *testing.T) {
+	managed(t)
 	namespace := server.Namespace(t)
 	on := node(t)
 	set := native(t, namespace, 1)
