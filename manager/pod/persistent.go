@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -141,9 +142,15 @@ func asksForReturn(w *world) ([]podwebhook.Demand, error) {
 		if !ok || !affinity.Known(target.GroupKind) || s.DeletionTimestamp != nil {
 			continue
 		}
-		if selector := w.memory.selector(s.Namespace, target); selector != nil {
-			out = append(out, podwebhook.Demand{Namespace: s.Namespace, Pods: selector, Condition: affinity.Asked(target)})
+		selector := w.memory.selector(s.Namespace, target)
+		if selector == nil {
+			continue
 		}
+		d := podwebhook.Demand{Namespace: s.Namespace, Pods: selector, Condition: affinity.Asked(target)}
+		if s.Spec.RequiredPersistentTopology == nil { // what is only preferred is not worth waiting for
+			d.Policy = admissionregistrationv1.Ignore
+		}
+		out = append(out, d)
 	}
 	return out, nil
 }

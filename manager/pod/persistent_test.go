@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -79,6 +80,14 @@ func TestOnlyPodsOfWorkloadsThatAreThereAreAskedAbout(t *testing.T) {
 	got, err := asksForReturn(w)
 	if err != nil || len(got) != 1 || got[0].Namespace != "shop" {
 		t.Fatalf("%v, %v", got, err)
+	}
+	if got[0].Policy != "Ignore" {
+		t.Errorf("a pod waits for a manager because of what is only preferred: %q", got[0].Policy)
+	}
+	one, _ := w.memory.states.Get(types.NamespacedName{Namespace: "shop", Name: "one"})
+	one.Spec.RequiredPersistentTopology = &v1beta1.NodeTopologyTerm{NodeTopologyKeys: []string{"zone"}}
+	if got, err := asksForReturn(w); err != nil || len(got) != 1 || got[0].Policy != "" {
+		t.Errorf("a pod that must return follows the policy of the line: %v, %v", got, err)
 	}
 	if diff := cmp.Diff(native.Spec.Selector, got[0].Pods); diff != "" {
 		t.Errorf("the pods (-want +got):\n%s", diff)
