@@ -49,6 +49,12 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"pods of a StatefulSet come and go one after the other, and find their volumes again", oneAfterTheOther},
 			{"pods of a StatefulSet with volumes are updated in place, two at a time", ordinalsInPlace},
 			{"a StatefulSet whose last pod cannot start is repaired by a good image", brokenOrdinal},
+			{"a DaemonSet is used as the native one is, and updated in place", walkThroughDaemonSet},
+			{"a new pod of a DaemonSet stands beside the old one on each node until it is ready", surgesOnNodes},
+			{"pods of a DaemonSet are updated in place, two nodes at a time", inPlaceOnNodes},
+			{"an image that does not exist stops the update of a DaemonSet at the first node", badImageOnNodes},
+			{"a hook holds a pod of a DaemonSet that is to be replaced, and nodes without a pod wait for a partition", heldOnNodes},
+			{"a DaemonSet has no pod on a node that is gone, and one when it is back", nodeGoneAndBack},
 			{"an image that does not exist stops the update at the extra pod", badImageOfAnExtraPod},
 			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
 			{"the containers of a pod start in the order that it asks for", launchesInOrder},
@@ -75,6 +81,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"memory changes with a restart where the container wants one", resizesWithRestart},
 			{"pods go back in place when the partition is raised", rollsBack},
 			{"images are pulled ahead of an update, whose second batch does not wait for them", pullsAhead},
+			{"the walk-through of volumes that grow works word for word", walkThroughVolumes},
 			{"volumes of a StatefulSet grow before their pods are updated", claimsGrow},
 		} {
 			t.Run(story.name, func(t *testing.T) {
