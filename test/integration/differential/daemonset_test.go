@@ -113,18 +113,27 @@ type nodeCase struct {
 	moves []move[nodeSpec]
 }
 
-// nodeCases makes up cases. In half of them each move is made once both have come to their end with the one before. In the others
-// moves come as they like, and the taint that keeps new pods off and lets old ones stay is left out: which pods are old depends on
-// the timing.
+// pace is when moves are made, and which.
+type pace struct {
+	// calm has each move made once both have come to their end with the one before. Otherwise moves come as they like.
+	calm bool
+	// repelling has nodes get the taint that keeps new pods off and lets old ones stay. Which pods are old depends on the timing, so
+	// such cases are calm. What an update does with them differs, so the template stays or nothing is updated.
+	repelling, fixed bool
+}
+
+// nodeCases makes up cases.
 func nodeCases() *rapid.Generator[nodeCase] {
 	return rapid.Custom(func(t *rapid.T) nodeCase {
 		c := nodeCase{spec: nodeSpec{image: "a:1", env: "1", track: "stable", byRole: rapid.Bool().Draw(t, "by role")}}
 		c.spec.tolerates = rapid.SampledFrom([]corev1.TaintEffect{"", corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute}).Draw(t, "tolerates")
 		nodeBudgets().Draw(t, "budget").change(&c.spec)
-		calm := rapid.Bool().Draw(t, "calm")
-		c.spec.onDelete = calm && rapid.IntRange(0, 3).Draw(t, "on delete") == 0
-		c.moves = rapid.SliceOfN(nodeMoves(calm), 3, 7).Draw(t, "moves")
-		if calm {
+		p := pace{calm: rapid.Bool().Draw(t, "calm")}
+		c.spec.onDelete = p.calm && rapid.IntRange(0, 3).Draw(t, "on delete") == 0
+		p.repelling = p.calm && rapid.Bool().Draw(t, "repelling")
+		p.fixed = p.repelling && !c.spec.onDelete
+		c.moves = rapid.SliceOfN(nodeMoves(p), 3, 7).Draw(t, "moves")
+		if p.calm {
 			c.moves = calmly(c.moves)
 		}
 		c.moves = append(c.moves, move[nodeSpec]{words: "an image that can be pulled", all: true, change: func(s *nodeSpec) {
@@ -145,11 +154,18 @@ func nodeBudgets() *rapid.Generator[move[nodeSpec]] {
 		})
 }
 
-func nodeMoves(calm bool) *rapid.Generator[move[nodeSpec]] {
+func nodeMoves(p pace) *rapid.Generator[move[nodeSpec]] {
 	taints := []corev1.TaintEffect{"", "", corev1.TaintEffectNoExecute}
 	images := []string{"a:1", "a:2", "a:3", brokenImage}
-	if calm {
-		taints, images = append(taints, corev1.TaintEffectNoSchedule), images[:3]
+	if p.calm {
+		images = images[:3]
+	}
+	if p.repelling {
+		taints = append(taints, corev1.TaintEffectNoSchedule)
+	}
+	kinds := []string{"budget", "delete", "cordon", "taint", "taint", "role", "there", "there"}
+	if !p.fixed {
+		kinds = append(kinds, "image", "image", "label")
 	}
 	return rapid.Custom(func(t *rapid.T) move[nodeSpec] {
 		i := rapid.IntRange(0, nodes-1).Draw(t, "node")
@@ -160,7 +176,7 @@ func nodeMoves(calm bool) *rapid.Generator[move[nodeSpec]] {
 			}}
 		}
 		var m move[nodeSpec]
-		switch rapid.SampledFrom([]string{"image", "image", "label", "budget", "delete", "cordon", "taint", "taint", "role", "there", "there"}).Draw(t, "kind") {
+		switch rapid.SampledFrom(kinds).Draw(t, "kind") {
 		case "image":
 			image := rapid.SampledFrom(images).Draw(t, "image")
 			m = move[nodeSpec]{words: "image " + image, change: func(s *nodeSpec) { s.image = image }}
