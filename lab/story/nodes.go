@@ -87,6 +87,9 @@ func (c NodeCensus) OldOn(want *podset.PerNode, node podset.Node) *replica.Repli
 	return nil
 }
 
+// Empty says whether a node that is to have a pod has none.
+func (c NodeCensus) Empty(node podset.Node) bool { return node.Runs && len(c.pods[node.Name]) == 0 }
+
 // Renewable is how many old pods the partition lets go.
 func (c NodeCensus) Renewable(want *podset.PerNode) int {
 	return max(c.Desired-want.Partition-c.Settled, 0)
@@ -110,7 +113,7 @@ func (c NodeCensus) CheckAfter(before NodeCensus, want *podset.PerNode) error {
 // partition, the pause, and a note for all that is wanted and makes no step.
 func CheckNodePlan(want *podset.PerNode, pods []replica.Replica, plan podset.Plan) error {
 	c := NodeCensusOf(want, pods)
-	byName, touched, renewed := map[string]podset.Node{}, map[string]bool{}, 0
+	byName, touched, renewed, asked := map[string]podset.Node{}, map[string]bool{}, 0, 0
 	for _, n := range want.Nodes {
 		byName[n.Name] = n
 	}
@@ -128,6 +131,9 @@ func CheckNodePlan(want *podset.PerNode, pods []replica.Replica, plan podset.Pla
 			return fmt.Errorf("a pod is created on node %q, which is not to have one more", s.Slot)
 		}
 		takes := s.Do != podset.Settle && s.Do != podset.Apply
+		if takes && node.Runs && len(here) == 1 && here[0].SpecifiedDelete && !want.IsNew(here[0].Revision) {
+			asked++ // whoever asked for it, what comes is of the newest revision
+		}
 		if old := c.OldOn(want, node); takes && old != nil && (s.Do == podset.Create || s.Pod.Name == old.Name) {
 			renewed++
 			if want.Paused || want.OnDelete {
@@ -135,7 +141,7 @@ func CheckNodePlan(want *podset.PerNode, pods []replica.Replica, plan podset.Pla
 			}
 		}
 	}
-	if may := c.Renewable(want); renewed > may {
+	if may := max(c.Renewable(want)-asked, 0); renewed > may {
 		return fmt.Errorf("%d old pods go, the partition lets %d", renewed, may)
 	}
 	if len(plan.Steps) == 0 {

@@ -49,6 +49,7 @@ func walkThroughDaemonSet(s *space) {
 	s.prints(kubectl("label", "pod", asked.Name, "apps.kruise.io/specified-delete=true"), "pod/"+asked.Name+" labeled")
 	s.untilGone("agent", asked)
 	s.untilOnNodes("agent", there)
+	s.untilEvent("SuccessfulDelete", asked.Name)
 	if events := kubectl("describe", "ads", "agent"); !strings.Contains(events, "SuccessfulUpdatePodInPlace") || !strings.Contains(events, "SuccessfulDelete") {
 		s.Errorf("kubectl describe does not tell of the updates and of the pod that was asked to go:\n%s", events)
 	}
@@ -287,15 +288,15 @@ func nodeGoneAndBack(s *space) {
 	s.same("the pods on the other nodes", kept, after)
 }
 
-// daemonsWait changes the image of a DaemonSet that has a pod on the spare node, while nobody hears of that node. The function
-// that it returns is for when the node is back.
+// daemonsWait changes the image of a DaemonSet that has a pod on the spare node, while nobody hears of that node: it is none that
+// is to have a pod, and counts as one without. The function that it returns is for when the node is back.
 func (s *space) daemonsWait(name string) (back func()) {
 	s.Helper()
 	end := s.guard(name, changed("1.10.3", 0))
 	generation := edit(s, name, &v1beta1.DaemonSet{}, nodeImage("1.10.3")).Generation
 	s.until("the update of the DaemonSet waits for the node that is lost", func() string {
 		set := s.onNodes(name)
-		if set.Status.ObservedGeneration < generation || set.Status.NumberUnavailable != 1 || !strings.Contains(progressOnNodes(set), "maxUnavailable is 1") {
+		if set.Status.ObservedGeneration < generation || set.Status.NumberMisscheduled != 1 || !strings.Contains(progressOnNodes(set), "maxUnavailable is 1") {
 			return s.describeOnNodes(name)
 		}
 		return ""

@@ -118,7 +118,7 @@ spec:
 	s.prints(kubectl("create", "-f", ours), name+".apps.kruise.io/shop created")
 	s.until("all pods belong to ours, which is at rest", func() string {
 		says := kubectl("get", name+".apps.kruise.io", "shop", "-o", "jsonpath={.metadata.generation} {.status.observedGeneration} {.status.conditions[*].reason}")
-		if len(s.pods("shop")) != pods || says != "1 1 Available" {
+		if len(s.pods("shop")) != pods || says != "1 1 "+kind+"Available" {
 			return says
 		}
 		return ""

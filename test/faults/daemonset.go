@@ -38,7 +38,7 @@ var daemonSets = &kind{
 	reported:  daemonSetReported,
 	draw:      generator.daemonSet,
 	person:    generator.daemonPerson,
-	resize:    generator.someNode,
+	resize:    func(g generator) string { return g.nodeIs("gone", "gone", "marked") },
 	options:   []string{bindDirectly, pruneIneligible}, odds: 3, share: 3,
 	simpler: simplerDaemonSets,
 }
@@ -147,10 +147,9 @@ func (g generator) nodeStrategy() *v1beta1.RollingUpdateDaemonSet {
 	return s
 }
 
-// someNode draws what becomes of a node.
-func (g generator) someNode() string {
-	is := pick(g, "node-is", "node-is-not")
-	return fmt.Sprintf("%s %d %s", is, g.IntN(5), pick(g, "cordoned", "tainted", "silent", "full", "gone", "marked", "marked"))
+// nodeIs draws whether a node is one of some things.
+func (g generator) nodeIs(what ...string) string {
+	return fmt.Sprintf("%s %d %s", pick(g, "node-is", "node-is-not", "node-is-not"), g.IntN(5), pick(g, what...))
 }
 
 // daemonPerson draws what a person does to a DaemonSet alone.
@@ -161,7 +160,7 @@ func (g generator) daemonPerson() string {
 	case 1:
 		return `patch {"updateStrategy":{"rollingUpdate":{"maxUnavailable":1,"maxSurge":0}}}`
 	case 2, 3:
-		return g.someNode()
+		return g.nodeIs("cordoned", "tainted", "silent", "full")
 	default:
 		return pick(g, "delete ", "pin ") + g.somePod()
 	}

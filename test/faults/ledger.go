@@ -290,7 +290,7 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 		return
 	}
 	if v.wanted.perNode != nil {
-		m.podOnNodeWritten(v, known, were, ends || leaves || prepares || revises)
+		m.podOnNodeWritten(v, known, were, ends || leaves || prepares || revises, ends)
 		return
 	}
 	is := m.count(v)

@@ -117,15 +117,21 @@ func (m *machine) podOnNodeCreated(v *view, pod *corev1.Pod, were story.NodeCens
 		m.brokenf("pod %s is created for node %s, which is not to have one", pod.Name, placement.NodeOf(pod))
 	}
 	m.checkNodes(v, were)
+	if want.PartitionedScaling && were.Empty(node) && were.Renewable(want) == 0 {
+		m.brokenf("pod %s is created for node %s, which is to wait: the partition keeps %d without a new one", pod.Name, node.Name, want.Partition)
+	}
 	if were.OldOn(want, node) != nil {
 		m.checkRenewal(v, node, were, pod.Name)
 	}
 }
 
-// podOnNodeWritten checks what a change of a pod of a DaemonSet promises; it takes the pod away, or updates it.
-func (m *machine) podOnNodeWritten(v *view, pod *replica.Replica, were story.NodeCensus, takes bool) {
+// podOnNodeWritten checks what a change of a pod of a DaemonSet promises, which may take the pod away or update it, or end it.
+func (m *machine) podOnNodeWritten(v *view, pod *replica.Replica, were story.NodeCensus, takes, ends bool) {
 	node := v.node(pod.Node)
 	m.checkNodes(v, were)
+	if ends && pod.Active() && pod.Holds.Delete {
+		m.brokenf("pod %s is deleted, and its hook holds it", pod.Name)
+	}
 	if old := were.OldOn(v.wanted.perNode, node); takes && old != nil && old.UID == pod.UID && pod.Active() {
 		m.checkRenewal(v, node, were, pod.Name)
 	}
