@@ -82,6 +82,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"pods go back in place when the partition is raised", rollsBack},
 			{"images are pulled ahead of an update, whose second batch does not wait for them", pullsAhead},
 			{"the walk-through of volumes that grow works word for word", walkThroughVolumes},
+			{"a namespace is not deleted while it has pods and its label protects it", keepsNamespace},
 			{"volumes of a StatefulSet grow before their pods are updated", claimsGrow},
 		} {
 			t.Run(story.name, func(t *testing.T) {
