@@ -87,11 +87,12 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 			if diff := cmp.Diff(pods, w.uids()); diff != "" && !s.replaced {
 				t.Errorf("pods (-before +after):\n%s", diff)
 			}
-			if s.still {
+			switch {
+			case s.still:
 				w.wantStill(versions, set)
-			} else if s.counts != "" {
+			case s.counts != "":
 				w.wantCounts("taken over", s.counts)
-			} else {
+			default:
 				w.wantCounts("taken over", "3 3 3 3 3 0")
 			}
 			if s.then != nil {
