@@ -32,6 +32,7 @@ import (
 	"kruise.io/kruise/manager/launchpriority"
 	"kruise.io/kruise/manager/nodepodprobe"
 	"kruise.io/kruise/manager/permits"
+	"kruise.io/kruise/manager/persistentpodstate"
 	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/manager/podprobemarker"
 	"kruise.io/kruise/manager/podreadiness"
@@ -60,6 +61,8 @@ type Options struct {
 	DaemonSetWorkers int
 	// StatefulSetWorkers is how many StatefulSets are worked on at a time.
 	StatefulSetWorkers int
+	// PersistentPodStateWorkers is how many PersistentPodStates are worked on at a time.
+	PersistentPodStateWorkers int
 	// Recreate are the options of ContainerRecreateRequests.
 	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
@@ -110,6 +113,7 @@ func registry(o *Options, place serve.Place) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Permits: desk, Options: o.Workloads}
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Permits: desk, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Permits: desk, Options: o.Workloads}
+	states := persistentpodstate.Conversion()
 	pulls := &images.Shared{Options: o.Images}
 	return []entry{
 		{
@@ -151,6 +155,12 @@ func registry(o *Options, place serve.Place) []entry {
 			kind: v1alpha1.GroupVersion.WithKind("NodePodProbe"), on: o.Probes, needed: []string{"PodProbeMarker"},
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
 				return nodepodprobe.SetupController(ctx, mgr, nodepodprobe.Options{Workers: o.NodePodProbeWorkers, Serverless: o.Pod.Serverless})
+			},
+		},
+		{
+			kind: v1beta1.GroupVersion.WithKind("PersistentPodState"), on: true, converts: &states, webhook: persistentpodstate.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return persistentpodstate.SetupController(ctx, mgr, persistentpodstate.Options{Workers: o.PersistentPodStateWorkers, Options: o.Workloads})
 			},
 		},
 		// Served with the gate off, too: the API server may still ask on behalf of another replica.

@@ -35,6 +35,8 @@ func chain() []mutator {
 		{name: "launch-priority", policy: admissionregistrationv1.Fail, asks: asksForOrder, change: order},
 		// Anywhere: it adds annotations that no other line reads. A pod that missed it is tied to its budget by the controller.
 		{name: "budget-marks", policy: admissionregistrationv1.Ignore, asks: asksForBudget, change: tie},
+		// Anywhere: it adds no container. A pod that must return and started elsewhere would stay there.
+		{name: "persistent-pod-state", policy: admissionregistrationv1.Fail, asks: asksForReturn, change: sendBack},
 		// Last, since it speaks of containers by name, which all stand there by now. A pod runs without being probed.
 		{name: "serverless-probes", policy: admissionregistrationv1.Ignore, asks: asksForProbes, change: askForProbes},
 	}

@@ -146,7 +146,9 @@ func (k *keeper) webhooks(s side) ([]podwebhook.Webhook, error) {
 		}
 		policy := k.options.policy(line.name, line.policy)
 		for _, d := range demands {
-			d.Policy = policy
+			if d.Policy == "" {
+				d.Policy = policy
+			}
 			if d.Operation == "" {
 				d.Operation = podwebhook.Create
 			}

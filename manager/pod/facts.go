@@ -5,6 +5,7 @@ import (
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
+	"kruise.io/kruise/api/apps/v1beta1"
 	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/manager/permits"
@@ -20,6 +21,8 @@ type world struct {
 	// permits knows the budgets of pods. Where it is open, pods are those that exist.
 	permits *permits.Desk
 	pods    *index.Store[*corev1.Pod]
+	// memory is where pods are to be sent back to.
+	memory *memory
 }
 
 // facts are what the lines of the chain know about one pod, gathered once.
@@ -29,14 +32,19 @@ type facts struct {
 	markers []*v1alpha1.PodProbeMarker
 	// budget is the budget of the pod; nil if it has none.
 	budget *policyv1beta1.PodUnavailableBudget
+	// state is the object by which the pod is remembered, if there is one.
+	state *v1beta1.PersistentPodState
 	// name is the name that the pod gets if a line needs to know one and it has none.
 	name string
 }
 
 func (w *world) factsOf(pod *corev1.Pod) (*facts, error) {
 	f := &facts{gateForAll: w.gateForAll, name: generated(pod.GenerateName)}
+	var err error
+	if f.state, err = w.memory.of(pod); err != nil {
+		return nil, err
+	}
 	if w.markers != nil {
-		var err error
 		if f.markers, err = w.markers.InNamespace(pod.Namespace); err != nil {
 			return nil, err
 		}

@@ -13,7 +13,6 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -126,21 +125,23 @@ func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 // world starts to watch what the chain needs to know. It watches no kind that the API server does not serve.
 func (o Options) world(ctx context.Context, mgr ctrl.Manager) (*world, error) {
 	w := &world{gateForAll: o.GateForAll, permits: o.Permits}
+	var err error
+	if w.memory, err = remember(ctx, mgr); err != nil {
+		return nil, fmt.Errorf("watching PersistentPodStates: %w", err)
+	}
 	if w.permits.Budgets() != nil {
-		var err error
 		if w.pods, err = index.For(ctx, mgr.GetCache(), &corev1.Pod{}); err != nil {
 			return nil, err
 		}
 	}
-	kind := v1alpha1.GroupVersion.WithKind("PodProbeMarker")
-	_, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
-	if !o.Serverless || meta.IsNoMatchError(err) {
+	if !o.Serverless {
 		return w, nil
 	}
-	if err == nil {
-		w.markers, err = index.For(ctx, mgr.GetCache(), &v1alpha1.PodProbeMarker{})
+	kind := v1alpha1.GroupVersion.WithKind("PodProbeMarker")
+	if served, err := serves(mgr, kind); err != nil || !served {
+		return w, err
 	}
-	if err != nil {
+	if w.markers, err = index.For(ctx, mgr.GetCache(), &v1alpha1.PodProbeMarker{}); err != nil {
 		return nil, fmt.Errorf("watching %s: %w", kind.Kind, err)
 	}
 	return w, nil
@@ -189,7 +190,7 @@ func SetupController(ctx context.Context, mgr ctrl.Manager, o Options, place ser
 	if w.permits.Budgets() != nil {
 		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &policyv1beta1.PodUnavailableBudget{}, wakes[*policyv1beta1.PodUnavailableBudget](), asksAnew[*policyv1beta1.PodUnavailableBudget]()))
 	}
-	err = b.Complete(&keeper{
+	err = w.memory.watch(mgr, b).Complete(&keeper{
 		read: configurations, write: mgr.GetClient(), world: w, sides: sides(), options: o, place: place,
 		clock: clock.RealClock{}, wrote: map[string]time.Time{},
 	})

@@ -33,14 +33,14 @@ func validators() []validator {
 // The conditions under which it matters what becomes of a pod: one that is not ready is missed by nobody, so nobody is asked
 // about it. A node that is lost is thus cleared of its pods without a manager.
 const (
-	serves  = `has(oldObject.status.conditions) && oldObject.status.conditions.exists(c, c.type == "Ready" && c.status == "True")`
+	isReady = `has(oldObject.status.conditions) && oldObject.status.conditions.exists(c, c.type == "Ready" && c.status == "True")`
 	differs = `(object.spec != oldObject.spec || has(object.metadata.labels) && object.metadata.labels.exists(k, k.startsWith("unavailable-pod.kruise.io/") && !(has(oldObject.metadata.labels) && k in oldObject.metadata.labels)))`
 )
 
 func asksForDeletions(w *world) ([]podwebhook.Demand, error) {
 	var out []podwebhook.Demand
 	for _, b := range asked(w, policyv1beta1.PubDeleteOperation) {
-		out = append(out, demands(b, podwebhook.Delete, serves)...)
+		out = append(out, demands(b, podwebhook.Delete, isReady)...)
 	}
 	for _, b := range asked(w, policyv1beta1.PubEvictOperation) {
 		out = append(out, podwebhook.Demand{Operation: podwebhook.Evict, Namespace: b.Namespace})
@@ -53,7 +53,7 @@ func asksForChanges(w *world) ([]podwebhook.Demand, error) {
 	for _, b := range liveBudgets(w) {
 		for _, o := range []policyv1beta1.PubOperation{policyv1beta1.PubUpdateOperation, policyv1beta1.PubResizeOperation} {
 			if w.permits.Asks(o) && disruption.Protects(b, o, w.permits.Options().ResizesApart) {
-				out = append(out, demands(b, podwebhook.Update, serves+" && "+differs)...)
+				out = append(out, demands(b, podwebhook.Update, isReady+" && "+differs)...)
 				break
 			}
 		}
