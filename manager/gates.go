@@ -19,6 +19,8 @@ const (
 	gateExternalCerts = "EnableExternalCerts"
 	// gateDaemon says that nodes have the daemon, and what needs it can be had.
 	gateDaemon = "KruiseDaemon"
+	// gateWatching says that they look at the pods of their nodes.
+	gateWatching = "DaemonWatchingPod"
 )
 
 // The gates of the admission of pods.
@@ -49,7 +51,7 @@ func (o *Options) setGates(set *gate.Set) {
 // gateTable lists every gate that a deployment may name, with its default and its stage. Those of workload.Gates are beta where
 // they are on by default, and alpha otherwise.
 func gateTable() []gate.Gate {
-	needs := map[string][]string{gatePullAhead: {gateDaemon}}
+	needs := map[string][]string{gatePullAhead: {gateDaemon}, "InPlaceUpdateEnvFromMetadata": {gateWatching}}
 	alpha := featuregate.FeatureSpec{PreRelease: featuregate.Alpha}
 	beta := featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
 	table := append(inert(),
@@ -57,6 +59,7 @@ func gateTable() []gate.Gate {
 		gate.Gate{Name: gatePodWebhook, Spec: beta},
 		gate.Gate{Name: gatePodReadiness, Spec: alpha, Needs: []string{gatePodWebhook}},
 		gate.Gate{Name: gateDaemon, Spec: beta},
+		gate.Gate{Name: gateWatching, Spec: beta, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gatePullImages, Spec: alpha, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gateProbes, Spec: beta, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gateServerlessProbes, Spec: alpha, Needs: []string{gatePodWebhook, gateProbes}},
@@ -80,14 +83,12 @@ func inert() []gate.Gate {
 	betaOn := featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
 	return []gate.Gate{
 		{Name: "CloneSetEventHandlerOptimization", Spec: alpha, Inert: true},
-		{Name: "DaemonWatchingPod", Spec: betaOn, Inert: true},
 		{Name: "DefaultHostNetworkHostPortsInPodTemplates", Spec: alpha, Inert: true},
 		{Name: "DeletionProtectionForCRDCascadingGate", Spec: alpha, Inert: true},
 		{Name: "EnableSortSidecarContainerByName", Spec: alpha, Inert: true},
 		{Name: "EnhancedLivenessProbe", Spec: alpha, Inert: true},
 		{Name: "ForceDeleteTimeoutExpectationGate", Spec: alpha, Inert: true},
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
-		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetDeleteGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},

@@ -51,6 +51,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"a StatefulSet whose last pod cannot start is repaired by a good image", brokenOrdinal},
 			{"an image that does not exist stops the update at the extra pod", badImageOfAnExtraPod},
 			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
+			{"a label that is in the environment changes in place", renewsEnvironment},
 			{"the containers of a pod start in the order that it asks for", launchesInOrder},
 			{"what the nodes probe stands on the pods", probesMark},
 			{"the walk-through of a restarted container works word for word", restartsContainer},

@@ -2,6 +2,7 @@ package fake
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -69,7 +70,15 @@ func (r *Runtime) ContainerStatus(_ context.Context, req *criv1.ContainerStatusR
 	if c.Exited() {
 		answer.ExitCode = c.ExitCode
 	}
-	return &criv1.ContainerStatusResponse{Status: answer}, nil
+	told := map[string]string{}
+	if req.GetVerbose() && !c.Discreet {
+		info, err := json.Marshal(map[string]any{"runtimeSpec": map[string]any{"process": map[string]any{"env": c.Env}}})
+		if err != nil {
+			return nil, status.Errorf(codes.Internal, "telling of container %q: %v", c.ID, err)
+		}
+		told["info"] = string(info)
+	}
+	return &criv1.ContainerStatusResponse{Status: answer, Info: told}, nil
 }
 
 // ListPodSandbox implements the service of the interface.
