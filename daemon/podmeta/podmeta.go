@@ -3,8 +3,8 @@
 //
 // It looks at pods of our workloads on its node that take labels or annotations into an environment, and at no others. What it
 // finds stands in the pod's annotation apps.kruise.io/runtime-containers-meta. It stops a container only while the pod is out of
-// service for an update in place; the promises of plan/restart hold: written down before it begins, by its ID, and the
-// preStop hook at most once.
+// service for an update in place, and not before kubelet knows the new values; the promises of plan/restart hold: written down
+// before it begins, by its ID, and the preStop hook at most once.
 package podmeta
 
 import (
@@ -169,8 +169,7 @@ func (c *Controller) report(ctx context.Context, pod *corev1.Pod, set v1beta1.Ru
 	}
 	c.stopper.Remember(written(pod), states(set))
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": pod.UID, "resourceVersion": pod.ResourceVersion,
-		"annotations": map[string]string{v1beta1.RuntimeContainerMetaKey: string(text)},
+		"uid": pod.UID, "annotations": map[string]string{v1beta1.RuntimeContainerMetaKey: string(text)},
 	}})
 	if err != nil {
 		return fmt.Errorf("encode the patch of pod %s/%s: %w", pod.Namespace, pod.Name, err)

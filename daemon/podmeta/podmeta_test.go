@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	fakeclient "sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -39,6 +39,7 @@ type node struct {
 	*testing.T
 	runtime    *fake.Runtime
 	api        client.Client
+	clock      *clocktesting.FakePassiveClock
 	controller *Controller
 }
 
@@ -61,7 +62,7 @@ func newNode(t *testing.T) *node {
 		{Name: "other"},
 	}
 	pod.Status.Phase = corev1.PodRunning
-	n := &node{T: t, runtime: fake.New(t)}
+	n := &node{T: t, runtime: fake.New(t), clock: clocktesting.NewFakePassiveClock(time.Unix(1_900_000_000, 0))}
 	n.api = fakeclient.NewClientBuilder().WithScheme(scheme).WithObjects(pod).WithInterceptorFuncs(interceptor.Funcs{
 		// Unlike the client's own, the endpoint of an API server takes annotations, too.
 		SubResourcePatch: func(ctx context.Context, c client.Client, _ string, obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
@@ -79,7 +80,7 @@ func (n *node) begin() {
 	n.Helper()
 	runtimes := cri.NewNode([]string{n.runtime.Socket()}, cri.Options{})
 	n.controller = &Controller{
-		client: n.api, live: n.api, runtimes: runtimes, clock: clock.RealClock{},
+		client: n.api, live: n.api, runtimes: runtimes, clock: n.clock,
 		stopper: recreate.NewStopper(recreate.Options{Runtimes: runtimes}, make(chan event.GenericEvent, 100)),
 		writes:  seen.New(map[string]seen.Cache{kindPod: newest{}}), envs: map[types.UID]map[string]map[string]string{},
 	}
@@ -148,13 +149,14 @@ func (n *node) look() time.Duration {
 	return result.RequeueAfter
 }
 
-// until looks until something is so.
+// until looks once a second until something is so.
 func (n *node) until(what string, so func() bool) {
 	n.Helper()
 	for !so() {
 		if n.Context().Err() != nil {
 			n.Fatalf("waiting until %s", what)
 		}
+		n.clock.SetTime(n.clock.Now().Add(time.Second))
 		n.look()
 	}
 }
@@ -200,9 +202,12 @@ func TestAContainerIsRestartedForItsEnvironmentWhileThePodIsOutOfServiceAndAsOft
 	}
 	for i, tier := range []string{"gold", "platinum"} {
 		n.label(tier, corev1.ConditionFalse)
-		n.look()
-		if c := n.runtime.Container(id); n.reported().StopTime == nil || c.Exited() {
-			t.Fatalf("update %d: %+v, stopped before that is written down: %t", i, n.reported(), c.Exited())
+		wait := n.look()
+		for range 3 {
+			n.look()
+		}
+		if c := n.runtime.Container(id); n.reported().StopTime == nil || c.Exited() || wait < 2*time.Second {
+			t.Fatalf("update %d: %+v, looked at again after %v, stopped before its time: %t", i, n.reported(), wait, c.Exited())
 		}
 		n.until("the container is stopped", func() bool { return n.runtime.Container(id).Exited() })
 		if c := n.runtime.Container(id); len(c.Commands) != 1 || len(c.Stops) != 1 {

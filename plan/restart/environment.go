@@ -10,6 +10,12 @@ import (
 	"kruise.io/kruise/plan/inplace"
 )
 
+// takeUp is how long kubelet is given to take up new labels and annotations before a container is stopped for them; as times
+// are written down in whole seconds, it may be up to one less. Kubelet looks at its containers once a second, and starts those
+// that have ended from the pod as it was when it began to wait for that look: a container that is stopped in between would be
+// started with the old values, and would have to be stopped again.
+const takeUp = 3 * time.Second
+
 // Environment is what the runtime says of a container, and with which environment it was started.
 type Environment struct {
 	Container
@@ -44,7 +50,8 @@ type EnvironmentPlan struct {
 
 // Renew decides what the agent does for a pod whose containers take labels and annotations into their environment: it reports
 // what the environment is and, while the pod is out of service for an update in place, stops those containers that
-// were started with other values, with what is promised of every stop.
+// were started with other values, with what is promised of every stop. A stop is announced before it begins, so that kubelet
+// knows the new values by then; one that is no longer wanted is called off.
 func Renew(f EnvironmentFacts) EnvironmentPlan {
 	var p EnvironmentPlan
 	written := map[string]v1beta1.RuntimeContainerMeta{}
@@ -64,16 +71,24 @@ func Renew(f EnvironmentFacts) EnvironmentPlan {
 		}
 		wanted, _ := inplace.EnvHash(c, &f.Pod.ObjectMeta)
 		stale := now.Running && now.Env != nil && meta.Hashes.ExtractedEnvFromMetadataHash != wanted
+		begun := meta.StopTime != nil && !f.Now.Before(meta.StopTime.Time)
 		switch {
-		case stale && meta.StopTime != nil:
-			if a := f.Attempts[c.Name]; !a.Running && !a.Done && a.Failure == "" {
+		case begun && stale: // also one that the runtime refused: there is nobody to whom a failure would be the end
+			if a := f.Attempts[c.Name]; !a.Running && !a.Done {
 				p.Stops = append(p.Stops, Stop{Name: c.Name, ID: now.ID, Since: meta.StopTime.Time, Hook: f.Mine[c.Name] == now.ID})
 			}
-		case stale && updating(f.Pod):
-			meta.StopTime = &metav1.Time{Time: f.Now.Truncate(time.Second)}
+			p.Wake = earlier(p.Wake, f.Now.Add(poll))
+		case begun:
+		case !stale || !updating(f.Pod):
+			meta.StopTime = nil
+		case meta.StopTime == nil:
+			meta.StopTime = &metav1.Time{Time: f.Now.Add(takeUp).Truncate(time.Second)}
+		}
+		if meta.StopTime != nil && !begun {
+			p.Wake = earlier(p.Wake, meta.StopTime.Time)
 		}
 		if !now.Running || now.Env == nil {
-			p.Wake = f.Now.Add(poll)
+			p.Wake = earlier(p.Wake, f.Now.Add(poll))
 		}
 		p.Report.Containers = append(p.Report.Containers, meta)
 	}
