@@ -68,6 +68,8 @@ type Image struct {
 	Size          uint64
 	// Remote says that it has to be pulled first.
 	Remote bool
+	// Users are who may pull it; none for everybody.
+	Users []string
 	// Pulls are the user names of the pulls that brought it, or brought it again.
 	Pulls []string
 }

@@ -159,8 +159,15 @@ func (r *Runtime) PullImage(_ context.Context, req *criv1.PullImageRequest) (*cr
 	if i == nil {
 		return nil, status.Errorf(codes.NotFound, "no image %q", req.GetImage().GetImage())
 	}
+	user := req.GetAuth().GetUsername()
+	if req.GetAuth().GetServerAddress() != "" {
+		user = "" // as containerd does where a mirror stands in for the registry, whose address is another
+	}
+	if len(i.Users) > 0 && !slices.Contains(i.Users, user) {
+		return nil, status.Errorf(codes.Unknown, "image %q: unexpected status 401 Unauthorized", req.GetImage().GetImage())
+	}
 	i.Remote = false
-	i.Pulls = append(i.Pulls, req.GetAuth().GetUsername())
+	i.Pulls = append(i.Pulls, user)
 	r.changed.Broadcast()
 	return &criv1.PullImageResponse{ImageRef: i.ID}, nil
 }
