@@ -58,6 +58,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"a second request for a pod waits for the first", queues},
 			{"the walk-through of an image pulled ahead works word for word", pullsImage},
 			{"an image that cannot be pulled ahead says why", cannotPull},
+			{"an image that wants a password is pulled ahead with it alone", pullsPrivately},
 			{"a list of images is pulled ahead", pullsList},
 			{"the token of a daemon is worth no more than its node", tiedToItsNode},
 			{"a node that is cut off in the middle of an update holds it up, and one that is gone is done without", nodeCutOff},
