@@ -36,6 +36,7 @@ const (
 	// gatePullImages switches Options.Images, and so does gatePullAhead, which needs it.
 	gatePullImages = "ImagePullJobGate"
 	gatePullAhead  = "PreDownloadImageForInPlaceUpdate"
+	gateTerminator = "SidecarTerminator"
 )
 
 // setGates reads the gates of a set, once.
@@ -44,6 +45,7 @@ func (o *Options) setGates(set *gate.Set) {
 	o.Recreate.Off = !set.Enabled(gateDaemon)
 	o.Images.Enabled = set.Enabled(gatePullImages) || set.Enabled(gatePullAhead)
 	o.Pod.Enabled, o.Pod.GateForAll = set.Enabled(gatePodWebhook), set.Enabled(gatePodReadiness)
+	o.TerminateSidecars = set.Enabled(gateTerminator)
 	o.Probes, o.Pod.Serverless = set.Enabled(gateProbes), set.Enabled(gateServerlessProbes)
 	o.Workloads.SetGates(func(g workload.Gate) bool { return set.Enabled(g.Name) })
 }
@@ -62,6 +64,7 @@ func gateTable() []gate.Gate {
 		gate.Gate{Name: gateWatching, Spec: beta, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gatePullImages, Spec: alpha, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gateProbes, Spec: beta, Needs: []string{gateDaemon}},
+		gate.Gate{Name: gateTerminator, Spec: alpha, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gateServerlessProbes, Spec: alpha, Needs: []string{gatePodWebhook, gateProbes}},
 	)
 	for _, g := range workload.Gates() {
@@ -94,7 +97,6 @@ func inert() []gate.Gate {
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},
 		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},
 		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},
-		{Name: "SidecarTerminator", Spec: alpha, Inert: true},
 		{Name: "TemplateNoDefaults", Spec: alpha, Inert: true},
 		{Name: "WorkloadSpread", Spec: betaOn, Inert: true},
 	}

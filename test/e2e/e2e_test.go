@@ -78,6 +78,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"pods go back in place when the partition is raised", rollsBack},
 			{"images are pulled ahead of an update, whose second batch does not wait for them", pullsAhead},
 			{"volumes of a StatefulSet grow before their pods are updated", claimsGrow},
+			{"the sidecars of a job end with its work", endsSidecars},
 		} {
 			t.Run(story.name, func(t *testing.T) {
 				t.Parallel()
