@@ -72,7 +72,7 @@ func ignoredFlags() []program.IgnoredFlag {
 		{Name: "disable-no-deepcopy", Bool: true, Why: "there is no such mode"},
 		{Name: "expectation-timeout", Why: noExpectations},
 		{Name: "logtostderr", Bool: true, Why: "logs always go to the standard error stream"},
-		{Name: "protection-log-path", Why: "there is no deletion protection in this version"},
+		{Name: "protection-log-path", Why: "refused deletions are in the log of the manager, in its metrics and in the audit log of the API server"},
 		{Name: "rate-limiter-base-delay", Why: noLimiter},
 		{Name: "rate-limiter-bucket-size", Why: noLimiter},
 		{Name: "rate-limiter-max-delay", Why: noLimiter},
