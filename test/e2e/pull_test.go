@@ -77,6 +77,7 @@ func pullsPrivately(s *space) {
 	s.watch(&v1beta1.ImagePullJob{})
 	job := func(name string, secrets ...string) *v1beta1.ImagePullJob {
 		job := s.pull(name, registry.PrivateRegistry+"/openkruise/demo:1.10.4")
+		job.Spec.ImagePullPolicy = v1beta1.PullAlways
 		job.Spec.PullPolicy, job.Spec.PullSecrets = &v1beta1.PullPolicy{BackoffLimit: new(int32(0))}, secrets
 		s.create(job)
 		s.untilPulled(name)
