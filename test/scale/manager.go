@@ -28,9 +28,19 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 )
 
-// installCRD makes the API server serve CloneSets. There are no webhooks here: they cost the same for a CloneSet of one pod
+// installCRDs makes the API server serve what is measured.
+func (l *lab) installCRDs(ctx context.Context) error {
+	for _, kind := range []string{"clonesets", "nodeimages", "imagepulljobs"} {
+		if err := l.installCRD(ctx, crdFolder+"/apps.kruise.io_"+kind+".yaml"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// installCRD makes the API server serve a kind. There are no webhooks here: they cost the same for a CloneSet of one pod
 // and of a thousand, and nothing in these measurements needs their conversion or their checks.
-func (l *lab) installCRD(ctx context.Context) error {
+func (l *lab) installCRD(ctx context.Context, crdFile string) error {
 	text, err := os.ReadFile(crdFile)
 	if err != nil {
 		return fmt.Errorf("reading the CustomResourceDefinition (run this from the root of the repository): %w", err)
@@ -67,8 +77,8 @@ type manager struct {
 	log     *os.File
 }
 
-// startManager starts a kruise-manager and waits until it works on CloneSets.
-func startManager(ctx context.Context, l *lab, profiling bool) (*manager, error) {
+// startManager starts a kruise-manager, with feature gates, and waits until it works on CloneSets.
+func startManager(ctx context.Context, l *lab, profiling bool, gates ...string) (*manager, error) {
 	metrics, errMetrics := freeAddress()
 	pprof, errPprof := freeAddress()
 	webhook, errWebhook := freeAddress()
@@ -79,8 +89,8 @@ func startManager(ctx context.Context, l *lab, profiling bool) (*manager, error)
 	_, port, _ := strings.Cut(webhook, ":")
 	m := &manager{metrics: metrics, pprof: pprof, log: logFile, ended: make(chan error, 1)}
 	m.cmd = exec.Command(managerProgram, "--kubeconfig="+l.layout.Kubeconfig(), "--enable-leader-election=false",
-		"--metrics-addr="+metrics, "--health-probe-addr=0", "--webhook-port="+port, "--feature-gates=EnableExternalCerts=true",
-		"--enable-pprof="+strconv.FormatBool(profiling), "--pprof-addr="+pprof)
+		"--metrics-addr="+metrics, "--health-probe-addr=0", "--webhook-port="+port, "--feature-gates="+strings.Join(append(gates, "EnableExternalCerts=true"), ","),
+		"--enable-pprof="+strconv.FormatBool(profiling), "--pprof-addr="+pprof, "--nodeimage-creation-delay=0s")
 	m.cmd.Env = append(os.Environ(), "POD_NAMESPACE=default")
 	m.cmd.Stdout, m.cmd.Stderr = logFile, logFile
 	// An interrupt of the terminal is for this program, which then stops the manager itself.
