@@ -26,7 +26,7 @@ const (
 func (b *bench) measurePulls(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.patience, fmt.Errorf("gave up after %s (-patience)", b.patience))
 	defer cancel()
-	m, err := startManager(ctx, b.lab, b.profiles != "", "ImagePullJobGate=true")
+	m, err := startManager(ctx, b.lab, "imagepulljob", b.profiles != "", "ImagePullJobGate=true")
 	if err != nil {
 		return "", err
 	}
