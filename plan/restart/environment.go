@@ -11,9 +11,9 @@ import (
 )
 
 // takeUp is how long kubelet is given to take up new labels and annotations before a container is stopped for them; as times
-// are written down in whole seconds, it may be up to one less. Kubelet looks at its containers once a second, and starts those
-// that have ended from the pod as it was when it began to wait for that look: a container that is stopped in between would be
-// started with the old values, and would have to be stopped again.
+// are written down in whole seconds, it may be up to one more. Kubelet looks at its containers once a second, on a busy node every
+// two, and starts those that have ended from the pod as it was when it began to wait for that look: a container that is stopped in
+// between would be started with the old values, and would have to be stopped again.
 const takeUp = 3 * time.Second
 
 // Environment is what the runtime says of a container, and with which environment it was started.
@@ -82,7 +82,7 @@ func Renew(f EnvironmentFacts) EnvironmentPlan {
 		case !stale || !updating(f.Pod):
 			meta.StopTime = nil
 		case meta.StopTime == nil:
-			meta.StopTime = &metav1.Time{Time: f.Now.Add(takeUp).Truncate(time.Second)}
+			meta.StopTime = &metav1.Time{Time: f.Now.Add(takeUp + time.Second - 1).Truncate(time.Second)}
 		}
 		if meta.StopTime != nil && !begun {
 			p.Wake = earlier(p.Wake, meta.StopTime.Time)

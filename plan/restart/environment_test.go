@@ -121,7 +121,7 @@ func TestAStopForTheEnvironmentIsCalledOffWhenItIsNotWantedAnyMore(t *testing.T)
 // A kubelet decides to look at a pod, waits for its next look at the containers, and then starts what has ended from the pod as
 // it knew it when it decided.
 func TestOneChangeOfTheEnvironmentRestartsAContainerOnceHoweverFarKubeletLags(t *testing.T) {
-	const tick, most = 100 * time.Millisecond, 18 // kubelet's view is up to 1.8 s old
+	const tick, most = 100 * time.Millisecond, 28 // kubelet's view is up to 2.8 s old
 	rapid.Check(t, func(t *rapid.T) {
 		w := newTiered()
 		w.Now = start.Add(time.Duration(rapid.IntRange(0, 9).Draw(t, "offset")) * tick)
