@@ -88,7 +88,6 @@ func Command(p Program, getenv func(string) string) *cobra.Command {
 			return p.Run(ctx, config)
 		},
 	}
-	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	p.Options.AddFlags(cmd.Flags())
 	p.Flags(cmd.Flags())
 	for _, ignored := range p.Ignored {
