@@ -59,6 +59,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
 			{"a label that is in the environment changes in place", renewsEnvironment},
 			{"the containers of a pod start in the order that it asks for", launchesInOrder},
+			{"a pod of a StatefulSet that is made anew returns to its node", returnsToItsNode},
 			{"what the nodes probe stands on the pods", probesMark},
 			{"the walk-through of a restarted container works word for word", restartsContainer},
 			{"a second request for a pod waits for the first", queues},
