@@ -96,10 +96,15 @@ func (d *Desk) Open(ctx context.Context, mgr ctrl.Manager, now clock.PassiveCloc
 	if err != nil {
 		return fmt.Errorf("watch budgets: %w", err)
 	}
+	return d.OpenOver(budgets, mgr.GetClient(), mgr.GetAPIReader(), now)
+}
+
+// OpenOver opens the desk over budgets as a cache shows them, a client that writes them, and a reader that asks the API server itself.
+func (d *Desk) OpenOver(budgets *index.Store[*v1beta1.PodUnavailableBudget], c client.Client, live client.Reader, now clock.PassiveClock) (err error) {
 	if d.refused, err = newRefusals(); err != nil {
 		return err
 	}
-	d.budgets, d.client, d.live, d.clock = budgets, mgr.GetClient(), mgr.GetAPIReader(), now
+	d.budgets, d.client, d.live, d.clock = budgets, c, live, now
 	return nil
 }
 

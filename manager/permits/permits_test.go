@@ -71,13 +71,11 @@ func (w *world) replica(t *testing.T) *Desk {
 	if err := indexer.Add(w.budget(t)); err != nil {
 		t.Fatal(err)
 	}
-	refused, err := newRefusals()
-	if err != nil {
+	d := New(Options{Deletions: true})
+	now := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
+	if err := d.OpenOver(index.Over[*v1beta1.PodUnavailableBudget](indexer), w.client, w.client, now); err != nil {
 		t.Fatal(err)
 	}
-	d := New(Options{Deletions: true})
-	d.budgets, d.client, d.live, d.refused = index.Over[*v1beta1.PodUnavailableBudget](indexer), w.client, w.client, refused
-	d.clock = clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
 	return d
 }
 

@@ -155,6 +155,7 @@ func counted() predicate.Predicate {
 		is, owns := disruption.WorkloadOf(after)
 		return before.UID != after.UID || was != is || owned != owns ||
 			disruption.Active(before) != disruption.Active(after) || disruption.Available(before) != disruption.Available(after) ||
+			disruption.Ready(before) != disruption.Ready(after) ||
 			!maps.Equal(before.Labels, after.Labels) || !maps.Equal(before.Annotations, after.Annotations)
 	}}
 }

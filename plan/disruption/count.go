@@ -143,7 +143,7 @@ func (c *Counted) keep(b *v1beta1.PodUnavailableBudget, f Facts) {
 		}
 	}
 	for name, at := range b.Status.UnavailablePods {
-		if pod := byName[name]; !seen(pod, at.Time) && !outSince(pod, at.Time) && c.waits(pod, f, name, at.Time, changeLasts) {
+		if pod := byName[name]; !seen(pod, at.Time) && !turned(pod, at.Time) && c.waits(pod, f, name, at.Time, changeLasts) {
 			setRecord(&c.Status.UnavailablePods, name, at)
 		}
 	}
@@ -172,13 +172,20 @@ func (c *Counted) waits(pod *corev1.Pod, f Facts, name string, at time.Time, lif
 	return true
 }
 
-// outSince says whether a pod is out of service, and has been in service before: then what was permitted has come.
-func outSince(pod *corev1.Pod, at time.Time) bool {
+// turned says whether a pod that was ready at a time has been out of service since: then what was permitted has come.
+func turned(pod *corev1.Pod, at time.Time) bool {
 	if pod == nil {
 		return false
 	}
 	c := readyCondition(pod)
-	return c != nil && c.Status != corev1.ConditionTrue && !c.LastTransitionTime.Time.Before(at)
+	switch {
+	case c == nil:
+		return false
+	case c.Status == corev1.ConditionTrue: // it is back
+		return c.LastTransitionTime.After(at)
+	default:
+		return !c.LastTransitionTime.Time.Before(at)
+	}
 }
 
 func (c *Counted) recorded(name string) bool {

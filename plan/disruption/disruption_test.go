@@ -41,6 +41,10 @@ func notReady(since int) func(*corev1.Pod) {
 	}
 }
 
+func backSince(second int) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Status.Conditions[0].LastTransitionTime = stamp(second) }
+}
+
 func createdAt(second int) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.CreationTimestamp = stamp(second) }
 }
@@ -215,6 +219,8 @@ func TestARecordIsKeptUntilItsPodIsSeenToGoOrItExpires(t *testing.T) {
 		"the pod is gone":                               {permitted("a", -5), nil, false, false, 0, false},
 		"the change is to come":                         {changing("a", -9), pod("a"), false, true, 1, false},
 		"the change has come":                           {changing("a", -9), pod("a", notReady(-9)), false, false, 0, false},
+		"the change has come and gone":                  {changing("a", -9), pod("a", backSince(-8)), false, false, 0, false},
+		"it may have come back before the change":       {changing("a", -9), pod("a", backSince(-9)), false, true, 1, false},
 		"it is not known which change made it so":       {changing("a", -9), pod("a", notReady(-10)), false, true, 1, false},
 		"the change did not come":                       {changing("a", -10), pod("a"), false, false, 0, false},
 		"a pod that is to change is on its way out":     {changing("a", -1), pod("a", leaving), false, false, 0, false},

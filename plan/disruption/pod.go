@@ -20,10 +20,11 @@ func Active(pod *corev1.Pod) bool {
 // Available says whether a pod serves: it is active, running and ready, nobody marked it as unavailable, and what runs is what
 // its spec says.
 func Available(pod *corev1.Pod) bool {
-	return Active(pod) && pod.Status.Phase == corev1.PodRunning && ready(pod) && !marked(pod) && consistent(pod)
+	return Active(pod) && pod.Status.Phase == corev1.PodRunning && Ready(pod) && !marked(pod) && consistent(pod)
 }
 
-func ready(pod *corev1.Pod) bool {
+// Ready says whether kubelet calls a pod ready.
+func Ready(pod *corev1.Pod) bool {
 	c := readyCondition(pod)
 	return c != nil && c.Status == corev1.ConditionTrue
 }
