@@ -164,7 +164,7 @@ func TestACanaryTakesThePlaceOfItsBase(t *testing.T) {
 	paused := named("canary", "mesh")
 	paused.Spec.InjectionStrategy.Paused = true
 	gone := named("canary", "mesh")
-	gone.DeletionTimestamp = &now
+	gone.DeletionTimestamp = new(now)
 	none := named("other", "mesh")
 	none.Annotations[v1beta1.SidecarSetCanaryKey] = "false"
 	for name, tc := range map[string]struct {
@@ -224,7 +224,7 @@ func TestMissedAreSetsThatWereThereWhenThePodCame(t *testing.T) {
 		"an older pod":                    {pod(func(p *corev1.Pod) { p.CreationTimestamp = at(-1) }), []*v1beta1.SidecarSet{asIs}, nil},
 		"a pod that it does not match":    {pod(func(p *corev1.Pod) { p.Labels = nil }), []*v1beta1.SidecarSet{asIs}, nil},
 		"a pod that has ended":            {pod(func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }), []*v1beta1.SidecarSet{asIs}, nil},
-		"a pod that is being deleted":     {pod(func(p *corev1.Pod) { p.DeletionTimestamp = &now }), []*v1beta1.SidecarSet{asIs}, nil},
+		"a pod that is being deleted":     {pod(func(p *corev1.Pod) { p.DeletionTimestamp = new(now) }), []*v1beta1.SidecarSet{asIs}, nil},
 		"a static pod":                    {pod(func(p *corev1.Pod) { p.Annotations[corev1.MirrorPodAnnotationKey] = "" }), []*v1beta1.SidecarSet{asIs}, nil},
 		"a set that is paused":            {plain, []*v1beta1.SidecarSet{mesh(func(s *v1beta1.SidecarSet) { s.Spec.InjectionStrategy.Paused = true })}, nil},
 		"a set that selects more by now":  {plain, []*v1beta1.SidecarSet{mesh(func(s *v1beta1.SidecarSet) { changed(s, at(2)) })}, nil},
@@ -258,7 +258,7 @@ func TestWhatASetSelectsIsDatedWhenItChangesAndNotElse(t *testing.T) {
 	old := s.DeepCopy()
 	s.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}
 	StampSince(s, old, now)
-	if got := Since(s); !got.Equal(&now) {
+	if got := Since(s); got != now {
 		t.Errorf("since %v: %v", got, s.Annotations)
 	}
 }
