@@ -25,6 +25,9 @@ const (
 const (
 	gatePodWebhook   = "PodWebhook"
 	gatePodReadiness = "KruisePodReadinessGate"
+	gateSortSidecars = "EnableSortSidecarContainerByName"
+	// gateAnyAnnotation switches sidecarset.Admission.AnyAnnotation.
+	gateAnyAnnotation = "SidecarSetPatchPodMetadataDefaultsAllowed"
 )
 
 // The gates of what needs the daemon.
@@ -42,6 +45,7 @@ func (o *Options) setGates(set *gate.Set) {
 	o.Recreate.Off = !set.Enabled(gateDaemon)
 	o.Images.Enabled = set.Enabled(gatePullImages) || set.Enabled(gatePullAhead)
 	o.Pod.Enabled, o.Pod.GateForAll = set.Enabled(gatePodWebhook), set.Enabled(gatePodReadiness)
+	o.Pod.SortSidecars, o.SidecarSets.AnyAnnotation = set.Enabled(gateSortSidecars), set.Enabled(gateAnyAnnotation)
 	o.Probes, o.Pod.Serverless = set.Enabled(gateProbes), set.Enabled(gateServerlessProbes)
 	o.Workloads.SetGates(func(g workload.Gate) bool { return set.Enabled(g.Name) })
 }
@@ -56,6 +60,8 @@ func gateTable() []gate.Gate {
 		gate.Gate{Name: gateExternalCerts, Spec: alpha},
 		gate.Gate{Name: gatePodWebhook, Spec: beta},
 		gate.Gate{Name: gatePodReadiness, Spec: alpha, Needs: []string{gatePodWebhook}},
+		gate.Gate{Name: gateSortSidecars, Spec: alpha, Needs: []string{gatePodWebhook}},
+		gate.Gate{Name: gateAnyAnnotation, Spec: alpha},
 		gate.Gate{Name: gateDaemon, Spec: beta},
 		gate.Gate{Name: gatePullImages, Spec: alpha, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gateProbes, Spec: beta, Needs: []string{gateDaemon}},
@@ -83,7 +89,6 @@ func inert() []gate.Gate {
 		{Name: "DaemonWatchingPod", Spec: betaOn, Inert: true},
 		{Name: "DefaultHostNetworkHostPortsInPodTemplates", Spec: alpha, Inert: true},
 		{Name: "DeletionProtectionForCRDCascadingGate", Spec: alpha, Inert: true},
-		{Name: "EnableSortSidecarContainerByName", Spec: alpha, Inert: true},
 		{Name: "EnhancedLivenessProbe", Spec: alpha, Inert: true},
 		{Name: "ForceDeleteTimeoutExpectationGate", Spec: alpha, Inert: true},
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
@@ -92,7 +97,6 @@ func inert() []gate.Gate {
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},
 		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},
-		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},
 		{Name: "SidecarTerminator", Spec: alpha, Inert: true},
 		{Name: "TemplateNoDefaults", Spec: alpha, Inert: true},
 		{Name: "WorkloadSpread", Spec: betaOn, Inert: true},

@@ -32,6 +32,7 @@ import (
 	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/manager/podprobemarker"
 	"kruise.io/kruise/manager/podreadiness"
+	"kruise.io/kruise/manager/sidecarset"
 	"kruise.io/kruise/manager/statefulset"
 	"kruise.io/kruise/plan/workload"
 )
@@ -59,6 +60,8 @@ type Options struct {
 	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
 	Images images.Options
+	// SidecarSets are the options of the admission of SidecarSets.
+	SidecarSets sidecarset.Admission
 	// Pod tunes the admission of pods.
 	Pod pod.Options
 	// Probes switches PodProbeMarkers on, for which the workers work: so many markers and nodes at a time.
@@ -89,9 +92,12 @@ func (e entry) named(kinds []string) bool {
 // registry is THE list.
 func registry(o *Options, place serve.Place) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
+	sidecarSets := sidecarset.Conversion()
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Options: o.Workloads}
 	pulls := &images.Shared{Options: o.Images}
+	pods := o.Pod
+	pods.Sidecars = entry{kind: v1beta1.GroupVersion.WithKind("SidecarSet")}.named(o.Kinds)
 	return []entry{
 		{
 			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneSet.SetupWebhook,
@@ -114,8 +120,14 @@ func registry(o *Options, place serve.Place) []entry {
 			webhook: o.Recreate.SetupWebhook, controller: o.Recreate.SetupController,
 		},
 		{
-			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"}, webhook: o.Pod.SetupWebhook,
-			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, o.Pod, place) },
+			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"},
+			webhook:    func(mgr ctrl.Manager) error { return pods.SetupWebhook(mgr, place.Namespace) },
+			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, pods, place) },
+		},
+		{
+			kind: v1beta1.GroupVersion.WithKind("SidecarSet"), on: true, converts: &sidecarSets,
+			webhook:    func(mgr ctrl.Manager) error { return o.SidecarSets.SetupWebhook(mgr, place.Namespace) },
+			controller: func(context.Context, ctrl.Manager) error { return nil },
 		},
 		{
 			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: o.Probes, webhook: podprobemarker.SetupWebhook,

@@ -1,10 +1,14 @@
 package pod
 
 import (
+	"cmp"
+	"context"
+
 	corev1 "k8s.io/api/core/v1"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
+	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/index"
 )
 
@@ -14,6 +18,10 @@ type world struct {
 	gateForAll bool
 	// markers are the PodProbeMarkers that virtual kubelets are asked for; nil where they are not.
 	markers *index.Store[*v1alpha1.PodProbeMarker]
+	// sets are the SidecarSets; nil where there can be none.
+	sets *index.Store[*v1beta1.SidecarSet]
+	// sidecars finds those of a pod; nil where no pod is admitted.
+	sidecars *setStore
 }
 
 // facts are what the lines of the chain know about one pod, gathered once.
@@ -23,13 +31,22 @@ type facts struct {
 	markers []*v1alpha1.PodProbeMarker
 	// name is the name that the pod gets if a line needs to know one and it has none.
 	name string
+	// sidecars are what is injected; nil is nothing.
+	sidecars *sidecars
+	// warnings are what the lines tell whoever creates the pod.
+	warnings []string
 }
 
-func (w *world) factsOf(pod *corev1.Pod) (*facts, error) {
+func (w *world) factsOf(ctx context.Context, pod *corev1.Pod) (*facts, error) {
 	f := &facts{gateForAll: w.gateForAll, name: generated(pod.GenerateName)}
+	var err error
 	if w.markers != nil {
-		var err error
 		if f.markers, err = w.markers.InNamespace(pod.Namespace); err != nil {
+			return nil, err
+		}
+	}
+	if w.sidecars != nil {
+		if f.sidecars, err = w.sidecars.of(ctx, pod, cmp.Or(pod.Name, f.name)); err != nil {
 			return nil, err
 		}
 	}

@@ -125,6 +125,9 @@ func transferred(t *v1beta1.TransferEnvVar, pod *corev1.Pod, app []*corev1.Conta
 
 var metadataPath = regexp.MustCompile(`^metadata\.(labels|annotations)\['([^']+)'\]$`)
 
+// IsMetadata says whether a field path names a label or an annotation.
+func IsMetadata(path string) bool { return metadataPath.MatchString(path) }
+
 // metadata reads the label or annotation that a field path names.
 func metadata(pod *corev1.Pod, path string) string {
 	found := metadataPath.FindStringSubmatch(path)

@@ -23,6 +23,21 @@ func Injects(set *v1beta1.SidecarSet) bool {
 	return set.DeletionTimestamp == nil && !set.Spec.InjectionStrategy.Paused
 }
 
+// Namespaces lists the namespaces of a set that names them, by the label kubernetes.io/metadata.name and by nothing else.
+func Namespaces(set *v1beta1.SidecarSet) (names []string, only bool) {
+	s := set.Spec.NamespaceSelector
+	switch {
+	case s == nil || len(s.MatchLabels)+len(s.MatchExpressions) != 1:
+		return nil, false
+	case len(s.MatchLabels) == 1:
+		name, only := s.MatchLabels[corev1.LabelMetadataName]
+		return []string{name}, only
+	default:
+		r := s.MatchExpressions[0]
+		return r.Values, r.Key == corev1.LabelMetadataName && r.Operator == metav1.LabelSelectorOpIn
+	}
+}
+
 // Base is the set that a canary stands in for; empty for a set that is no canary.
 func Base(set *v1beta1.SidecarSet) string {
 	if set.Annotations[v1beta1.SidecarSetCanaryKey] != "true" {

@@ -7,15 +7,15 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 )
 
-// SidecarSetSpec is what a user wants to have in pods.
-//
-// +kubebuilder:validation:XValidation:rule="[has(self.containers) && size(self.containers) > 0, has(self.initContainers) && size(self.initContainers) > 0, has(self.volumes), has(self.imagePullSecrets) && size(self.imagePullSecrets) > 0, has(self.patchPodMetadata) && size(self.patchPodMetadata) > 0].exists(x, x)",message="one of containers, initContainers, volumes, imagePullSecrets and patchPodMetadata must be set: otherwise nothing would be injected"
+// SidecarSetSpec is what a user wants to have in pods. At least one of containers, initContainers, volumes, imagePullSecrets and
+// patchPodMetadata is set.
 type SidecarSetSpec struct {
 	// selector selects pods by label. Required, not empty. A change counts for pods that are created afterwards.
 	// +kubebuilder:validation:XValidation:rule="(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)",message="selector must not be empty: it would match every pod"
 	Selector *metav1.LabelSelector `json:"selector"`
 	// namespace is the one namespace of the pods. Default: all namespaces. Where namespaceSelector is set, too, both must hold.
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$`
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
 	// namespaceSelector selects the namespaces of the pods by label; kubernetes.io/metadata.name is a namespace's name.

@@ -54,7 +54,10 @@ const (
 	SidecarSetVersionAltEnvKey = "SIDECARSET_VERSION_ALT"
 )
 
-// SidecarSetPatchPodMetadataWhiteListKey is the key of the ConfigMap kruise-configuration, in the manager's namespace, whose
+// ConfigurationName is the name of the ConfigMap, in the manager's namespace, that holds what a cluster's administrator decides.
+const ConfigurationName = "kruise-configuration"
+
+// SidecarSetPatchPodMetadataWhiteListKey is the key of that ConfigMap whose
 // value says, as JSON, which annotations patchPodMetadata may write.
 const SidecarSetPatchPodMetadataWhiteListKey = "SidecarSet_PatchPodMetadata_WhiteList"
 

@@ -85,9 +85,8 @@ const (
 	RollingUpdateSidecarSetStrategyType SidecarSetUpdateStrategyType = "RollingUpdate"
 )
 
-// SidecarSetSpec is what a user wants to have in pods.
-//
-// +kubebuilder:validation:XValidation:rule="[has(self.containers) && size(self.containers) > 0, has(self.initContainers) && size(self.initContainers) > 0, has(self.volumes), has(self.imagePullSecrets) && size(self.imagePullSecrets) > 0, has(self.patchPodMetadata) && size(self.patchPodMetadata) > 0].exists(x, x)",message="one of containers, initContainers, volumes, imagePullSecrets and patchPodMetadata must be set: otherwise nothing would be injected"
+// SidecarSetSpec is what a user wants to have in pods. At least one of containers, initContainers, volumes, imagePullSecrets and
+// patchPodMetadata is set.
 type SidecarSetSpec struct {
 	// selector selects pods by label. Required, not empty. A change counts for pods that are created afterwards.
 	// +kubebuilder:validation:XValidation:rule="(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)",message="selector must not be empty: it would match every pod"
@@ -228,7 +227,6 @@ type TransferEnvVar struct {
 // +kubebuilder:validation:XValidation:rule="has(self.fieldRef)",message="fieldRef must be set"
 type SourceContainerNameSource struct {
 	// fieldRef names a label or an annotation of the pod, as metadata.labels['key'] or metadata.annotations['key']. Required.
-	// +kubebuilder:validation:XValidation:rule="self.fieldPath.matches(\"^metadata[.](labels|annotations)\\\\['[^']+'\\\\]$\")",message="fieldPath must be metadata.labels['key'] or metadata.annotations['key']"
 	// +kubebuilder:validation:XValidation:rule="!has(self.apiVersion) || self.apiVersion in ['', 'v1']",message="apiVersion must be v1"
 	// +optional
 	FieldRef *corev1.ObjectFieldSelector `json:"fieldRef,omitempty"`
