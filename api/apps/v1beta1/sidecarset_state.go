@@ -24,6 +24,9 @@ const (
 	// while no manager answers: Fail refuses them, Ignore lets them through without their sidecars. Default: what the
 	// manager's flag --pod-webhook-failure-policy says for sidecars, which is Fail unless somebody changed it.
 	SidecarSetInjectionFailurePolicyKey = "apps.kruise.io/sidecarset-injection-failure-policy"
+	// SidecarSetSelectsSinceKey is the annotation that says since when a SidecarSet selects what it selects (RFC 3339), where that
+	// is later than its creation. The manager writes it.
+	SidecarSetSelectsSinceKey = "apps.kruise.io/sidecarset-selects-since"
 )
 
 // Annotations of pods that sidecars were injected into.
