@@ -181,7 +181,7 @@ func (s *SidecarSet) Expired() []*appsv1.ControllerRevision {
 			live[g.Revision()] = true
 		}
 	}
-	if pinned := s.pinned(); pinned != nil {
+	if pinned := sidecar.Pinned(s.Set, s.History); pinned != nil {
 		live[pinned.Name] = true
 	}
 	return revision.Expired(s.History, func(name string) bool { return live[name] }, limit)
@@ -189,28 +189,6 @@ func (s *SidecarSet) Expired() []*appsv1.ControllerRevision {
 
 // defaultHistory is how many unused revisions are kept where a SidecarSet does not say.
 const defaultHistory = 10
-
-// pinned is the revision that new pods are to get; nil for none.
-func (s *SidecarSet) pinned() *appsv1.ControllerRevision {
-	pin := s.Set.Spec.InjectionStrategy.Revision
-	if pin == nil {
-		return nil
-	}
-	var found *appsv1.ControllerRevision
-	for _, r := range s.History {
-		switch {
-		case pin.RevisionName != nil && *pin.RevisionName != "":
-			if r.Name == *pin.RevisionName {
-				return r
-			}
-		case pin.CustomVersion != nil && r.Labels[v1beta1.SidecarSetCustomVersionKey] == *pin.CustomVersion:
-			if found == nil || r.Revision > found.Revision {
-				found = r
-			}
-		}
-	}
-	return found
-}
 
 // Replicas reads the facts about Pods, in their order: of the pods, how the sidecars stand in them, and nothing else of what
 // their own workloads do with them.
