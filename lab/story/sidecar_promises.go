@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"kruise.io/kruise/lab/world"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/podset"
@@ -73,13 +75,13 @@ func toUpdate(want *podset.Sidecars, r *replica.Replica) bool {
 // twins runs an image that is not the idle one.
 func (s *SidecarSet) checkTwins(w *world.World, pods []replica.Replica) error {
 	if s.served == nil {
-		s.served = map[string]bool{}
+		s.served = map[types.UID]bool{}
 	}
 	for i := range pods {
 		r := &pods[i]
 		pod := w.Pod(r.Name)
-		s.served[string(r.UID)] = s.served[string(r.UID)] || r.Available
-		if !s.served[string(r.UID)] || !r.Active() {
+		s.served[r.UID] = s.served[r.UID] || r.Available
+		if !s.served[r.UID] || !r.Active() {
 			continue
 		}
 		for j := range s.Spec.Containers {
@@ -91,6 +93,49 @@ func (s *SidecarSet) checkTwins(w *world.World, pods []replica.Replica) error {
 			if sidecar.IsHot(c) && !slices.ContainsFunc(sidecar.NamesInPod(c), serves) {
 				return fmt.Errorf("pod %s: no twin of %s serves", pod.Name, c.Name)
 			}
+		}
+	}
+	return nil
+}
+
+// checkTaken checks that a plan takes no more pods out of service than maxUnavailable leaves, after those that upgrades took
+// before and that are not back. It counts by what was seen to happen, and not by what pods say of it.
+func (s *SidecarSet) checkTaken(r *SidecarRound) error {
+	if s.taken == nil {
+		s.taken = map[types.UID]bool{}
+	}
+	away := 0
+	for i := range r.Pods {
+		p := &r.Pods[i]
+		if s.taken[p.UID] = s.taken[p.UID] && p.Active() && !p.Available; s.taken[p.UID] {
+			away++
+		}
+	}
+	takes := 0
+	for _, step := range r.Plan.Steps {
+		if step.Do == podset.Update && step.Pod.Available && r.Want.Change(step.Pod.Revision, step.To).Restarts() {
+			takes++
+		}
+	}
+	if takes > max(r.Want.MaxUnavailable-away, 0) {
+		return fmt.Errorf("%d pods that serve are upgraded while %d are away for it, and maxUnavailable is %d", takes, away, r.Want.MaxUnavailable)
+	}
+	return nil
+}
+
+// noteTaken notes the pods that served and that a plan, as far as it was carried out, upgrades.
+func (s *SidecarSet) noteTaken(w *world.World, r *SidecarRound) error {
+	view, err := s.View(w)
+	if err != nil {
+		return err
+	}
+	revisions := map[types.UID]string{}
+	for _, p := range view.Replicas(w.Now) {
+		revisions[p.UID] = p.Revision
+	}
+	for _, step := range r.Plan.Steps {
+		if step.Do == podset.Update && step.Pod.Available && revisions[step.Pod.UID] != step.Pod.Revision {
+			s.taken[step.Pod.UID] = true
 		}
 	}
 	return nil

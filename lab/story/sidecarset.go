@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -32,7 +33,8 @@ type SidecarSet struct {
 	Revisions []*appsv1.ControllerRevision
 
 	pods   int
-	served map[string]bool // the pods that were ever in service
+	served map[types.UID]bool // the pods that were ever in service
+	taken  map[types.UID]bool // the pods that an upgrade took out of service and that are not back
 }
 
 func readSidecarSet(text []byte) (string, set, error) {
@@ -62,7 +64,7 @@ func (s *SidecarSet) Decide(w *world.World) (*SidecarRound, error) {
 		return nil, err
 	}
 	r.Plan = r.Want.Plan(w.Now, r.Pods)
-	return r, errors.Join(CheckSidecarPlan(r.Want, r.Pods, r.Plan), CheckService(w, r.Pods), s.checkTwins(w, r.Pods))
+	return r, errors.Join(CheckSidecarPlan(r.Want, r.Pods, r.Plan), CheckService(w, r.Pods), s.checkTwins(w, r.Pods), s.checkTaken(r))
 }
 
 func (s *SidecarSet) decide(w *world.World) (turn, error) {
@@ -86,7 +88,11 @@ func (r *SidecarRound) Act(w *world.World, writes int) error {
 		}
 		return atLeast(floor, available(view.Replicas(w.Now)), "pods")
 	}
-	if err := act(w, r.view, r.Plan, world.Tidy{}, writes, kept); err != nil {
+	err := act(w, r.view, r.Plan, world.Tidy{}, writes, kept)
+	if e := r.set.noteTaken(w, r); e != nil {
+		return e
+	}
+	if err != nil {
 		if errors.Is(err, errCrash) {
 			return kept()
 		}
