@@ -90,6 +90,7 @@ const (
 	WishAvailable Wish = "become available"
 	WishResize    Wish = "be resized"
 	WishGrow      Wish = "have larger claims"
+	WishInject    Wish = "be injected"
 )
 
 // Cause is a sort of reason that does not pass by itself, but by what somebody does.
@@ -125,6 +126,8 @@ const (
 	CauseResize Cause = "Resize"
 	// CauseNotUpdate: running pods are not to be updated at all.
 	CauseNotUpdate Cause = "NotUpdate"
+	// CauseMissed: nobody injected sidecars when pods were created.
+	CauseMissed Cause = "Missed"
 	// CauseNotUpgradable: sidecars of running pods cannot be changed in this way.
 	CauseNotUpgradable Cause = "NotUpgradable"
 )

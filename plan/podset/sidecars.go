@@ -40,6 +40,16 @@ type Sidecars struct {
 	Change func(from, to string) inplace.Change
 }
 
+// Uninjected notes pods that should have got the sidecars when they were created and did not, by their names.
+func (p *Plan) Uninjected(pods []string) {
+	if len(pods) > 0 {
+		p.Notes = append(p.Notes, Note{
+			Wish: WishInject, Pods: len(pods), Cause: CauseMissed,
+			Because: "they were created while nobody answered for the sidecars; recreate them: " + Names(pods),
+		})
+	}
+}
+
 // sidecarDecision is the work in progress on one plan.
 type sidecarDecision struct {
 	*Sidecars

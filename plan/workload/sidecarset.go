@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -72,12 +73,7 @@ func NewSidecarSet(set *v1beta1.SidecarSet, in Injected) (*SidecarSet, error) {
 	if s.data, err = sidecar.RevisionData(set); err != nil {
 		return nil, err
 	}
-	for _, r := range s.History {
-		if sidecar.SameRevision(set, r) && (s.Newest == nil || r.Revision > s.Newest.Revision) {
-			s.Newest = r
-		}
-	}
-	if s.Newest != nil {
+	if s.Newest = s.find(); s.Newest != nil {
 		s.Update = s.Newest.Name
 	} else {
 		collisions := int32(0)
@@ -93,6 +89,23 @@ func NewSidecarSet(set *v1beta1.SidecarSet, in Injected) (*SidecarSet, error) {
 		s.guests = append(s.guests, s.guestOf(pod))
 	}
 	return s, nil
+}
+
+// find looks for the revision that holds what the set injects; of several the one with the highest number. Nearly always one
+// has the very bytes, and none has to be decoded.
+func (s *SidecarSet) find() *appsv1.ControllerRevision {
+	highest := func(same func(*appsv1.ControllerRevision) bool) (found *appsv1.ControllerRevision) {
+		for _, r := range s.History {
+			if (found == nil || r.Revision > found.Revision) && same(r) {
+				found = r
+			}
+		}
+		return found
+	}
+	if r := highest(func(r *appsv1.ControllerRevision) bool { return bytes.Equal(r.Data.Raw, s.data) }); r != nil {
+		return r
+	}
+	return highest(func(r *appsv1.ControllerRevision) bool { return sidecar.SameRevision(s.Set, r) })
 }
 
 // matched are the pods that the set selects.
