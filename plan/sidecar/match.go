@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -134,9 +135,8 @@ func possible(requirements []metav1.LabelSelectorRequirement) bool {
 func Since(set *v1beta1.SidecarSet) metav1.Time {
 	at := set.CreationTimestamp
 	if text := set.Annotations[v1beta1.SidecarSetSelectsSinceKey]; text != "" {
-		var t metav1.Time
-		if err := t.UnmarshalQueryParameter(text); err == nil && at.Before(&t) {
-			at = t
+		if t, err := time.Parse(time.RFC3339, text); err == nil && at.Time.Before(t) {
+			at = metav1.NewTime(t)
 		}
 	}
 	return at
@@ -147,10 +147,8 @@ func StampSince(set, old *v1beta1.SidecarSet, now metav1.Time) {
 	if old == nil || sameSelection(set, old) {
 		return
 	}
-	metav1.SetMetaDataAnnotation(&set.ObjectMeta, v1beta1.SidecarSetSelectsSinceKey, now.UTC().Format(timeFormat))
+	metav1.SetMetaDataAnnotation(&set.ObjectMeta, v1beta1.SidecarSetSelectsSinceKey, now.UTC().Format(time.RFC3339))
 }
-
-const timeFormat = "2006-01-02T15:04:05Z07:00"
 
 func sameSelection(a, b *v1beta1.SidecarSet) bool {
 	return a.Spec.InjectionStrategy.Paused == b.Spec.InjectionStrategy.Paused &&
