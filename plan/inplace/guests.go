@@ -25,6 +25,13 @@ func Unrestarted(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState) string {
 	return name
 }
 
+// Awaits says whether a record speaks of a container that kubelet has not started anew yet, so that what it reports of the
+// container is what was before.
+func Awaits(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState, container string) bool {
+	before, changed := state.LastContainerStatuses[container]
+	return changed && !restarted(pod, state, container, before)
+}
+
 // StatusOf is what kubelet reports of a container, native sidecars included; nil for one that it does not know.
 func StatusOf(pod *corev1.Pod, container string) *corev1.ContainerStatus {
 	return containerStatus(pod, container)

@@ -106,9 +106,10 @@ func (g *Guest) allReady() bool {
 	return true
 }
 
+// ready says whether a container is ready with the image that the pod says.
 func (g *Guest) ready(container string) bool {
 	status := inplace.StatusOf(g.pod, container)
-	return status != nil && status.Ready
+	return status != nil && status.Ready && (g.state == nil || !inplace.Awaits(g.pod, g.state, container))
 }
 
 // twins are the two containers of a sidecar that is upgraded hot.
