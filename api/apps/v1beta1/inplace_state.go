@@ -34,6 +34,9 @@ type InPlaceUpdateState struct {
 	PreCheckBeforeNext *InPlaceUpdatePreCheckBeforeNext `json:"preCheckBeforeNext,omitempty"`
 	// containerBatchesRecord is one entry for each batch that was carried out.
 	ContainerBatchesRecord []InPlaceUpdateContainerBatch `json:"containerBatchesRecord,omitempty"`
+	// podNotReady says, of an update of sidecars, that the pod was not ready when it began, and not for that update's sake. An
+	// addition to the older form.
+	PodNotReady bool `json:"podNotReady,omitempty"`
 }
 
 // InPlaceUpdatePreCheckBeforeNext is what must hold before the next batch of containers is changed.
