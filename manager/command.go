@@ -37,6 +37,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			flags.IntVar(&options.DaemonSetWorkers, "daemonset-workers", podops.DefaultWorkers, "DaemonSets that are worked on at a time.")
 			flags.BoolVar(&assign, "assign-pods-by-scheduler", true,
 				"Have the scheduler put pods of DaemonSets on their nodes. Otherwise they are created there, and no scheduler is asked.")
+			flags.IntVar(&options.SidecarSetWorkers, "sidecarset-workers", podops.DefaultWorkers, "SidecarSets that are worked on at a time.")
 			flags.IntVar(&options.StatefulSetWorkers, "statefulset-workers", podops.DefaultWorkers, "StatefulSets that are worked on at a time.")
 			flags.IntVar(&options.Recreate.Workers, "crr-workers", podops.DefaultWorkers, "ContainerRecreateRequests that are worked on at a time.")
 			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
@@ -82,7 +83,7 @@ func ignoredFlags() []program.IgnoredFlag {
 	}
 	for _, kind := range []string{
 		"advancedcronjob", "broadcastjob", "persistentpodstate",
-		"podunavailablebudget", "resourcedistribution", "sidecarset", "uniteddeployment", "workloadspread",
+		"podunavailablebudget", "resourcedistribution", "uniteddeployment", "workloadspread",
 	} {
 		flags = append(flags, program.IgnoredFlag{Name: kind + "-workers", Why: notYet})
 	}

@@ -56,6 +56,8 @@ type Options struct {
 	DaemonSetWorkers int
 	// StatefulSetWorkers is how many StatefulSets are worked on at a time.
 	StatefulSetWorkers int
+	// SidecarSetWorkers is how many SidecarSets are worked on at a time.
+	SidecarSetWorkers int
 	// Recreate are the options of ContainerRecreateRequests.
 	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
@@ -126,8 +128,10 @@ func registry(o *Options, place serve.Place) []entry {
 		},
 		{
 			kind: v1beta1.GroupVersion.WithKind("SidecarSet"), on: true, converts: &sidecarSets,
-			webhook:    func(mgr ctrl.Manager) error { return o.SidecarSets.SetupWebhook(mgr, place.Namespace) },
-			controller: func(context.Context, ctrl.Manager) error { return nil },
+			webhook: func(mgr ctrl.Manager) error { return o.SidecarSets.SetupWebhook(mgr, place.Namespace) },
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return sidecarset.Options{Workers: o.SidecarSetWorkers, Namespace: place.Namespace}.SetupController(ctx, mgr)
+			},
 		},
 		{
 			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: o.Probes, webhook: podprobemarker.SetupWebhook,
