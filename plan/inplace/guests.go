@@ -18,11 +18,11 @@ func RecordImages(pod *corev1.Pod, earlier *v1beta1.InPlaceUpdateState, revision
 	return r.InPlaceUpdateState
 }
 
-// Unrestarted names a container that a record speaks of and kubelet has not started anew yet, by the rules by which an
-// update in place is done; empty when there is none.
-func Unrestarted(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState) string {
-	name, _ := unfinished(pod, state)
-	return name
+// CarriedOut says whether kubelet has started all containers anew that a record speaks of, by the rules by which an update in
+// place is done, and has seen the pod's spec as it is.
+func CarriedOut(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState) bool {
+	waiting, _ := unfinished(pod, state)
+	return waiting == "" && observed(pod)
 }
 
 // Awaits says whether a record speaks of a container that kubelet has not started anew yet, so that what it reports of the

@@ -57,7 +57,7 @@ func (g *Guest) Blocked(to Hashes) string {
 // Stage says how far the latest upgrade is. NextBatch is a pod whose new twins are ready, so that the old ones can become
 // idle.
 func (g *Guest) Stage() inplace.Stage {
-	if g.state != nil && inplace.Unrestarted(g.pod, g.state) != "" {
+	if g.state != nil && !inplace.CarriedOut(g.pod, g.state) {
 		return inplace.Running
 	}
 	stage := inplace.Done
