@@ -37,8 +37,8 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			flags.IntVar(&options.DaemonSetWorkers, "daemonset-workers", podops.DefaultWorkers, "DaemonSets that are worked on at a time.")
 			flags.BoolVar(&assign, "assign-pods-by-scheduler", true,
 				"Have the scheduler put pods of DaemonSets on their nodes. Otherwise they are created there, and no scheduler is asked.")
-			flags.IntVar(&options.SidecarSetWorkers, "sidecarset-workers", podops.DefaultWorkers, "SidecarSets that are worked on at a time.")
 			flags.IntVar(&options.StatefulSetWorkers, "statefulset-workers", podops.DefaultWorkers, "StatefulSets that are worked on at a time.")
+			flags.IntVar(&options.SidecarSets.Workers, "sidecarset-workers", podops.DefaultWorkers, "SidecarSets that are worked on at a time.")
 			flags.IntVar(&options.Recreate.Workers, "crr-workers", podops.DefaultWorkers, "ContainerRecreateRequests that are worked on at a time.")
 			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
@@ -73,7 +73,7 @@ func ignoredFlags() []program.IgnoredFlag {
 		{Name: "disable-no-deepcopy", Bool: true, Why: "there is no such mode"},
 		{Name: "expectation-timeout", Why: noExpectations},
 		{Name: "logtostderr", Bool: true, Why: "logs always go to the standard error stream"},
-		{Name: "protection-log-path", Why: "there is no deletion protection in this version"},
+		{Name: "protection-log-path", Why: "refused deletions are in the log of the manager, in its metrics and in the audit log of the API server"},
 		{Name: "rate-limiter-base-delay", Why: noLimiter},
 		{Name: "rate-limiter-bucket-size", Why: noLimiter},
 		{Name: "rate-limiter-max-delay", Why: noLimiter},

@@ -26,8 +26,14 @@ const (
 	gatePodWebhook   = "PodWebhook"
 	gatePodReadiness = "KruisePodReadinessGate"
 	gateSortSidecars = "EnableSortSidecarContainerByName"
-	// gateAnyAnnotation switches sidecarset.Admission.AnyAnnotation.
+	// gateAnyAnnotation switches sidecarset.Options.AnyAnnotation.
 	gateAnyAnnotation = "SidecarSetPatchPodMetadataDefaultsAllowed"
+)
+
+// The gates of the protection against deletion.
+const (
+	gateProtection            = "ResourcesDeletionProtection"
+	gateDefinitionsProtection = "DeletionProtectionForCRDCascadingGate"
 )
 
 // The gates of what needs the daemon.
@@ -47,6 +53,7 @@ func (o *Options) setGates(set *gate.Set) {
 	o.Pod.Enabled, o.Pod.GateForAll = set.Enabled(gatePodWebhook), set.Enabled(gatePodReadiness)
 	o.Pod.SortSidecars, o.SidecarSets.AnyAnnotation = set.Enabled(gateSortSidecars), set.Enabled(gateAnyAnnotation)
 	o.Probes, o.Pod.Serverless = set.Enabled(gateProbes), set.Enabled(gateServerlessProbes)
+	o.Protection.Enabled, o.Protection.Definitions = set.Enabled(gateProtection), set.Enabled(gateDefinitionsProtection)
 	o.Workloads.SetGates(func(g workload.Gate) bool { return set.Enabled(g.Name) })
 }
 
@@ -56,6 +63,7 @@ func gateTable() []gate.Gate {
 	needs := map[string][]string{gatePullAhead: {gateDaemon}}
 	alpha := featuregate.FeatureSpec{PreRelease: featuregate.Alpha}
 	beta := featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
+	betaOff := featuregate.FeatureSpec{PreRelease: featuregate.Beta}
 	table := append(inert(),
 		gate.Gate{Name: gateExternalCerts, Spec: alpha},
 		gate.Gate{Name: gatePodWebhook, Spec: beta},
@@ -65,6 +73,8 @@ func gateTable() []gate.Gate {
 		gate.Gate{Name: gateDaemon, Spec: beta},
 		gate.Gate{Name: gatePullImages, Spec: alpha, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gateProbes, Spec: beta, Needs: []string{gateDaemon}},
+		gate.Gate{Name: gateProtection, Spec: betaOff},
+		gate.Gate{Name: gateDefinitionsProtection, Spec: alpha, Needs: []string{gateProtection}},
 		gate.Gate{Name: gateServerlessProbes, Spec: alpha, Needs: []string{gatePodWebhook, gateProbes}},
 	)
 	for _, g := range workload.Gates() {
@@ -88,7 +98,6 @@ func inert() []gate.Gate {
 		{Name: "CloneSetEventHandlerOptimization", Spec: alpha, Inert: true},
 		{Name: "DaemonWatchingPod", Spec: betaOn, Inert: true},
 		{Name: "DefaultHostNetworkHostPortsInPodTemplates", Spec: alpha, Inert: true},
-		{Name: "DeletionProtectionForCRDCascadingGate", Spec: alpha, Inert: true},
 		{Name: "EnhancedLivenessProbe", Spec: alpha, Inert: true},
 		{Name: "ForceDeleteTimeoutExpectationGate", Spec: alpha, Inert: true},
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
@@ -96,7 +105,6 @@ func inert() []gate.Gate {
 		{Name: "PodUnavailableBudgetDeleteGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},
-		{Name: "ResourcesDeletionProtection", Spec: beta, Inert: true},
 		{Name: "SidecarTerminator", Spec: alpha, Inert: true},
 		{Name: "TemplateNoDefaults", Spec: alpha, Inert: true},
 		{Name: "WorkloadSpread", Spec: betaOn, Inert: true},

@@ -32,6 +32,7 @@ import (
 	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/manager/podprobemarker"
 	"kruise.io/kruise/manager/podreadiness"
+	"kruise.io/kruise/manager/protection"
 	"kruise.io/kruise/manager/sidecarset"
 	"kruise.io/kruise/manager/statefulset"
 	"kruise.io/kruise/plan/workload"
@@ -56,16 +57,16 @@ type Options struct {
 	DaemonSetWorkers int
 	// StatefulSetWorkers is how many StatefulSets are worked on at a time.
 	StatefulSetWorkers int
-	// SidecarSetWorkers is how many SidecarSets are worked on at a time.
-	SidecarSetWorkers int
 	// Recreate are the options of ContainerRecreateRequests.
 	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
 	Images images.Options
-	// SidecarSets are the options of the admission of SidecarSets.
-	SidecarSets sidecarset.Admission
+	// SidecarSets are the options of SidecarSets; their namespace is filled in.
+	SidecarSets sidecarset.Options
 	// Pod tunes the admission of pods.
 	Pod pod.Options
+	// Protection switches the protection against deletion.
+	Protection protection.Options
 	// Probes switches PodProbeMarkers on, for which the workers work: so many markers and nodes at a time.
 	Probes                                     bool
 	PodProbeMarkerWorkers, NodePodProbeWorkers int
@@ -79,22 +80,26 @@ type entry struct {
 	needed []string
 	// on is the gate.
 	on bool
+	// forAll says that the entry is about many kinds, so it runs whatever kinds the manager is limited to.
+	forAll bool
 	// converts says how versions are converted, if it takes more than another apiVersion.
 	converts *convert.Kind
-	// webhook and controller add them to the manager. A kind that no user writes has no webhook.
+	// webhook and controller add them to the manager. A kind that no user writes has no webhook, one that is only judged no
+	// controller.
 	webhook    func(mgr ctrl.Manager) error
 	controller func(ctx context.Context, mgr ctrl.Manager) error
 }
 
 // named says whether the entry is among the kinds that the manager is limited to.
 func (e entry) named(kinds []string) bool {
-	return len(kinds) == 0 || slices.ContainsFunc(append(e.needed, e.kind.Kind), func(name string) bool { return slices.Contains(kinds, name) })
+	return e.forAll || len(kinds) == 0 || slices.ContainsFunc(append(e.needed, e.kind.Kind), func(name string) bool { return slices.Contains(kinds, name) })
 }
 
 // registry is THE list.
 func registry(o *Options, place serve.Place) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
-	sidecarSets := sidecarset.Conversion()
+	sidecarSets, sidecarSet := sidecarset.Conversion(), o.SidecarSets
+	sidecarSet.Namespace = place.Namespace
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Options: o.Workloads}
 	pulls := &images.Shared{Options: o.Images}
@@ -128,10 +133,7 @@ func registry(o *Options, place serve.Place) []entry {
 		},
 		{
 			kind: v1beta1.GroupVersion.WithKind("SidecarSet"), on: true, converts: &sidecarSets,
-			webhook: func(mgr ctrl.Manager) error { return o.SidecarSets.SetupWebhook(mgr, place.Namespace) },
-			controller: func(ctx context.Context, mgr ctrl.Manager) error {
-				return sidecarset.Options{Workers: o.SidecarSetWorkers, Namespace: place.Namespace}.SetupController(ctx, mgr)
-			},
+			webhook: sidecarSet.SetupWebhook, controller: sidecarSet.SetupController,
 		},
 		{
 			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: o.Probes, webhook: podprobemarker.SetupWebhook,
@@ -145,6 +147,8 @@ func registry(o *Options, place serve.Place) []entry {
 				return nodepodprobe.SetupController(ctx, mgr, nodepodprobe.Options{Workers: o.NodePodProbeWorkers, Serverless: o.Pod.Serverless})
 			},
 		},
+		// Served with the gate off, too: the API server may still ask on behalf of another replica.
+		{kind: corev1.SchemeGroupVersion.WithKind("Namespace"), on: true, forAll: true, webhook: o.Protection.SetupWebhook},
 		{
 			kind: v1beta1.GroupVersion.WithKind("StatefulSet"), on: true, webhook: statefulSet.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
@@ -233,7 +237,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options, place serve.Place)
 				return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
 			}
 		}
-		if o.WebhooksOnly {
+		if o.WebhooksOnly || e.controller == nil {
 			continue
 		}
 		if err := e.controller(ctx, mgr); err != nil {

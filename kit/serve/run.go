@@ -3,7 +3,6 @@ package serve
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -20,12 +19,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"kruise.io/kruise/kit/certs"
 	"kruise.io/kruise/kit/convert"
+	"kruise.io/kruise/kit/metric"
 	"kruise.io/kruise/kit/program"
 )
 
@@ -179,12 +178,9 @@ func newLeaderGauge(component string) (*leaderGauge, error) {
 		Name: strings.ReplaceAll(component, "-", "_") + "_is_leader",
 		Help: "1 while this process leads the replicas of " + component + ", else 0.",
 	})
-	err := metrics.Registry.Register(gauge)
-	if twice := (prometheus.AlreadyRegisteredError{}); errors.As(err, &twice) {
-		return &leaderGauge{gauge: twice.ExistingCollector.(prometheus.Gauge)}, nil
-	}
+	gauge, err := metric.Register(gauge)
 	if err != nil {
-		return nil, fmt.Errorf("registering the metric of the leader: %w", err)
+		return nil, fmt.Errorf("the metric of the leader: %w", err)
 	}
 	return &leaderGauge{gauge: gauge}, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"kruise.io/kruise/lab/cluster"
 	"kruise.io/kruise/lab/progress"
+	"kruise.io/kruise/lab/simulate"
 )
 
 // labFlags say which lab a command is about.
@@ -97,6 +98,8 @@ What is not given as a flag is as it was when the lab was up last.`,
 	cmd.Flags().IntVar(&opts.Nodes, "nodes", opts.Nodes, "number of real nodes; 0 needs no root")
 	cmd.Flags().IntVar(&opts.Simulated, "simulated", 0, "number of simulated nodes")
 	cmd.Flags().BoolVar(&opts.Audit, "audit", false, "record every request to the API server in log/audit.log")
+	cmd.Flags().DurationVar(&opts.Heartbeat, "heartbeat", simulate.Heartbeat,
+		"how often simulated nodes say that they are alive; any node is lost after five times as long")
 	return cmd
 }
 
@@ -113,6 +116,7 @@ func remember(cmd *cobra.Command, opts *cluster.Options, build *buildFlags) erro
 		"nodes":      func() { opts.Nodes = before.Nodes },
 		"simulated":  func() { opts.Simulated = before.Simulated },
 		"audit":      func() { opts.Audit = before.Audit },
+		"heartbeat":  func() { opts.Heartbeat = before.Heartbeat },
 		"kubernetes": func() { build.kubernetes = before.Kubernetes },
 	} {
 		if !cmd.Flags().Changed(flag) {

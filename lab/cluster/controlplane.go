@@ -40,7 +40,7 @@ func controlPlaneMachine(l Layout, state State, executable string) (machine.Spec
 		Programs: []machine.Program{
 			program(l, state.Bin, parts.Etcd, "", nil, etcdFlags(l)...),
 			apiServer,
-			program(l, state.Bin, parts.KubeControllerManager, "", ready, controllerManagerFlags(l)...),
+			program(l, state.Bin, parts.KubeControllerManager, "", ready, controllerManagerFlags(l, state)...),
 			program(l, state.Bin, parts.KubeScheduler, "", ready, schedulerFlags(l)...),
 			{
 				Name:    "provisioner",
@@ -154,7 +154,7 @@ func apiServerFlags(l Layout, audit bool) []string {
 	return flags
 }
 
-func controllerManagerFlags(l Layout) []string {
+func controllerManagerFlags(l Layout, state State) []string {
 	return append(clientFlags(l, "controller-manager", l.port(10257, 1)),
 		"--use-service-account-credentials=true",
 		"--service-account-private-key-file="+l.pki("service-account.key"),
@@ -163,6 +163,7 @@ func controllerManagerFlags(l Layout) []string {
 		"--cluster-signing-key-file="+l.pki("ca.key"),
 		"--service-cluster-ip-range="+l.ServiceRange().String(),
 		"--flex-volume-plugin-dir="+filepath.Join(l.Dir, "volume-plugins"),
+		"--node-monitor-grace-period="+state.patience().String(),
 	)
 }
 

@@ -34,7 +34,7 @@ func simulatorMachine(l Layout, state State) (machine.Spec, error) {
 		Path: searchPath(state.Bin),
 		Programs: []machine.Program{
 			program(l, state.Bin, parts.Kwok, "", []machine.Condition{{URL: l.APIServer() + "/readyz"}},
-				simulate.Args(l.pki("kwok.kubeconfig"), l.etc("kwok.yaml"))...),
+				simulate.Args(l.pki("kwok.kubeconfig"), l.etc("kwok.yaml"), state.heartbeat())...),
 		},
 	}, nil
 }

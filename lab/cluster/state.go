@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"kruise.io/kruise/lab/machine"
+	"kruise.io/kruise/lab/simulate"
 )
 
 // State is what a lab remembers from one command to the next.
@@ -24,6 +26,8 @@ type State struct {
 	Nodes      int    `json:"nodes"`
 	Simulated  int    `json:"simulated"`
 	Audit      bool   `json:"audit,omitempty"`
+	// Heartbeat is what was asked for. 0: simulate.Heartbeat.
+	Heartbeat time.Duration `json:"heartbeat,omitempty"`
 	// Complete is set when Up came to its end: what belongs into the cluster is in it.
 	Complete bool `json:"complete,omitempty"`
 	// Bin is the folder of the programs.
@@ -95,6 +99,12 @@ func (s State) Save(dir string) error {
 func (s State) Layout(dir string) Layout {
 	return Layout{Name: s.Name, Index: s.Index, Shared: s.Nodes == 0, Dir: dir}
 }
+
+// heartbeat is how often simulated nodes say that they are alive.
+func (s State) heartbeat() time.Duration { return cmp.Or(s.Heartbeat, simulate.Heartbeat) }
+
+// patience is how long a node may be silent before it counts as lost.
+func (s State) patience() time.Duration { return 5 * s.heartbeat() }
 
 // Running tells whether any machine of the lab is alive.
 func (s State) Running() bool {

@@ -54,6 +54,8 @@ func TestARunningLabOnlyGrows(t *testing.T) {
 		"no real nodes":         {func(s *State) { s.Nodes = 0 }, "run kruise-lab down --name a first"},
 		"another Kubernetes":    {func(s *State) { s.Kubernetes, s.Bin = "1.34.4", "/bin/2" }, "another version of Kubernetes"},
 		"a record of requests":  {func(s *State) { s.Audit = true }, "--audit=false"},
+		"another heartbeat":     {func(s *State) { s.Heartbeat = time.Minute }, "--heartbeat=10s"},
+		"the usual heartbeat":   {func(s *State) { s.Heartbeat = 10 * time.Second }, ""},
 		"the folder of another": {func(s *State) { s.Name = "b" }, "belongs to the lab a"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,6 +80,7 @@ func TestWrongOptionsAreRefusedBeforeAnythingIsTouched(t *testing.T) {
 		"a bad name":         {Options{Name: "A"}, `--name "A"`},
 		"too many nodes":     {Options{Name: "a", Nodes: 101}, "--nodes 101: want 0 to 100"},
 		"negative nodes":     {Options{Name: "a", Nodes: -1}, "--nodes -1"},
+		"a short heartbeat":  {Options{Name: "a", Heartbeat: time.Millisecond}, "--heartbeat 1ms: want whole seconds"},
 		"negative simulated": {Options{Name: "a", Simulated: -1}, "--simulated -1"},
 		"a path too long":    {Options{Name: "a", Dir: "/" + strings.Repeat("d", 107)}, "choose one that is"},
 	} {

@@ -28,6 +28,9 @@ type Options struct {
 	Simulated int
 	// Audit makes the API server record every request.
 	Audit bool
+	// Heartbeat is how often simulated nodes say that they are alive; a node of either sort counts as lost when it is silent for
+	// five times as long. 0: simulate.Heartbeat, as often as a kubelet. Thousands of simulated nodes need it longer.
+	Heartbeat time.Duration
 	// Parts say where the programs come from.
 	Parts parts.Options
 	// Executable is the path of kruise-lab, which keeps the machines.
@@ -69,6 +72,9 @@ func (o Options) Validate() error {
 	}
 	if o.Simulated < 0 {
 		return fmt.Errorf("--simulated %d: want 0 or more", o.Simulated)
+	}
+	if o.Heartbeat != 0 && (o.Heartbeat < time.Second || o.Heartbeat%time.Second != 0) {
+		return fmt.Errorf("--heartbeat %s: want whole seconds, 1s or more", o.Heartbeat)
 	}
 	// The path of a socket has at most 107 bytes.
 	if socket := (Layout{Dir: o.Dir}).etcdSocket() + ".peer"; len(socket) > 107 {
@@ -143,7 +149,7 @@ func Up(ctx context.Context, opts Options) (Layout, error) {
 // state returns what the lab is to be, and reserves its addresses when it is a new one.
 func (o Options) state(ctx context.Context, bin string) (State, error) {
 	wanted := State{
-		Name: o.Name, Kubernetes: o.Parts.Kubernetes, Nodes: o.Nodes, Simulated: o.Simulated, Audit: o.Audit,
+		Name: o.Name, Kubernetes: o.Parts.Kubernetes, Nodes: o.Nodes, Simulated: o.Simulated, Audit: o.Audit, Heartbeat: o.Heartbeat,
 		Bin: bin, Machines: map[string]machine.Identity{},
 	}
 	current, err := Load(o.Dir)
@@ -183,6 +189,8 @@ func (s State) permits(wanted State) error {
 		return fmt.Errorf("the lab runs another version of Kubernetes: to change it, %s", remedy)
 	case s.Audit != wanted.Audit:
 		return fmt.Errorf("the lab runs with --audit=%t: to change it, %s", s.Audit, remedy)
+	case s.heartbeat() != wanted.heartbeat():
+		return fmt.Errorf("the lab runs with --heartbeat=%s: to change it, %s", s.heartbeat(), remedy)
 	}
 	return nil
 }

@@ -30,8 +30,9 @@ func demoVersions() map[string][]string {
 	return map[string][]string{
 		"1.10.2": {"1.10.2-same"},
 		"1.10.3": {"latest"},
-		"1.10.4": nil,
-		"1.10.5": nil, // for tests that need an image of which no kubelet has heard
+		"1.10.4": nil, // of this and of 1.10.6 no kubelet hears in the tests, but by what they say about pulling ahead
+		"1.10.5": nil,
+		"1.10.6": nil,
 	}
 }
 

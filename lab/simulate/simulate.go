@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -180,7 +181,6 @@ func options() string {
 		"options:",
 		"  manageNodesWithLabelSelector: " + Label + "=" + LabelValue,
 		"  cidr: " + strconv.Quote(podRange),
-		"  nodeLeaseDurationSeconds: 40",
 		"  nodeLeaseParallelism: 4",
 		"  nodePlayStageParallelism: 4",
 		"  podPlayStageParallelism: 16",
@@ -189,7 +189,12 @@ func options() string {
 	}, "\n")
 }
 
-// Args are the arguments of the kwok program.
-func Args(kubeconfig, config string) []string {
-	return []string{"--kubeconfig", kubeconfig, "--config", config}
+// Heartbeat is how often a kubelet renews the lease that says that its node is alive.
+const Heartbeat = 10 * time.Second
+
+// Args are the arguments of the kwok program. Each node renews its lease once in a heartbeat, of whole seconds; thousands of
+// nodes that do it as often as kubelets keep an API server busy with nothing else.
+func Args(kubeconfig, config string, heartbeat time.Duration) []string {
+	// Four renewals fit into the duration of a lease, as with a kubelet.
+	return []string{"--kubeconfig", kubeconfig, "--config", config, fmt.Sprintf("--node-lease-duration-seconds=%d", 4*int(heartbeat.Seconds()))}
 }

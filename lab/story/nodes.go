@@ -64,12 +64,35 @@ func yes(is bool) int {
 	return 0
 }
 
-// Floor is the number of nodes with an available pod below which no step may bring them.
+// Floor is the number of nodes with an available pod below which no step may bring them. Nodes that are kept without a pod do not
+// count as ones that lack it.
 func (c NodeCensus) Floor(want *podset.PerNode) int {
 	if want.MaxSurge > 0 {
 		return c.Available
 	}
-	return min(c.Available, c.Desired-want.MaxUnavailable)
+	kept := 0
+	if want.PartitionedScaling {
+		kept = max(c.Held-c.Renewable(want), 0)
+	}
+	return min(c.Available, c.Desired-kept-want.MaxUnavailable)
+}
+
+// OldOn is the pod of a node that is to be updated: the only one of a node that is to have one, of an older revision, that nobody
+// asked to go. Nil: there is none.
+func (c NodeCensus) OldOn(want *podset.PerNode, node podset.Node) *replica.Replica {
+	here := c.pods[node.Name]
+	if len(here) == 1 && node.Runs && !here[0].SpecifiedDelete && !want.IsNew(here[0].Revision) {
+		return here[0]
+	}
+	return nil
+}
+
+// Empty says whether a node that is to have a pod has none.
+func (c NodeCensus) Empty(node podset.Node) bool { return node.Runs && len(c.pods[node.Name]) == 0 }
+
+// Renewable is how many old pods the partition lets go.
+func (c NodeCensus) Renewable(want *podset.PerNode) int {
+	return max(c.Desired-want.Partition-c.Settled, 0)
 }
 
 // CheckAfter says which promise a write broke: what was before is given.
@@ -90,7 +113,7 @@ func (c NodeCensus) CheckAfter(before NodeCensus, want *podset.PerNode) error {
 // partition, the pause, and a note for all that is wanted and makes no step.
 func CheckNodePlan(want *podset.PerNode, pods []replica.Replica, plan podset.Plan) error {
 	c := NodeCensusOf(want, pods)
-	byName, touched, renewed := map[string]podset.Node{}, map[string]bool{}, 0
+	byName, touched, renewed, asked := map[string]podset.Node{}, map[string]bool{}, 0, 0
 	for _, n := range want.Nodes {
 		byName[n.Name] = n
 	}
@@ -107,21 +130,18 @@ func CheckNodePlan(want *podset.PerNode, pods []replica.Replica, plan podset.Pla
 		}) {
 			return fmt.Errorf("a pod is created on node %q, which is not to have one more", s.Slot)
 		}
-		only := func() *replica.Replica {
-			if len(here) == 1 && node.Runs && !here[0].SpecifiedDelete && !want.IsNew(here[0].Revision) {
-				return here[0]
-			}
-			return nil
-		}
 		takes := s.Do != podset.Settle && s.Do != podset.Apply
-		if old := only(); takes && old != nil && (s.Do == podset.Create || s.Pod.Name == old.Name) {
+		if takes && node.Runs && len(here) == 1 && here[0].SpecifiedDelete && !want.IsNew(here[0].Revision) {
+			asked++ // whoever asked for it, what comes is of the newest revision
+		}
+		if old := c.OldOn(want, node); takes && old != nil && (s.Do == podset.Create || s.Pod.Name == old.Name) {
 			renewed++
 			if want.Paused || want.OnDelete {
 				return fmt.Errorf("pod %s is replaced although the update is paused or on delete", old.Name)
 			}
 		}
 	}
-	if may := max(c.Desired-want.Partition-c.Settled, 0); renewed > may {
+	if may := max(c.Renewable(want)-asked, 0); renewed > may {
 		return fmt.Errorf("%d old pods go, the partition lets %d", renewed, may)
 	}
 	if len(plan.Steps) == 0 {
@@ -140,7 +160,7 @@ func (c NodeCensus) checkNotes(want *podset.PerNode, plan podset.Plan) error {
 		return errors.New("nodes have no pod, and no note says why")
 	case c.Doomed > 0 && !has(podset.WishScaleIn, podset.WishAvailable):
 		return errors.New("pods were asked to go, and no note says why they stay")
-	case min(c.Old, c.Desired-want.Partition-c.Settled) > 0 && !has(podset.WishUpdate):
+	case min(c.Old, c.Renewable(want)) > 0 && !has(podset.WishUpdate):
 		return errors.New("pods are old, and no note says why")
 	case c.Away > 0 && !has(podset.WishAvailable, podset.WishScaleOut, podset.WishScaleIn):
 		return errors.New("nodes have no available pod, and no note says so")

@@ -81,7 +81,7 @@ func (w *work) pullAhead(ctx context.Context) error {
 	if !w.PullsAhead() {
 		return nil
 	}
-	pulls, err := w.view.Pulls(&w.plan)
+	pulls, err := w.view.Pulls(w.plan.Tally)
 	if err != nil {
 		return err
 	}

@@ -32,18 +32,11 @@ const (
 // +kubebuilder:rbac:groups="",resources=podtemplates,verbs=create
 // +kubebuilder:rbac:groups="",namespace=kruise-system,resources=configmaps,resourceNames=kruise-configuration,verbs=get
 
-// Admission are the options of the admission of SidecarSets.
-type Admission struct {
-	// AnyAnnotation lets sets write any annotation on pods. Otherwise the cluster's configuration lists those that they may write.
-	AnyAnnotation bool
-}
-
-// SetupWebhook serves the admission of SidecarSets on the manager's webhook server. Revisions of sets, and the cluster's
-// configuration, are in the manager's own namespace.
-func (a Admission) SetupWebhook(mgr ctrl.Manager, own string) error {
+// SetupWebhook serves the admission of SidecarSets on the manager's webhook server.
+func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 	mgr.GetWebhookServer().Register(mutatePath, &admission.Webhook{Handler: &defaulting{clock: clock.RealClock{}}})
 	err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.SidecarSet{}).
-		WithValidator(&validator{Admission: a, own: own, cached: mgr.GetClient(), live: mgr.GetAPIReader(), templates: admit.Templates{Client: mgr.GetClient()}}).
+		WithValidator(&validator{Options: o, cached: mgr.GetClient(), live: mgr.GetAPIReader(), templates: admit.Templates{Client: mgr.GetClient()}}).
 		WithValidatorCustomPath(validatePath).
 		Complete()
 	if err == nil {
@@ -62,9 +55,8 @@ func (a Admission) SetupWebhook(mgr ctrl.Manager, own string) error {
 // validator refuses what the schema and the CEL rules of the CRD cannot see: containers and volumes, which are opaque to them,
 // the operators of selectors, and what contradicts other objects.
 type validator struct {
-	Admission
+	Options
 
-	own string
 	// cached reads SidecarSets, live what must not be stale.
 	cached, live client.Reader
 	templates    admit.Templates
@@ -121,7 +113,7 @@ func (v *validator) checkSidecars(ctx context.Context, old, set *v1beta1.Sidecar
 	if old != nil && equality.Semantic.DeepEqual(sidecarPod(old), sidecarPod(set)) {
 		return nil
 	}
-	return v.templates.CheckPod(ctx, v.own, sidecarPod(set), field.NewPath("spec"))
+	return v.templates.CheckPod(ctx, v.Namespace, sidecarPod(set), field.NewPath("spec"))
 }
 
 // sidecarPod is a pod that consists of a set's sidecars.
@@ -146,20 +138,20 @@ func (v *validator) checkAllowed(ctx context.Context, old, set *v1beta1.SidecarS
 	}
 	path := field.NewPath("spec", "patchPodMetadata")
 	configuration := &corev1.ConfigMap{}
-	if err := v.live.Get(ctx, client.ObjectKey{Namespace: v.own, Name: v1beta1.ConfigurationName}, configuration); err != nil && !apierrors.IsNotFound(err) {
-		return field.ErrorList{field.InternalError(path, fmt.Errorf("reading ConfigMap %s/%s: %w", v.own, v1beta1.ConfigurationName, err))}
+	if err := v.live.Get(ctx, client.ObjectKey{Namespace: v.Namespace, Name: v1beta1.ConfigurationName}, configuration); err != nil && !apierrors.IsNotFound(err) {
+		return field.ErrorList{field.InternalError(path, fmt.Errorf("reading ConfigMap %s/%s: %w", v.Namespace, v1beta1.ConfigurationName, err))}
 	}
 	const key = v1beta1.SidecarSetPatchPodMetadataWhiteListKey
 	list, err := sidecar.ParseWhiteList(configuration.Data[key])
 	if err != nil {
-		return field.ErrorList{field.InternalError(path, fmt.Errorf("reading %s of ConfigMap %s/%s: %w", key, v.own, v1beta1.ConfigurationName, err))}
+		return field.ErrorList{field.InternalError(path, fmt.Errorf("reading %s of ConfigMap %s/%s: %w", key, v.Namespace, v1beta1.ConfigurationName, err))}
 	}
 	var errs field.ErrorList
 	for i, p := range set.Spec.PatchPodMetadata {
 		for _, name := range sortedKeys(p.Annotations) {
 			if !list.Allows(set, name) {
 				errs = append(errs, field.Forbidden(path.Index(i).Child("annotations").Key(name), fmt.Sprintf(
-					"no rule of %s in ConfigMap %s/%s allows this set to write it; add one, or switch the feature gate SidecarSetPatchPodMetadataDefaultsAllowed on", key, v.own, v1beta1.ConfigurationName)))
+					"no rule of %s in ConfigMap %s/%s allows this set to write it; add one, or switch the feature gate SidecarSetPatchPodMetadataDefaultsAllowed on", key, v.Namespace, v1beta1.ConfigurationName)))
 			}
 		}
 	}

@@ -26,12 +26,14 @@ import (
 	"kruise.io/kruise/plan/sidecar"
 )
 
-// Options tune the controller.
+// Options tune the controller and the admission.
 type Options struct {
 	// Workers is how many SidecarSets are worked on at a time. Default: podops.DefaultWorkers.
 	Workers int
 	// Namespace is the manager's own, where the revisions of SidecarSets are kept.
 	Namespace string
+	// AnyAnnotation lets sets write any annotation on pods. Otherwise the cluster's configuration lists those that they may write.
+	AnyAnnotation bool
 }
 
 // +kubebuilder:rbac:groups=apps.kruise.io,resources=sidecarsets,verbs=get;list;watch

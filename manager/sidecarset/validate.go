@@ -190,7 +190,7 @@ func (v *validator) checkPinned(ctx context.Context, old, set *v1beta1.SidecarSe
 	}
 	path := field.NewPath("spec", "injectionStrategy", "revision")
 	list := &appsv1.ControllerRevisionList{}
-	if err := v.live.List(ctx, list, client.InNamespace(v.own), client.MatchingLabels{v1beta1.SidecarSetNameKey: set.Name}); err != nil {
+	if err := v.live.List(ctx, list, client.InNamespace(v.Namespace), client.MatchingLabels{v1beta1.SidecarSetNameKey: set.Name}); err != nil {
 		return field.ErrorList{field.InternalError(path, fmt.Errorf("listing the revisions of the SidecarSet: %w", err))}
 	}
 	revisions, names := make([]*appsv1.ControllerRevision, len(list.Items)), make([]string, len(list.Items))

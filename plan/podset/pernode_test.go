@@ -246,6 +246,8 @@ func TestAPodThatWasAskedToGoIsReplacedOnItsNode(t *testing.T) {
 			"a", []string{"a1 v1 doomed"}, []string{"Delete a1"}, nil},
 		"also where the node takes no new pod": {podset.PerNode{Rolling: one()},
 			"a:tainted", []string{"a1 v2 doomed"}, []string{"Delete a1"}, nil},
+		"an old one counts among those that the partition lets be new": {podset.PerNode{Rolling: rolling{MaxUnavailable: 3, Partition: 2}},
+			"a b c", []string{"a1 v1", "b1 v1 doomed", "c1 v1"}, []string{"Delete b1"}, nil},
 	}.check(t)
 }
 

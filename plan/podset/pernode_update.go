@@ -33,6 +33,7 @@ func (d *nodeDecision) replaceDoomed() {
 		if s.old == nil || !d.isDoomed(s.old) || !s.Keeps || s.new != nil || d.busy[s.old] || len(s.surplus) > 0 {
 			continue
 		}
+		d.settled += one(s.Runs && !d.IsNew(s.old.Revision)) // its successor is of the newest revision
 		const why = "it was asked to be deleted"
 		switch {
 		case !s.Runs || s.Lost || !s.old.Ready && !s.old.Available:

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
@@ -92,41 +90,16 @@ func (d *DaemonSet) mostOld() string {
 	return most
 }
 
-// Pulls decides about pulling images ahead, as for CloneSets. The error names a field or an annotation that cannot be read.
-func (d *DaemonSet) Pulls(plan *podset.Plan) (Pulls, error) {
-	want, err := perNodeOf(d.Set, plan.Tally.Desired)
+// Pulls decides about pulling images ahead, as for CloneSets. Annotations alone tune it. The error names a field that cannot be read.
+func (d *DaemonSet) Pulls(tally podset.Tally) (Pulls, error) {
+	want, err := perNodeOf(d.Set, tally.Desired)
 	if err != nil {
 		return Pulls{}, err
 	}
-	tuning, err := pullTuning(d.Set.Annotations)
-	if err != nil {
-		return Pulls{}, err
-	}
-	return d.pulls(plan.Tally, pulling{
-		inPlace: inPlace(d.Set) && !want.OnDelete, replicas: plan.Tally.Desired, maxUnavailable: want.MaxUnavailable,
-		selector: d.Set.Spec.Selector, tuning: tuning,
+	return d.pulls(tally, pulling{
+		inPlace: inPlace(d.Set) && !want.OnDelete, replicas: tally.Desired, maxUnavailable: want.MaxUnavailable,
+		selector: d.Set.Spec.Selector, tuning: annotatedTuning(d.Set.Annotations, v1beta1.InPlaceUpdateStrategy{}, tally.Desired),
 	}), nil
-}
-
-// pullTuning reads how images are pulled ahead from the annotations of a workload.
-func pullTuning(annotations map[string]string) (v1beta1.InPlaceUpdateStrategy, error) {
-	var out v1beta1.InPlaceUpdateStrategy
-	for key, into := range map[string]func(int32){
-		v1beta1.ImagePreDownloadParallelismKey:         func(n int32) { out.ImagePreDownloadParallelism = new(intstr.FromInt32(n)) },
-		v1beta1.ImagePreDownloadTimeoutSecondsKey:      func(n int32) { out.ImagePreDownloadTimeoutSeconds = &n },
-		v1beta1.ImagePreDownloadMinUpdatedReadyPodsKey: func(n int32) { out.ImagePreDownloadMinUpdatedReadyPods = &n },
-	} {
-		text, given := annotations[key]
-		if !given {
-			continue
-		}
-		n, err := strconv.ParseInt(text, 10, 32)
-		if err != nil || n < 0 {
-			return out, fmt.Errorf("annotation %s: %q is no integer of 0 or more", key, text)
-		}
-		into(int32(n))
-	}
-	return out, nil
 }
 
 // SelectsAll says whether the selector is empty. Such a set owns nothing, and is left alone.

@@ -3,11 +3,13 @@ package workload
 import (
 	"maps"
 	"slices"
+	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/budget"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/revision"
@@ -58,6 +60,31 @@ func (c *CloneSet) inPlaceTuning() v1beta1.InPlaceUpdateStrategy {
 		return *r.InPlaceUpdateStrategy
 	}
 	return v1beta1.InPlaceUpdateStrategy{}
+}
+
+// annotatedTuning adds what annotations of a workload of so many pods say about pulling ahead, as they alone did once; fields that
+// are set win. An annotation that cannot be understood says nothing.
+func annotatedTuning(annotations map[string]string, fields v1beta1.InPlaceUpdateStrategy, replicas int) v1beta1.InPlaceUpdateStrategy {
+	number := func(key string) *int32 {
+		n, err := strconv.ParseInt(annotations[key], 10, 32)
+		if err != nil || n < 0 {
+			return nil
+		}
+		return new(int32(n))
+	}
+	if parallelism := number(v1beta1.ImagePreDownloadParallelismKey); fields.ImagePreDownloadParallelism == nil && parallelism != nil {
+		fields.ImagePreDownloadParallelism = new(intstr.FromInt32(*parallelism))
+	}
+	if fields.ImagePreDownloadTimeoutSeconds == nil {
+		fields.ImagePreDownloadTimeoutSeconds = number(v1beta1.ImagePreDownloadTimeoutSecondsKey)
+	}
+	if fields.ImagePreDownloadMinUpdatedReadyPods == nil {
+		text := annotations[v1beta1.ImagePreDownloadMinUpdatedReadyPodsKey]
+		if n, err := budget.Count(intstr.Parse(text), replicas, budget.Up); err == nil { // it may be a percentage
+			fields.ImagePreDownloadMinUpdatedReadyPods = new(int32(n))
+		}
+	}
+	return fields
 }
 
 // pulls decides about pulling the images of the newest revision ahead.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -230,7 +231,7 @@ func (c *cluster) writeAsManager(t *testing.T) {
 func TestAnUninstallTakesNoWorkloadAwayAndBlocksNothing(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	c.deploy(t)
+	c.deploy(t, "featureGates=ResourcesDeletionProtection=true")
 	c.established(t)
 	c.writeAsManager(t)
 	set := newCloneSet("kept")
@@ -238,8 +239,13 @@ func TestAnUninstallTakesNoWorkloadAwayAndBlocksNothing(t *testing.T) {
 	if err := c.Create(t.Context(), set); err != nil {
 		t.Fatal(err)
 	}
+	crd := c.protects(t)
 
 	c.run(t, "uninstall", "kruise")
+
+	if err := c.Delete(t.Context(), crd); err != nil {
+		t.Errorf("a protected CustomResourceDefinition cannot be deleted once nobody protects it: %v", err)
+	}
 
 	kept := &v1beta1.CloneSet{}
 	c.get(t, client.ObjectKeyFromObject(set), kept)
@@ -268,6 +274,44 @@ func TestAnUninstallTakesNoWorkloadAwayAndBlocksNothing(t *testing.T) {
 
 	c.deploy(t)
 	c.get(t, client.ObjectKey{Namespace: "default", Name: "new"}, kept)
+}
+
+// protects checks that deletions of what has the label are refused while no manager answers, and of nothing else. It returns
+// a CustomResourceDefinition with the label.
+func (c *cluster) protects(t *testing.T) *apiextensionsv1.CustomResourceDefinition {
+	t.Helper()
+	labels := map[string]string{"policy.kruise.io/delete-protection": "Always"}
+	plain := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "plain"}}
+	kept := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kept", Labels: labels}}
+	for _, ns := range []*corev1.Namespace{plain, kept} {
+		if err := c.Create(t.Context(), ns); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Delete(t.Context(), plain); err != nil {
+		t.Errorf("a namespace without the label cannot be deleted without a manager: %v", err)
+	}
+	crd := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "things.example.org", Labels: labels}}
+	crd.Spec = apiextensionsv1.CustomResourceDefinitionSpec{
+		Group: "example.org", Scope: apiextensionsv1.ClusterScoped,
+		Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "things", Kind: "Thing"},
+		Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
+			Name: "v1", Served: true, Storage: true,
+			Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{Type: "object"}},
+		}},
+	}
+	if err := c.Create(t.Context(), crd); err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range []client.Object{kept, crd} {
+		if err := c.Delete(t.Context(), object); err == nil || !strings.Contains(err.Error(), `failed calling webhook "vdeletion.kb.io"`) {
+			t.Errorf("%T %s, which has the label, without a manager: %v", object, object.GetName(), err)
+		}
+	}
+	if err := c.Patch(t.Context(), kept, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":null}}`))); err != nil {
+		t.Errorf("the label cannot be taken off without a manager: %v", err)
+	}
+	return crd
 }
 
 func newCloneSet(name string) *v1beta1.CloneSet {

@@ -12,8 +12,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"kruise.io/kruise/plan/protection"
 )
 
 func TestTheChartIsAcceptedByHelm(t *testing.T) {
@@ -233,6 +236,76 @@ func TestTheWebhooksAreCalledForOurOwnKindsOnly(t *testing.T) {
 	}
 }
 
+// A deletion waits for the manager only where the label says so, and only while the gate is on.
+func TestOnlyDeletionsOfWhatIsProtectedAreSentToTheManager(t *testing.T) {
+	h := newHelm(t)
+	asked := func(gates string) *admissionregistrationv1.ValidatingWebhook {
+		t.Helper()
+		c := find[admissionregistrationv1.ValidatingWebhookConfiguration](t, h.render(t, namespace, "featureGates="+strings.ReplaceAll(gates, ",", `\,`)),
+			"ValidatingWebhookConfiguration", "kruise-validating-webhook-configuration")
+		for i := range c.Webhooks {
+			if c.Webhooks[i].Name == "vdeletion.kb.io" {
+				return &c.Webhooks[i]
+			}
+		}
+		return nil
+	}
+	for gates, want := range map[string]bool{
+		"": false, "ResourcesDeletionProtection=false": false, "AllBeta=true,ResourcesDeletionProtection=false": false, "AllAlpha=true": false,
+		"ResourcesDeletionProtection=true": true, "ImagePullJobGate=true,ResourcesDeletionProtection=true,CloneSetShortHash=true": true, "AllBeta=true": true,
+	} {
+		if got := asked(gates) != nil; got != want {
+			t.Errorf("with the gates %q the webhook is there: %t", gates, got)
+		}
+	}
+	w := asked("ResourcesDeletionProtection=true")
+	if diff := cmp.Diff(&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+		{Key: "policy.kruise.io/delete-protection", Operator: metav1.LabelSelectorOpExists},
+	}}, w.ObjectSelector); diff != "" {
+		t.Errorf("the objects (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+		{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: []string{"kube-system", "kube-public", namespace}},
+	}}, w.NamespaceSelector); diff != "" {
+		t.Errorf("the namespaces (-want +got):\n%s", diff)
+	}
+	var got, want []string
+	for _, rule := range w.Rules {
+		if !slices.Equal(rule.Operations, []admissionregistrationv1.OperationType{admissionregistrationv1.Delete}) {
+			t.Errorf("it is called for %v", rule.Operations)
+		}
+		for _, resource := range rule.Resources {
+			got = append(got, rule.APIGroups[0]+"/"+resource)
+		}
+	}
+	for _, rule := range protection.Rules() {
+		want = append(want, rule.Group+"/"+rule.Resource)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the kinds (-want +got):\n%s", diff)
+	}
+}
+
+// Counting the objects of any kind takes the right to list them, which nobody has who does not need it.
+func TestTheManagerMayListOnlyTheGroupsThatAreNamed(t *testing.T) {
+	h := newHelm(t)
+	const name = "kruise-manager-deletion-protection"
+	for _, gate := range []string{"ResourcesDeletionProtection", "DeletionProtectionForCRDCascadingGate"} {
+		for _, object := range h.render(t, namespace, "featureGates="+gate+"=true") {
+			if object.GetName() == name {
+				t.Errorf("a %s with the gate %s alone", object.GetKind(), gate)
+			}
+		}
+	}
+	gates := `featureGates=ResourcesDeletionProtection=true\,DeletionProtectionForCRDCascadingGate=true`
+	role := find[rbacv1.ClusterRole](t, h.render(t, namespace, gates, "deletionProtection.groups={example.org}"), "ClusterRole", name)
+	if diff := cmp.Diff([]rbacv1.PolicyRule{{APIGroups: []string{"example.org"}, Resources: []string{"*"}, Verbs: []string{"list"}}}, role.Rules); diff != "" {
+		t.Errorf("the rules (-want +got):\n%s", diff)
+	}
+}
+
 // ofNodes is the namespace from which nodes read, wherever the manager is.
 const ofNodes = "kruise-daemon-config"
 
@@ -313,6 +386,7 @@ func TestValuesThatCannotWorkAreRefused(t *testing.T) {
 		"a webhook that never answers":                  {"webhookConfiguration.timeoutSeconds=0", "timeoutSeconds"},
 		"a policy that does not exist":                  {"webhookConfiguration.failurePolicy.cloneset=Maybe", "cloneset"},
 		"a policy for pods that does not exist":         {"webhookConfiguration.failurePolicy.pods.launch-priority=Maybe", "launch-priority"},
+		"a group that is all of Kubernetes' own":        {"deletionProtection.groups={core}", "groups"},
 		"a port that does not exist":                    {"manager.webhook.port=70000", "port"},
 		"a log format that does not exist":              {"manager.log.format=xml", "format"},
 		"a feature gate without a value":                {"featureGates=CloneSetShortHash", "featureGates"},

@@ -77,6 +77,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"memory changes with a restart where the container wants one", resizesWithRestart},
 			{"pods go back in place when the partition is raised", rollsBack},
 			{"images are pulled ahead of an update, whose second batch does not wait for them", pullsAhead},
+			{"a namespace is not deleted while it has pods and its label protects it", keepsNamespace},
 			{"volumes of a StatefulSet grow before their pods are updated", claimsGrow},
 		} {
 			t.Run(story.name, func(t *testing.T) {

@@ -129,7 +129,7 @@ func (s *space) nodeGone(stay []*corev1.Pod) {
 	s.kubectl(s.T, "", "cordon", spareNode)
 	s.Cleanup(func() { s.kubectl(s.T, "", "uncordon", spareNode) })
 	end := s.guard("cut", serving(4), existing(6))
-	set := s.change("cut", image("1.10.4"))
+	set := s.change("cut", image("1.10.5"))
 	for _, pod := range gone {
 		s.kubectl(s.T, "", "delete", "pod", pod.Name, "--namespace", s.name, "--force", "--grace-period=0", "--wait=false")
 	}

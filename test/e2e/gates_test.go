@@ -10,7 +10,7 @@ import (
 )
 
 // gates are those that the second part of the stories runs with.
-const gates = "InPlaceWorkloadVerticalScaling=true,CloneSetPartitionRollback=true,PreDownloadImageForInPlaceUpdate=true,StatefulSetAutoResizePVCGate=true"
+const gates = "InPlaceWorkloadVerticalScaling=true,CloneSetPartitionRollback=true,PreDownloadImageForInPlaceUpdate=true,StatefulSetAutoResizePVCGate=true,ResourcesDeletionProtection=true"
 
 // openGates changes the release as a user would, and waits until all managers run with the gates.
 func openGates(s *space) {
@@ -50,7 +50,7 @@ func pullsAhead(s *space) {
 	s.start("ahead", 4, grace(1))
 	s.untilNodesPull("ahead") // one that was lost and is back has its NodeImage a while later
 	// No other story uses it by any name: a kubelet that pulled the same image by another name pulls once more to check credentials.
-	const fresh = "docker.io/openkruise/demo:1.10.5"
+	const fresh = "docker.io/openkruise/demo:1.10.6"
 	set := s.change("ahead", both(partition(3), func(set *v1beta1.CloneSet) { set.Spec.Template.Spec.Containers[0].Image = fresh }))
 	s.untilSaid(set, v1beta1.CloneSetProgressPartitionAvailable)
 	set = s.set("ahead")

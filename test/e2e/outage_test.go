@@ -101,6 +101,7 @@ func leaderKilled(s *space) {
 
 func nothingWaits(s *space) {
 	s.watch(&appsv1.Deployment{}, &appsv1.StatefulSet{}, &batchv1.Job{})
+	openGates(s) // nothing is protected without one
 	managers := s.managers()
 	s.start("orphan", 2)
 	before := s.podsNow("orphan")
@@ -136,6 +137,7 @@ func nothingWaits(s *space) {
 	})
 
 	s.refusesOrdered() // only what asks for us waits for us
+	s.refusesProtected()
 
 	// What a Deployment does with its pods goes on, too, and pods of ours can go.
 	s.kubectl(s.T, "", "set", "image", "deployment/deployment", app+"="+demo("1.10.3"), "--namespace", s.name)

@@ -124,10 +124,10 @@ func surgeStandsIn(s *space) {
 	s.untilGone("surge", before...)
 
 	// In place, too, an extra pod stands in for the one that is out of service.
-	s.untilDone(s.change("surge", both(policy(v1beta1.InPlaceIfPossiblePodUpdatePolicyType), image("1.10.4"))))
+	s.untilDone(s.change("surge", both(policy(v1beta1.InPlaceIfPossiblePodUpdatePolicyType), image("1.10.5"))))
 	end()
 	s.untilLeft("surge", 3)
-	s.same("the images", map[string]int{"1.10.4": 3}, tags(s.podsNow("surge")))
+	s.same("the images", map[string]int{"1.10.5": 3}, tags(s.podsNow("surge")))
 	restarted := 0
 	for _, n := range restarts(s.podsNow("surge")) {
 		restarted += int(n)

@@ -27,7 +27,7 @@ func scaledBySubresource(s *space) {
 	end()
 
 	// Down, as an autoscaler does, in the middle of another update.
-	s.untilUpdated(s.change("sub", image("1.10.4")), 1)
+	s.untilUpdated(s.change("sub", image("1.10.5")), 1)
 	end = s.guard("sub", serving(2), existing(7))
 	set := &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Namespace: s.name, Name: "sub"}}
 	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"replicas":3}}`))
@@ -37,9 +37,9 @@ func scaledBySubresource(s *space) {
 	s.untilLeft("sub", 3)
 	s.untilSaid(s.change("sub", func(*v1beta1.CloneSet) {}), v1beta1.CloneSetProgressPartitionAvailable)
 	end()
-	s.same("the pods of the newest image, but for the partition", 2, tags(s.podsNow("sub"))["1.10.4"])
+	s.same("the pods of the newest image, but for the partition", 2, tags(s.podsNow("sub"))["1.10.5"])
 	s.untilDone(s.change("sub", partition(0)))
-	s.same("the images", map[string]int{"1.10.4": 3}, tags(s.podsNow("sub")))
+	s.same("the images", map[string]int{"1.10.5": 3}, tags(s.podsNow("sub")))
 }
 
 // scaledByAutoscaler lets a real autoscaler scale. Nothing in the lab measures pods, so it does by its bounds what it would do
@@ -67,11 +67,11 @@ func scaledByAutoscaler(s *space) {
 	if err := s.client.Patch(s.Context(), narrow, client.MergeFrom(scaler)); err != nil {
 		s.Fatalf("changing the autoscaler: %v", err)
 	}
-	s.change("auto", both(partition(0), grace(1), image("1.10.4")))
+	s.change("auto", both(partition(0), grace(1), image("1.10.5")))
 	s.untilLeft("auto", 3)
 	s.untilDone(s.change("auto", func(*v1beta1.CloneSet) {}))
 	end()
-	s.same("the images", map[string]int{"1.10.4": 3}, tags(s.podsNow("auto")))
+	s.same("the images", map[string]int{"1.10.5": 3}, tags(s.podsNow("auto")))
 }
 
 // untilAvailable waits until a CloneSet wants, has and counts so many pods as available.

@@ -24,8 +24,10 @@ type mirror struct {
 	kind     string
 	informer informer
 	table    *table
-	heard    int   // changes of the table's log
-	at       int64 // the resource version up to which the cache knows everything
+	// wakes says whether a change is one that the controller is called for. What is gone or was not there is nil.
+	wakes func(before, after client.Object) bool
+	heard int   // changes of the table's log
+	at    int64 // the resource version up to which the cache knows everything
 }
 
 // informer is a real informer that is never started: the test feeds its store.
@@ -73,9 +75,9 @@ func nameOf(obj any) string {
 	return ""
 }
 
-func newMirror(kind string, t *table, lies bool, listed func()) *mirror {
+func newMirror(kind string, t *table, lies bool, listed func(), wakes func(before, after client.Object) bool) *mirror {
 	shared := toolscache.NewSharedIndexInformer(nil, fresh(kind), 0, toolscache.Indexers{})
-	return &mirror{kind: kind, table: t, informer: informer{shared, lies, listed}}
+	return &mirror{kind: kind, table: t, informer: informer{shared, lies, listed}, wakes: wakes}
 }
 
 // behind is how many changes the cache has not heard of.
@@ -90,6 +92,7 @@ func (c *mirror) hear(most int) (wakes bool, err error) {
 		if !ok {
 			return wakes, fmt.Errorf("%T is no object", change.Object)
 		}
+		version := versionOf(obj)
 		old, _, err := store.GetByKey(keyOf(obj))
 		if err != nil {
 			return wakes, err
@@ -103,8 +106,11 @@ func (c *mirror) hear(most int) (wakes bool, err error) {
 			return wakes, err
 		}
 		before, _ := old.(client.Object)
-		wakes = wakes || change.Type != watch.Modified || awakened(before, obj)
-		c.heard, c.at = c.heard+1, versionOf(obj)
+		if change.Type == watch.Deleted {
+			obj = nil
+		}
+		wakes = wakes || c.wakes(before, obj)
+		c.heard, c.at = c.heard+1, version
 	}
 	return wakes, nil
 }
@@ -122,14 +128,14 @@ func (c *mirror) relist(version int64) error {
 // awakened says whether a change of an object is one that the controller is called for: with its own it is not called for a
 // change of the status.
 func awakened(before, after client.Object) bool {
-	if kind := kindOf(after); kind != cloneSetKind && kind != statefulSetKind || before == nil {
+	if before == nil || after == nil || !slices.ContainsFunc(workloads, func(of *kind) bool { return of.name == kindOf(after) }) {
 		return true
 	}
 	return before.GetGeneration() != after.GetGeneration() || fmt.Sprint(before.GetLabels()) != fmt.Sprint(after.GetLabels()) ||
 		fmt.Sprint(before.GetAnnotations()) != fmt.Sprint(after.GetAnnotations())
 }
 
-func keyOf(obj client.Object) string { return obj.GetNamespace() + "/" + obj.GetName() }
+func keyOf(obj client.Object) string { return toolscache.MetaObjectToName(obj).String() }
 
 // cached lists what a cache holds.
 func cached[T client.Object](c *mirror) []T {

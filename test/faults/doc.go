@@ -1,4 +1,4 @@
-// Package faults runs the real reconcilers of CloneSets and StatefulSets, with everything that they stand on, on an API server in memory, while
+// Package faults runs the real reconcilers of CloneSets, StatefulSets and DaemonSets, with everything that they stand on, on an API server in memory, while
 // faults with names happen: caches lag behind, watches are lost, answers are lost, writes are refused, the process dies
 // between two writes, clocks differ, nodes are lost and users change their minds.
 //

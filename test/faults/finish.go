@@ -32,6 +32,7 @@ func (m *machine) finish() {
 	clear(m.steady)
 	m.must(m.do("make-set"))
 	m.narrow = false
+	m.heal()
 	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
 		m.edit(pod, func(meta *metav1.ObjectMeta) {
 			meta.Finalizers = slices.DeleteFunc(meta.Finalizers, func(f string) bool { return f == pin })
@@ -100,7 +101,7 @@ func (m *machine) checkEnd() {
 	if c.doomed > 0 && !v.wanted.stuck {
 		m.brokenf("%d pods that were asked to go are still there:\n%s", c.doomed, m.describe())
 	}
-	if c.doomed == 0 && c.staying != v.wanted.replicas {
+	if c.doomed == 0 && c.staying != v.wanted.replicas && v.wanted.perNode == nil {
 		m.brokenf("%d pods in the end, %d are wanted:\n%s", c.staying, v.wanted.replicas, m.describe())
 	}
 	if c.condemned > 0 {
@@ -164,6 +165,9 @@ func (m *machine) checkStatus(v *view, got reported) {
 		}
 		isNew := v.isNew(r.Revision)
 		tally(&want, r, isNew)
+	}
+	if m.kind.tallies != nil {
+		m.kind.tallies(&want)
 	}
 	if got.tally != want {
 		m.brokenf("the status says %+v, the pods are %+v", got.tally, want)

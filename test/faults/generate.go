@@ -15,7 +15,7 @@ import (
 
 // Generate draws a script about a workload of a kind from a seed.
 func Generate(of *kind, seed uint64) Script {
-	g := generator{rand.New(rand.NewPCG(seed, 0)), of, []string{of.name, kindPod, kindClaim, kindRevision}}
+	g := generator{rand.New(rand.NewPCG(seed, 0)), of, of.stored()}
 	s := Script{Seed: seed, Kind: of, Set: of.draw(g)}
 	for _, option := range of.options {
 		if g.IntN(of.odds) == 0 {
@@ -108,7 +108,7 @@ func (g generator) line() string {
 // scene draws a few things that belong together: somebody wants something, and while the controller does it, its caches
 // lag behind and an answer is lost, or it dies.
 func (g generator) scene() []string {
-	wish := pick(g, g.person(), fmt.Sprintf(`patch {"replicas":%d}`, g.IntN(9)), fmt.Sprintf("image main=main:%d", 1+g.IntN(3)))
+	wish := pick(g, g.person(), g.resize(9), fmt.Sprintf("image main=main:%d", 1+g.IntN(3)))
 	lines := []string{"go 3s", wish}
 	if g.IntN(4) > 0 {
 		lines = append(lines, "freeze "+pick(g, kindPod, kindPod, kindPod, kindClaim, kindRevision))
@@ -135,6 +135,14 @@ func (g generator) time() string {
 		return "kubelet " + g.somePod()
 	}
 	return "tick " + pick(g, "50ms", "200ms", "1s", "1s", "3s")
+}
+
+// resize draws how the set gets more pods or fewer.
+func (g generator) resize(most int) string {
+	if g.kind.resize != nil {
+		return g.kind.resize(g)
+	}
+	return fmt.Sprintf(`patch {"replicas":%d}`, g.IntN(most))
 }
 
 func (g generator) somePod() string { return fmt.Sprintf("#%d", g.IntN(8)) }
@@ -194,7 +202,7 @@ func (g generator) person() string {
 	rolling := func(text string) string { return `patch {"updateStrategy":{"rollingUpdate":{` + text + `}}}` }
 	switch g.IntN(15) {
 	case 0, 1, 2:
-		return fmt.Sprintf(`patch {"replicas":%d}`, g.IntN(8))
+		return g.resize(8)
 	case 3, 4, 5, 6:
 		return fmt.Sprintf("image main=main:%d", 1+g.IntN(3))
 	case 7:

@@ -24,6 +24,9 @@ type kind struct {
 	blank func() client.Object
 	// reconciler makes the reconciler of the product.
 	reconciler func(context.Context, ctrl.Manager, clocks.PassiveClock, workload.Options) (reconcile.Reconciler, error)
+	// nodes is true where nodes matter, of which so many are marked in the beginning.
+	nodes  bool
+	marked int
 	// adopts is true where pods that nobody owns are adopted, and keep their names from others meanwhile.
 	adopts bool
 	// template finds the pod template of a set.
@@ -35,16 +38,20 @@ type kind struct {
 	doom func(set client.Object, pod string)
 	// view is what a set wants.
 	view func(p *process, set client.Object) (*view, error)
-	// created and ended check what only this kind promises: when a pod was created, and in the end.
+	// created and ended check what only this kind promises: when a pod was created, and in the end. tallies leaves out of the counts
+	// of pods what its status does not hold; nil: nothing.
 	created func(m *machine, v *view, pod *corev1.Pod)
 	ended   func(m *machine, v *view)
+	tallies func(*podset.Tally)
 	// reported is what the status of a set says.
 	reported func(client.Object) reported
 	// share is the part of the seeds that are asked for: one in so many.
 	share uint64
-	// draw draws a set, and person what a person does to it, where it is not what people do to all.
+	// draw draws a set, person what a person does to it, where it is not what people do to all, and resize how it gets more pods or
+	// fewer; nil: by its number of replicas.
 	draw   func(generator) client.Object
 	person func(generator) string
+	resize func(generator) string
 	// options are what may be switched on, each in one of so many runs as odds says.
 	options []string
 	odds    int
@@ -63,7 +70,16 @@ type reported struct {
 }
 
 // workloads are the kinds that are run.
-var workloads = []*kind{cloneSets, statefulSets}
+var workloads = []*kind{cloneSets, statefulSets, daemonSets}
+
+// stored are the kinds of the objects that are stored.
+func (k *kind) stored() []string {
+	kinds := []string{k.name, kindPod, kindClaim, kindRevision}
+	if k.nodes {
+		kinds = append(kinds, kindNode)
+	}
+	return kinds
+}
 
 func tallyOf(replicas, ready, available, updated, updatedReady, updatedAvailable int32) podset.Tally {
 	return podset.Tally{

@@ -15,6 +15,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/placement"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/revision"
@@ -60,19 +61,24 @@ type wanted struct {
 	stuck bool
 	// doomed are the names of pods to delete.
 	doomed map[string]bool
-	// sequence is that of a set whose pods have ordinals.
+	// sequence is that of a set whose pods have ordinals, and perNode that of a set with a pod on each node.
 	sequence *podset.Sequence
+	perNode  *podset.PerNode
 	// facts are how pods are read.
 	facts    replica.Options
 	selector *metav1.LabelSelector
 }
 
-// place is the place of a pod among those with wanted ordinals: -1 for one that is not wanted. Where pods have none it is 0.
-func (w *wanted) place(name string) int {
+// place is the place of a pod among those with wanted ordinals, or of its node among those that there are: -1 for one that is not
+// wanted. Where pods have none it is 0.
+func (w *wanted) place(r *replica.Replica) int {
+	if w.perNode != nil {
+		return slices.IndexFunc(w.perNode.Nodes, func(n podset.Node) bool { return n.Name == r.Node && n.Runs })
+	}
 	if w.sequence == nil {
 		return 0
 	}
-	ordinal, err := strconv.Atoi(strings.TrimPrefix(name, key.Name+"-"))
+	ordinal, err := strconv.Atoi(strings.TrimPrefix(r.Name, key.Name+"-"))
 	if err != nil {
 		return -1
 	}
@@ -83,8 +89,8 @@ func (w *wanted) place(name string) int {
 func (w *wanted) byPlace() bool { return w.sequence != nil && !w.sequence.Unordered }
 
 // keeps says whether the partition keeps a pod by its place.
-func (w *wanted) keeps(name string) bool {
-	return w.byPlace() && w.place(name) < w.partition
+func (w *wanted) keeps(r *replica.Replica) bool {
+	return w.byPlace() && w.place(r) < w.partition
 }
 
 // look notes what a reconcile sees as it observes its pods.
@@ -115,6 +121,7 @@ func (p *process) viewOf(set client.Object) (*view, error) {
 			continue
 		}
 		r := replica.Of(pod, options)
+		r.Node = placement.NodeOf(pod)
 		v.pods[pod.UID] = &r
 		v.selected[pod.UID] = pod.DeletionTimestamp != nil || selector.Matches(labels.Set(pod.Labels))
 	}
@@ -143,7 +150,7 @@ func (m *machine) count(v *view) (c counts) {
 		if serves {
 			c.serving++
 		}
-		if v.wanted.place(r.Name) < 0 {
+		if v.wanted.place(r) < 0 {
 			c.condemned++
 			continue
 		}
@@ -164,7 +171,7 @@ func (m *machine) count(v *view) (c counts) {
 			c.staying++
 			if !v.isNew(r.Revision) && !since(m.ledger.revised, uid) {
 				c.old++
-				if !v.wanted.keeps(r.Name) {
+				if !v.wanted.keeps(r) {
 					c.beyond++
 				}
 			}
@@ -216,7 +223,11 @@ func (m *machine) answered(p *process, r *request) {
 
 // podCreated checks that there are never too many pods, no two in one slot, and none without its claims.
 func (m *machine) podCreated(v *view, pod *corev1.Pod) {
-	m.ledger.created[pod.UID] = m.version
+	were := m.census(v)
+	if m.ledger.created[pod.UID] = m.version; v.wanted.perNode != nil {
+		m.podOnNodeCreated(v, pod, were)
+		return
+	}
 	c := m.count(v)
 	inUse := c.active
 	if v.wanted.excludesLeaving {
@@ -242,7 +253,7 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 		m.podAdopted(v, before)
 		return
 	}
-	was := m.count(v)
+	was, were := m.count(v), m.census(v)
 	known, uid := v.pods[before.UID], before.UID
 	ends := after == nil || after.DeletionTimestamp != nil && before.DeletionTimestamp == nil
 	var leaves, prepares, revises, restarts, closes bool
@@ -278,6 +289,10 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 		m.brokenf("%s: the pod is not in the cache that was decided on", r)
 		return
 	}
+	if v.wanted.perNode != nil {
+		m.podOnNodeWritten(v, known, were, ends || leaves || prepares || revises, ends)
+		return
+	}
 	is := m.count(v)
 	if is.available < was.available && is.available < v.wanted.floor {
 		m.brokenf("%s leaves %d pods available, at least %d must stay", r, is.available, v.wanted.floor)
@@ -311,7 +326,7 @@ func (m *machine) checkUpdate(v *view, r *request, was counts, pod *replica.Repl
 	if !goes && !updates || settled || v.doomed(pod) || v.isNew(pod.Revision) || m.movedBefore(v, pod.UID) {
 		return
 	}
-	if v.wanted.place(pod.Name) < 0 || pod.Phase == replica.Ended {
+	if v.wanted.place(pod) < 0 || pod.Phase == replica.Ended {
 		return
 	}
 	if v.wanted.paused {
@@ -320,7 +335,7 @@ func (m *machine) checkUpdate(v *view, r *request, was counts, pod *replica.Repl
 		}
 		return
 	}
-	if was.old <= v.wanted.partition && !v.wanted.byPlace() || v.wanted.keeps(pod.Name) {
+	if was.old <= v.wanted.partition && !v.wanted.byPlace() || v.wanted.keeps(pod) {
 		m.brokenf("%s takes one of %d old pods, the partition keeps %d", r, was.old, v.wanted.partition)
 	}
 }

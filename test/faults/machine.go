@@ -95,6 +95,9 @@ func newMachine(ctx context.Context, script Script, mutant Mutant) *machine {
 	}
 	utilrand.Seed(int64(script.Seed)) // instance ids are drawn from it
 	m.must(v1beta1.AddToScheme(m.scheme))
+	for node := range script.Kind.marked {
+		m.must(m.changeNode(fmt.Sprintf("%d marked", node), true))
+	}
 	return m
 }
 
@@ -199,8 +202,15 @@ func (m *machine) grow() {
 	}
 }
 
-// collect deletes what belongs to a workload that is gone, and claims of pods that are, as the garbage collector does.
+// collect deletes what belongs to a workload that is gone, claims of pods that are, and pods of nodes that are, as the garbage
+// collectors do.
 func (m *machine) collect() {
+	for _, pod := range slices.Clone(m.world.Pods) {
+		if node := pod.Spec.NodeName; m.kind.nodes && node != "" && m.world.Node(node) == nil {
+			m.world.Lose(pod.Name)
+			m.absorb()
+		}
+	}
 	set := m.set()
 	for _, kind := range []string{kindPod, kindClaim, kindRevision} {
 		for _, obj := range list[client.Object](m.server, kind) {

@@ -100,6 +100,48 @@ func TestWhatIsWrongWithStatefulSetsOnPurposeIsFound(t *testing.T) {
 	}
 }
 
+// TestWhatIsWrongWithDaemonSetsOnPurposeIsFound is the same about DaemonSets.
+func TestWhatIsWrongWithDaemonSetsOnPurposeIsFound(t *testing.T) {
+	rolling := func(change func(*v1beta1.RollingUpdateDaemonSet)) Mutant {
+		return seeingOnNodes(func(s *v1beta1.DaemonSetSpec) { change(s.UpdateStrategy.RollingUpdate) })
+	}
+	for name, c := range map[string]struct {
+		mutant Mutant
+		words  []string
+	}{
+		"it takes its caches to show its own writes": {
+			Mutant{cachesLie: true}, []string{"after a write", "is not in the cache", "no rest"}},
+		"it takes a lost answer for a refusal": {
+			wrapped(func(c *faulty) { c.answer = refusal }), []string{"pods after a write"}},
+		"it restarts pods that are in service": {
+			wrapped(func(c *faulty) { c.keepInService = true }), []string{"was not taken out of service"}},
+		"it takes deletions for done": {
+			wrapped(func(c *faulty) { c.keepPods = true }), []string{"no rest", "still there", "in the end"}},
+		"it spends more than the budget": {
+			rolling(func(r *v1beta1.RollingUpdateDaemonSet) { r.MaxUnavailable = new(intstr.FromString("100%")) }), []string{"nodes have an available pod after a write"}},
+		"it surges without being asked to": {
+			rolling(func(r *v1beta1.RollingUpdateDaemonSet) {
+				r.MaxUnavailable, r.MaxSurge = new(intstr.FromInt32(0)), new(intstr.FromInt32(1))
+			}), []string{"has 2 pods after a write"}},
+		"it makes pods for nodes that nobody asked for": {
+			seeingOnNodes(func(s *v1beta1.DaemonSetSpec) { s.Template.Spec.NodeSelector = nil }), []string{"is not to have one"}},
+		"it fills nodes that are to wait": {
+			seeingOnNodes(func(s *v1beta1.DaemonSetSpec) { s.ScaleStrategy = nil }), []string{"is to wait"}},
+		"it does not know which nodes are left out": {
+			rolling(func(r *v1beta1.RollingUpdateDaemonSet) { r.Selector = nil }), []string{"which the update leaves out"}},
+		"it does not know the partition": {
+			rolling(func(r *v1beta1.RollingUpdateDaemonSet) { r.Partition = nil }), []string{"the partition keeps"}},
+		"it does not know pauses": {
+			rolling(func(r *v1beta1.RollingUpdateDaemonSet) { r.Paused = nil }), []string{"paused"}},
+		"it does not wait for hooks": {
+			seeingOnNodes(func(s *v1beta1.DaemonSetSpec) { s.Lifecycle = nil }), []string{"its hook holds it"}},
+		"it does not look again after a failure": {
+			Mutant{reconciler: func(r reconcile.Reconciler) reconcile.Reconciler { return careless{r} }}, []string{"in the end", "no rest", "the status"}},
+	} {
+		t.Run(name, func(t *testing.T) { find(t, daemonSets, c.mutant, c.words...) })
+	}
+}
+
 // find looks for a seed that finds what is wrong, in one of the words.
 func find(t *testing.T, of *kind, mutant Mutant, words ...string) {
 	t.Helper()
@@ -157,6 +199,17 @@ func seeingStateful(change func(*v1beta1.StatefulSetSpec)) Mutant {
 		f.see = func(set client.Object) {
 			if s, ok := set.(*v1beta1.StatefulSet); ok {
 				change(&s.Spec)
+			}
+		}
+	})
+}
+
+// seeingOnNodes is the same for DaemonSets.
+func seeingOnNodes(change func(*v1beta1.DaemonSetSpec)) Mutant {
+	return wrapped(func(f *faulty) {
+		f.see = func(set client.Object) {
+			if d, ok := set.(*v1beta1.DaemonSet); ok {
+				change(&d.Spec)
 			}
 		}
 	})

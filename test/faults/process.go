@@ -55,7 +55,11 @@ func (m *machine) start() error {
 		if kind == kindPod {
 			listed = p.look
 		}
-		p.mirrors[kind] = newMirror(kind, m.tables[kind], m.mutant.cachesLie, listed)
+		wakes := awakened
+		if kind == kindNode {
+			wakes = p.nodeMatters
+		}
+		p.mirrors[kind] = newMirror(kind, m.tables[kind], m.mutant.cachesLie, listed, wakes)
 	}
 	p.client = apiClient{process: p}
 	if m.mutant.client != nil {

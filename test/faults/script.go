@@ -105,6 +105,8 @@ const (
 	prepareIsUpdate   = "PreparingUpdateAsUpdate"
 	deleteClaims      = "AutoDeleteClaims"
 	resizeClaims      = "ResizeClaims"
+	bindDirectly      = "BindDirectly"
+	pruneIneligible   = "PruneIneligible"
 )
 
 func (s Script) options() workload.Options {
@@ -112,7 +114,7 @@ func (s Script) options() workload.Options {
 	return workload.Options{
 		ShortHash: on(shortHash), PartitionRollback: on(partitionRollback), ExcludePreparingDelete: on(excludeLeaving),
 		PreparingUpdateAsUpdate: on(prepareIsUpdate), AutoDeleteClaims: on(deleteClaims), ResizeClaims: on(resizeClaims),
-		StartOrdinal: true, PodIndexLabel: true,
+		StartOrdinal: true, PodIndexLabel: true, BindDirectly: on(bindDirectly), PruneIneligible: on(pruneIneligible),
 	}
 }
 
@@ -142,6 +144,8 @@ func (s Script) options() workload.Options {
 //	hooks                   whoever is behind the hooks does what the pods' states ask for
 //	grow 2Gi                a user makes the claim templates of a StatefulSet larger
 //	narrow, wide            volumes do not grow, and grow again
+//	node-is 1 cordoned, node-is-not 1 cordoned    something is wrong with a node, or no more: cordoned, tainted (pods that do
+//	                        not tolerate it are driven out), silent, full, gone; or it is marked, as a set may ask for
 //	drop-set, make-set      a user deletes the workload, and makes it anew, as it was in the beginning
 //	image main=main:2       a user has a container run another image
 //	patch {…}               a user changes the spec of the workload
@@ -181,6 +185,8 @@ func (m *machine) do(line string) error {
 		return m.doSet(verb == "make-set")
 	case "node":
 		return m.loseNode(rest)
+	case "node-is", "node-is-not":
+		return m.changeNode(rest, verb == "node-is")
 	case "hooks":
 		m.hooks()
 	case "patch":

@@ -28,6 +28,7 @@ const (
 	kindPod      = "Pod"
 	kindClaim    = "PersistentVolumeClaim"
 	kindRevision = "ControllerRevision"
+	kindNode     = "Node"
 )
 
 const (
@@ -53,10 +54,11 @@ type table struct {
 }
 
 func newServer(of *kind) *server {
-	s := &server{kind: of, kinds: []string{of.name, kindPod, kindClaim, kindRevision}, world: world.New(), version: 1000, tables: map[string]*table{}}
+	s := &server{kind: of, kinds: of.stored(), world: world.New(), version: 1000, tables: map[string]*table{}}
 	for _, kind := range s.kinds {
 		s.tables[kind] = &table{objects: map[string]client.Object{}}
 	}
+	s.absorb()
 	return s
 }
 
@@ -67,6 +69,10 @@ func kindOf(obj client.Object) string {
 		return cloneSetKind
 	case *v1beta1.StatefulSet:
 		return statefulSetKind
+	case *v1beta1.DaemonSet:
+		return daemonSetKind
+	case *corev1.Node:
+		return kindNode
 	case *corev1.Pod:
 		return kindPod
 	case *corev1.PersistentVolumeClaim:
@@ -129,26 +135,36 @@ func (s *server) drop(kind, name string) {
 	t.log = append(t.log, watch.Event{Type: watch.Deleted, Object: last})
 }
 
-// absorb stores what became of the pods in the world.
+// absorb stores what became of the pods in the world, and of its nodes where they matter.
 func (s *server) absorb() {
-	t := s.tables[kindPod]
-	lives := map[string]types.UID{}
-	for _, pod := range s.world.Pods {
-		lives[pod.Name] = pod.UID
+	absorb(s, kindPod, s.world.Pods)
+	if s.kind.nodes {
+		absorb(s, kindNode, s.world.Nodes)
 	}
-	for _, pod := range list[*corev1.Pod](s, kindPod) {
-		if lives[pod.Name] != pod.UID {
-			s.drop(kindPod, pod.Name)
+}
+
+func absorb[T interface {
+	client.Object
+	comparable
+}](s *server, kind string, all []T) {
+	t, none := s.tables[kind], *new(T)
+	lives := map[string]types.UID{}
+	for _, obj := range all {
+		lives[obj.GetName()] = obj.GetUID()
+	}
+	for _, obj := range list[T](s, kind) {
+		if uid, there := lives[obj.GetName()]; !there || uid != obj.GetUID() {
+			s.drop(kind, obj.GetName())
 		}
 	}
-	for i, pod := range s.world.Pods {
-		stored, _ := t.objects[pod.Name].(*corev1.Pod)
+	for i, obj := range all {
+		stored, _ := t.objects[obj.GetName()].(T)
 		switch {
-		case pod == stored:
-		case stored != nil && equality.Semantic.DeepEqual(pod, stored):
-			s.world.Pods[i] = stored
+		case obj == stored:
+		case stored != none && equality.Semantic.DeepEqual(obj, stored):
+			all[i] = stored
 		default:
-			s.store(kindPod, pod)
+			s.store(kind, obj)
 		}
 	}
 }
@@ -348,6 +364,10 @@ func fresh(kind string) client.Object {
 		return &v1beta1.CloneSet{}
 	case statefulSetKind:
 		return &v1beta1.StatefulSet{}
+	case daemonSetKind:
+		return &v1beta1.DaemonSet{}
+	case kindNode:
+		return &corev1.Node{}
 	case kindPod:
 		return &corev1.Pod{}
 	case kindClaim:
@@ -369,6 +389,8 @@ func resourceOf(kind string) schema.GroupResource {
 	return map[string]schema.GroupResource{
 		cloneSetKind:    {Group: v1beta1.GroupVersion.Group, Resource: "clonesets"},
 		statefulSetKind: {Group: v1beta1.GroupVersion.Group, Resource: "statefulsets"},
+		daemonSetKind:   {Group: v1beta1.GroupVersion.Group, Resource: "daemonsets"},
+		kindNode:        {Resource: "nodes"},
 		kindPod:         {Resource: "pods"},
 		kindClaim:       {Resource: "persistentvolumeclaims"},
 		kindRevision:    {Group: "apps", Resource: "controllerrevisions"},

@@ -73,7 +73,7 @@ func viewOfStatefulSet(p *process, set client.Object) (*view, error) {
 
 // podOfStatefulSetCreated checks that a pod has a wanted ordinal, and that in an order all below it are available.
 func podOfStatefulSetCreated(m *machine, v *view, pod *corev1.Pod) {
-	place := v.wanted.place(pod.Name)
+	place := v.wanted.place(&replica.Replica{Name: pod.Name})
 	if place < 0 {
 		m.brokenf("pod %s is created, and its ordinal is not wanted", pod.Name)
 		return
@@ -84,7 +84,7 @@ func podOfStatefulSetCreated(m *machine, v *view, pod *corev1.Pod) {
 	below := map[int]bool{}
 	for uid, r := range v.pods {
 		gone := m.ledger.deleted[uid] > v.at || m.ledger.taken[uid] > v.at
-		if at := v.wanted.place(r.Name); v.selected[uid] && r.Active() && r.Available && !gone && at >= 0 && at < place {
+		if at := v.wanted.place(r); v.selected[uid] && r.Active() && r.Available && !gone && at >= 0 && at < place {
 			below[at] = true
 		}
 	}
@@ -120,7 +120,7 @@ func (m *machine) checkClaim(v *view, pod *corev1.Pod, claim *corev1.PersistentV
 		m.brokenf("claim %s goes with pod %s, which stays", claim.Name, pod.Name)
 	}
 	grows := m.options.ResizeClaims && set.Spec.VolumeClaimUpdateStrategy.Type == v1beta1.OnPodRollingUpdateVolumeClaimUpdateStrategyType
-	if !grows || v.wanted.paused || v.wanted.keeps(pod.Name) || s.Unordered {
+	if !grows || v.wanted.paused || v.wanted.keeps(&replica.Replica{Name: pod.Name}) || s.Unordered {
 		return
 	}
 	want, has := set.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests.Storage(), claim.Status.Capacity.Storage()

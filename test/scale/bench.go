@@ -59,18 +59,31 @@ type scenario struct {
 	// group is what -only calls it.
 	group, name string
 	trial       func(b *bench, pods int) trial
+	// perNode says that each node has one pod, so that there are to be as many nodes.
+	perNode bool
 }
 
 func scenarios() []scenario {
 	return []scenario{
-		{"cloneset", "CloneSet", newCloneSetTrial},
-		{"deployment", "Deployment", newDeploymentTrial},
-		{"bare", "bare loop", func(b *bench, n int) trial { return newBareTrial(b, n, true) }},
-		{"bare", "bare loop, no scheduler, no kubelets", func(b *bench, n int) trial { return newBareTrial(b, n, false) }},
+		{group: "cloneset", name: "CloneSet", trial: with(newCloneSet)},
+		{group: "deployment", name: "Deployment", trial: with(newDeployment)},
+		{group: "bare", name: "bare loop", trial: func(b *bench, n int) trial { return newBareTrial(b, n, true) }},
+		{group: "bare", name: "bare loop, no scheduler, no kubelets", trial: func(b *bench, n int) trial { return newBareTrial(b, n, false) }},
+		{group: "statefulset", name: "StatefulSet", trial: with(newStatefulSet)},
+		{group: "statefulset", name: "StatefulSet of Kubernetes", trial: with(newNativeStatefulSet)},
+		{group: "daemonset", name: "DaemonSet", trial: with(newDaemonSet), perNode: true},
+		{group: "daemonset", name: "DaemonSet of Kubernetes", trial: with(newNativeDaemonSet), perNode: true},
 	}
 }
 
-func (s scenario) wanted(only []string) bool { return len(only) == 0 || slices.Contains(only, s.group) }
+// groups are the words that -only takes.
+func groups() []string {
+	var all []string
+	for _, s := range scenarios() {
+		all = append(all, s.group)
+	}
+	return slices.Compact(all)
+}
 
 // figures are what was measured of one phase.
 type figures struct {
@@ -95,7 +108,7 @@ func (b *bench) prepare(ctx context.Context) error {
 			return fmt.Errorf("making the folder for profiles: %w", err)
 		}
 	}
-	if err := b.lab.installCRD(ctx); err != nil {
+	if err := b.lab.installCRDs(ctx); err != nil {
 		return err
 	}
 	var err error
@@ -105,6 +118,13 @@ func (b *bench) prepare(ctx context.Context) error {
 
 // measure runs one scenario once.
 func (b *bench) measure(ctx context.Context, s scenario, pods int) (err error) {
+	nodes := b.simulated
+	if s.perNode {
+		nodes = pods
+	}
+	if err := upLab(ctx, b.settings.lab, nodes); err != nil {
+		return err
+	}
 	t := s.trial(b, pods)
 	c, err := t.component(ctx)
 	if err != nil {

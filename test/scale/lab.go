@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -25,7 +26,9 @@ import (
 const (
 	labProgram     = "bin/kruise-lab"
 	managerProgram = "bin/kruise-manager"
-	crdFile        = "deploy/chart/files/crds/apps.kruise.io_clonesets.yaml"
+	crdFiles       = "deploy/chart/files/crds/apps.kruise.io_%s.yaml"
+	// heartbeat is how often each of the nodes, of which there may be thousands, says that it is alive.
+	heartbeat = 5 * time.Minute
 )
 
 // lab is the cluster that is measured on.
@@ -57,7 +60,7 @@ func startLab(ctx context.Context, name string, simulated int) (*lab, error) {
 			return nil, err
 		}
 	}
-	if err := command(ctx, labProgram, "up", "--name", name, "--nodes", "0", "--simulated", strconv.Itoa(simulated), "--audit"); err != nil {
+	if err := upLab(ctx, name, simulated); err != nil {
 		return nil, err
 	}
 	state, err := cluster.Load(dir)
@@ -78,6 +81,12 @@ func startLab(ctx context.Context, name string, simulated int) (*lab, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// upLab brings a lab up, or gives one that is up another number of nodes, and waits until they are ready.
+func upLab(ctx context.Context, name string, simulated int) error {
+	return command(ctx, labProgram, "up", "--name", name, "--nodes", "0", "--simulated", strconv.Itoa(simulated), "--audit",
+		"--heartbeat", heartbeat.String())
 }
 
 func stopLab(ctx context.Context, name string) error {

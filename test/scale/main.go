@@ -1,8 +1,9 @@
-// Command scale measures what it costs to create many pods and to change an image in all of them: with a CloneSet, with
-// the Deployment of Kubernetes, and with a bare loop that sends a CloneSet's writes and decides nothing.
+// Command scale measures what it costs to create many pods and to change an image in all of them: with a CloneSet, a StatefulSet
+// and a DaemonSet, with the workloads of Kubernetes beside them, and with a bare loop that sends a CloneSet's writes and decides
+// nothing.
 //
 // It promises: every figure is counted from outside (pods from a watch, requests from the API server's audit log,
-// processor time and memory from /proc), in the same way for all three; figures are the minimum, the median and the
+// processor time and memory from /proc), in the same way for all of them; figures are the minimum, the median and the
 // maximum of several runs; nothing is asserted about time, so a slow machine gives slow figures and no failure. It runs on
 // a lab of its own, with simulated nodes, and removes it at the end.
 package main
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -62,20 +64,20 @@ func run(ctx context.Context) error {
 	if err != nil || s.document == "" {
 		return err
 	}
-	return insert(s.document, text)
+	return insert(s.document, strings.Join(s.only, ", "), text)
 }
 
 func parse() (settings, error) {
 	s := settings{}
 	pods := flag.String("pods", "500,1000", "numbers of pods to measure with, such as 500,1000,5000")
-	only := flag.String("only", "", "measure only these of cloneset, deployment, bare; empty is all")
+	only := flag.String("only", "cloneset,deployment,bare", "what is measured, some of "+strings.Join(groups(), ", ")+"; with the last two comes their namesake of Kubernetes")
 	flag.IntVar(&s.runs, "runs", 3, "how often everything is measured")
 	flag.DurationVar(&s.idle, "idle", 20*time.Second, "how long the standing pods are watched for the cost of doing nothing")
-	flag.StringVar(&s.document, "write", "", "document whose results are replaced, such as docs/benchmarks.md; empty only prints them")
+	flag.StringVar(&s.document, "write", "", "document whose results of the same -only are replaced, such as docs/benchmarks.md; empty only prints them")
 	flag.StringVar(&s.profiles, "profiles", "", "folder for profiles of kruise-manager and the API server; taking them costs time, so the figures are not to be compared")
 	flag.DurationVar(&s.profiling, "profile-time", 30*time.Second, "how much of each phase the profiles cover; a shorter phase waits for them")
 	flag.StringVar(&s.lab, "lab", "bench", "name of the lab that is brought up and removed; it must not be up already")
-	flag.IntVar(&s.simulated, "simulated", 20, "number of simulated nodes, of 1000 pods each at most")
+	flag.IntVar(&s.simulated, "simulated", 20, "number of simulated nodes, of 1000 pods each at most; for DaemonSets there are as many as pods")
 	flag.BoolVar(&s.keep, "keep", false, "leave the lab up at the end")
 	flag.BoolVar(&s.goBench, "go-bench", true, "run the Go benchmarks of plan, too")
 	flag.DurationVar(&s.patience, "patience", 15*time.Minute, "how long one step may take before the measurement is given up")
@@ -87,8 +89,11 @@ func parse() (settings, error) {
 		}
 		s.pods = append(s.pods, n)
 	}
-	if *only != "" {
-		s.only = strings.Split(*only, ",")
+	s.only = strings.Split(*only, ",")
+	for _, group := range s.only {
+		if !slices.Contains(groups(), group) {
+			return s, fmt.Errorf("-only %s: want some of %s, with commas between them", *only, strings.Join(groups(), ", "))
+		}
 	}
 	if s.runs < 1 {
 		return s, fmt.Errorf("-runs %d: want at least 1", s.runs)
@@ -116,7 +121,7 @@ func measureAll(ctx context.Context, s settings, report *report) (err error) {
 	for _, n := range s.pods {
 		for i := range s.runs {
 			for _, scenario := range scenarios() {
-				if !scenario.wanted(s.only) {
+				if !slices.Contains(s.only, scenario.group) {
 					continue
 				}
 				say("%d pods, run %d of %d: %s", n, i+1, s.runs, scenario.name)

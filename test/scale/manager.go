@@ -19,29 +19,34 @@ import (
 	"golang.org/x/sync/errgroup"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
-
-	"kruise.io/kruise/api/apps/v1beta1"
 )
 
-// installCRD makes the API server serve CloneSets. There are no webhooks here: they cost the same for a CloneSet of one pod
-// and of a thousand, and nothing in these measurements needs their conversion or their checks.
-func (l *lab) installCRD(ctx context.Context) error {
-	text, err := os.ReadFile(crdFile)
+// installCRDs makes the API server serve the kinds that are measured. There are no webhooks here: they cost the same for a workload
+// of one pod and of a thousand, and nothing in these measurements needs their conversion, their defaults or their checks.
+func (l *lab) installCRDs(ctx context.Context) error {
+	for _, resource := range []string{"clonesets", "statefulsets", "daemonsets"} {
+		if err := l.installCRD(ctx, fmt.Sprintf(crdFiles, resource)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lab) installCRD(ctx context.Context, file string) error {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("reading the CustomResourceDefinition (run this from the root of the repository): %w", err)
 	}
 	crd := &apiextensionsv1.CustomResourceDefinition{}
 	if err := yaml.UnmarshalStrict(text, crd); err != nil {
-		return fmt.Errorf("reading %s: %w", crdFile, err)
+		return fmt.Errorf("reading %s: %w", file, err)
 	}
 	crd.Spec.Conversion = &apiextensionsv1.CustomResourceConversion{Strategy: apiextensionsv1.NoneConverter}
 	if err := l.objects.Create(ctx, crd); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("installing %s: %w", crdFile, err)
+		return fmt.Errorf("installing %s: %w", file, err)
 	}
 	return poll(ctx, func(ctx context.Context) (bool, error) {
 		if err := l.objects.Get(ctx, client.ObjectKeyFromObject(crd), crd); err != nil {
@@ -64,11 +69,13 @@ type manager struct {
 	ended   chan error
 	metrics string
 	pprof   string
-	log     *os.File
+	// controller is the one whose work is counted.
+	controller string
+	log        *os.File
 }
 
 // startManager starts a kruise-manager and waits until it works on CloneSets.
-func startManager(ctx context.Context, l *lab, profiling bool) (*manager, error) {
+func startManager(ctx context.Context, l *lab, controller string, profiling bool) (*manager, error) {
 	metrics, errMetrics := freeAddress()
 	pprof, errPprof := freeAddress()
 	webhook, errWebhook := freeAddress()
@@ -77,7 +84,7 @@ func startManager(ctx context.Context, l *lab, profiling bool) (*manager, error)
 		return nil, fmt.Errorf("starting kruise-manager: %w", err)
 	}
 	_, port, _ := strings.Cut(webhook, ":")
-	m := &manager{metrics: metrics, pprof: pprof, log: logFile, ended: make(chan error, 1)}
+	m := &manager{metrics: metrics, pprof: pprof, controller: controller, log: logFile, ended: make(chan error, 1)}
 	m.cmd = exec.Command(managerProgram, "--kubeconfig="+l.layout.Kubeconfig(), "--enable-leader-election=false",
 		"--metrics-addr="+metrics, "--health-probe-addr=0", "--webhook-port="+port, "--feature-gates=EnableExternalCerts=true",
 		"--enable-pprof="+strconv.FormatBool(profiling), "--pprof-addr="+pprof)
@@ -104,11 +111,11 @@ func freeAddress() (string, error) {
 	return listener.Addr().String(), listener.Close()
 }
 
-// works waits until a CloneSet of some pods is up, which is also a warm-up.
+// works waits until a CloneSet of some pods is up, which is also a warm-up: the kinds share most of what they do.
 func (m *manager) works(ctx context.Context, l *lab) error {
 	const size = 20
 	set := newCloneSet("warm-up", size)
-	if err := l.objects.Create(ctx, set); err != nil {
+	if err := l.objects.Create(ctx, set.object); err != nil {
 		return fmt.Errorf("creating a CloneSet to warm up with: %w", err)
 	}
 	err := poll(ctx, func(ctx context.Context) (bool, error) {
@@ -117,40 +124,13 @@ func (m *manager) works(ctx context.Context, l *lab) error {
 			m.ended <- err
 			return false, fmt.Errorf("kruise-manager ended (%w); its log is %s", err, m.log.Name())
 		default:
-			return settled(ctx, l, set)
+			return l.settled(ctx, set, size)
 		}
 	})
 	if err != nil {
 		return fmt.Errorf("warming up: %w", err)
 	}
-	return l.remove(ctx, set)
-}
-
-// remove deletes a workload; its pods go with it.
-func (l *lab) remove(ctx context.Context, workload client.Object) error {
-	err := l.objects.Delete(ctx, workload, client.PropagationPolicy(metav1.DeletePropagationForeground))
-	if err != nil {
-		return fmt.Errorf("deleting %s: %w", workload.GetName(), err)
-	}
-	err = poll(ctx, func(ctx context.Context) (bool, error) {
-		err := l.objects.Get(ctx, client.ObjectKeyFromObject(workload), workload)
-		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
-	})
-	if err != nil {
-		return fmt.Errorf("waiting until %s is gone: %w", workload.GetName(), err)
-	}
-	return nil
-}
-
-// settled says whether a CloneSet reports that all its pods are updated and available.
-func settled(ctx context.Context, l *lab, set *v1beta1.CloneSet) (bool, error) {
-	now := &v1beta1.CloneSet{}
-	if err := l.objects.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: set.Name}, now); err != nil {
-		return false, err
-	}
-	wanted := *now.Spec.Replicas
-	return now.Status.ObservedGeneration == now.Generation && now.Status.UpdatedAvailableReplicas == wanted &&
-		now.Status.AvailableReplicas == wanted && now.Status.Replicas == wanted, nil
+	return l.remove(ctx, set.object)
 }
 
 // stop ends the manager and waits for it.
@@ -165,15 +145,16 @@ func (m *manager) stop() error {
 	return nil
 }
 
-// reconciles is how many times the manager has looked at a CloneSet so far.
+// reconciles is how many times the controller has looked at an object so far.
 func (m *manager) reconciles(ctx context.Context) (float64, error) {
 	text, err := fetch(ctx, "http://"+m.metrics+"/metrics")
 	if err != nil {
 		return 0, err
 	}
 	var sum float64
+	counter := fmt.Sprintf("controller_runtime_reconcile_total{controller=%q", m.controller)
 	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, `controller_runtime_reconcile_total{controller="cloneset"`) {
+		if strings.HasPrefix(line, counter) {
 			fields := strings.Fields(line)
 			n, err := strconv.ParseFloat(fields[len(fields)-1], 64)
 			if err != nil {

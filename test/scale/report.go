@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// The results stand in the document between these lines; the words around them are for people to write.
+// The results of what was measured together stand in the document between such lines; the words around them are for people to
+// write.
 const (
-	beginMark = "<!-- results: made by make bench, do not edit -->"
+	beginMark = "<!-- results of %s: made by make bench, do not edit -->"
 	endMark   = "<!-- end of results -->"
 )
 
@@ -257,18 +258,19 @@ func (r *report) idle(out *strings.Builder) {
 	}
 }
 
-// insert puts the text between the marks of a document.
-func insert(file, text string) error {
+// insert puts the text between the marks in a document that are for what was measured.
+func insert(file, measured, text string) error {
 	document, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("reading the document for the results: %w", err)
 	}
-	head, rest, ok := strings.Cut(string(document), beginMark+"\n")
+	begin := fmt.Sprintf(beginMark, measured)
+	head, rest, ok := strings.Cut(string(document), begin+"\n")
 	_, tail, closed := strings.Cut(rest, endMark)
 	if !ok || !closed {
-		return fmt.Errorf("%s: want a line %q and after it a line %q, for the results to stand between", file, beginMark, endMark)
+		return fmt.Errorf("%s: want a line %q and after it a line %q, for the results to stand between", file, begin, endMark)
 	}
-	document = []byte(head + beginMark + "\n\n" + strings.TrimSpace(text) + "\n\n" + endMark + tail)
+	document = []byte(head + begin + "\n\n" + strings.TrimSpace(text) + "\n\n" + endMark + tail)
 	if err := os.WriteFile(file, document, 0o644); err != nil {
 		return fmt.Errorf("writing the results: %w", err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,12 +86,14 @@ func TestASpreadIsTheSmallestTheMiddleAndTheLargest(t *testing.T) {
 
 func TestResultsReplaceWhatStandsBetweenTheMarksAndNothingElse(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "page.md")
-	page := "# Title\n\n" + beginMark + "\nold\n" + endMark + "\n\nThe end.\n"
+	begin := fmt.Sprintf(beginMark, "cloneset, bare")
+	others := fmt.Sprintf(beginMark, "daemonset") + "\nof others\n" + endMark + "\n"
+	page := "# Title\n\n" + others + begin + "\nold\n" + endMark + "\n\nThe end.\n"
 	if err := os.WriteFile(file, []byte(page), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := insert(file, "new"); err != nil {
+		if err := insert(file, "cloneset, bare", "new"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,15 +101,12 @@ func TestResultsReplaceWhatStandsBetweenTheMarksAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "# Title\n\n" + beginMark + "\n\nnew\n\n" + endMark + "\n\nThe end.\n"
+	want := "# Title\n\n" + others + begin + "\n\nnew\n\n" + endMark + "\n\nThe end.\n"
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if err := os.WriteFile(file, []byte("# Title\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := insert(file, "new"); err == nil {
-		t.Error("a document without marks is taken")
+	if err := insert(file, "statefulset", "new"); err == nil {
+		t.Error("a document without marks for what was measured is taken")
 	}
 }
 

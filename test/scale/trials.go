@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 
-	appsv1 "k8s.io/api/apps/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"kruise.io/kruise/api/apps/v1beta1"
 )
 
 // Names of the phases.
@@ -16,6 +15,7 @@ const (
 	phaseCreate    = "create"
 	phaseChangeAll = "change one image, maxUnavailable 100%"
 	phaseChange20  = "change one image, maxUnavailable 20%"
+	phaseRecreate  = "change one image, maxUnavailable 100%, pods recreated"
 	phaseChange    = "change one image"
 )
 
@@ -26,97 +26,99 @@ const (
 	agentBare         = "bare-loop"
 )
 
-// cloneSetTrial has its pods from a CloneSet.
-type cloneSetTrial struct {
-	b   *bench
-	set *v1beta1.CloneSet
+// workloadTrial has its pods from a workload.
+type workloadTrial struct {
+	workload
+	b    *bench
+	pods int
 }
 
-func newCloneSetTrial(b *bench, pods int) trial {
-	return &cloneSetTrial{b: b, set: newCloneSet("scale", pods)}
+// with makes the trials of a workload.
+func with(newWorkload func(name string, pods int) workload) func(*bench, int) trial {
+	return func(b *bench, pods int) trial {
+		return &workloadTrial{workload: newWorkload("scale", pods), b: b, pods: pods}
+	}
 }
 
-func (t *cloneSetTrial) component(ctx context.Context) (*component, error) {
-	m, err := startManager(ctx, t.b.lab, t.b.profiles != "")
+func (t *workloadTrial) component(ctx context.Context) (*component, error) {
+	if t.controller == "" {
+		return &component{process: processController, pid: t.b.lab.processes[processController], agents: t.agents}, nil
+	}
+	m, err := startManager(ctx, t.b.lab, t.controller, t.b.profiles != "")
 	if err != nil {
 		return nil, err
 	}
-	return &component{process: processManager, pid: m.cmd.Process.Pid, agents: []string{processManager}, manager: m}, nil
+	return &component{process: processManager, pid: m.cmd.Process.Pid, agents: t.agents, manager: m}, nil
 }
 
-func (t *cloneSetTrial) phases() []phase {
-	reported := func(ctx context.Context) (bool, error) { return settled(ctx, t.b.lab, t.set) }
-	change := func(image, maxUnavailable string) func(context.Context) error {
-		return func(ctx context.Context) error {
-			before := t.set.DeepCopy()
-			limit := intstr.FromString(maxUnavailable)
-			t.set.Spec.UpdateStrategy.RollingUpdate.MaxUnavailable = &limit
-			t.set.Spec.Template.Spec.Containers[0].Image = image
-			if err := t.b.lab.objects.Patch(ctx, t.set, client.MergeFrom(before)); err != nil {
-				return fmt.Errorf("changing the CloneSet: %w", err)
-			}
-			return nil
+func (t *workloadTrial) phases() []phase {
+	reported := func(ctx context.Context) (bool, error) { return t.b.lab.settled(ctx, t.workload, t.pods) }
+	phases := []phase{{name: phaseCreate, image: firstImage, ready: true, reported: reported, act: func(ctx context.Context) error {
+		if err := t.b.lab.objects.Create(ctx, t.object); err != nil {
+			return fmt.Errorf("creating the %T: %w", t.object, err)
 		}
+		return nil
+	}}}
+	for i, c := range t.changes {
+		image := []string{secondImage, thirdImage}[i]
+		phases = append(phases, phase{name: c.phase, image: image, ready: true, reported: reported, act: func(ctx context.Context) error {
+			return t.change(ctx, c, image)
+		}})
 	}
-	return []phase{
-		{name: phaseCreate, image: firstImage, ready: true, reported: reported, act: func(ctx context.Context) error {
-			if err := t.b.lab.objects.Create(ctx, t.set); err != nil {
-				return fmt.Errorf("creating the CloneSet: %w", err)
-			}
-			return nil
-		}},
-		{name: phaseChangeAll, image: secondImage, ready: true, reported: reported, act: change(secondImage, "100%")},
-		{name: phaseChange20, image: thirdImage, ready: true, reported: reported, act: change(thirdImage, "20%")},
+	return phases
+}
+
+func (t *workloadTrial) change(ctx context.Context, c change, image string) error {
+	before, ok := t.object.DeepCopyObject().(client.Object)
+	if !ok {
+		return fmt.Errorf("the copy of a %T is none", t.object)
 	}
-}
-
-func (t *cloneSetTrial) remove(ctx context.Context) error { return t.b.lab.remove(ctx, t.set) }
-
-// deploymentTrial has its pods from a Deployment.
-type deploymentTrial struct {
-	b          *bench
-	deployment *appsv1.Deployment
-}
-
-func newDeploymentTrial(b *bench, pods int) trial {
-	return &deploymentTrial{b: b, deployment: newDeployment("scale", pods)}
-}
-
-func (t *deploymentTrial) component(context.Context) (*component, error) {
-	return &component{
-		process: processController, pid: t.b.lab.processes[processController],
-		agents: []string{"deployment-controller", "replicaset-controller"},
-	}, nil
-}
-
-func (t *deploymentTrial) phases() []phase {
-	return []phase{
-		{name: phaseCreate, image: firstImage, ready: true, reported: t.settled, act: func(ctx context.Context) error {
-			if err := t.b.lab.objects.Create(ctx, t.deployment); err != nil {
-				return fmt.Errorf("creating the Deployment: %w", err)
-			}
-			return nil
-		}},
-		{name: phaseChangeAll, image: secondImage, ready: true, reported: t.settled, act: func(ctx context.Context) error {
-			before := t.deployment.DeepCopy()
-			t.deployment.Spec.Template.Spec.Containers[0].Image = secondImage
-			if err := t.b.lab.objects.Patch(ctx, t.deployment, client.MergeFrom(before)); err != nil {
-				return fmt.Errorf("changing the Deployment: %w", err)
-			}
-			return nil
-		}},
+	t.template.Spec.Containers[0].Image = image
+	if c.prepare != nil {
+		c.prepare()
 	}
+	if err := t.b.lab.objects.Patch(ctx, t.object, client.MergeFrom(before)); err != nil {
+		return fmt.Errorf("changing the %T: %w", t.object, err)
+	}
+	return nil
 }
 
-// settled says whether the Deployment reports that all its pods are updated and available.
-func (t *deploymentTrial) settled(ctx context.Context) (bool, error) {
-	now := &appsv1.Deployment{}
-	if err := t.b.lab.objects.Get(ctx, client.ObjectKeyFromObject(t.deployment), now); err != nil {
+func (t *workloadTrial) remove(ctx context.Context) error { return t.b.lab.remove(ctx, t.object) }
+
+// settled says whether a workload reports that all its pods are updated and available.
+func (l *lab) settled(ctx context.Context, w workload, pods int) (bool, error) {
+	now := &unstructured.Unstructured{}
+	kind, err := l.objects.GroupVersionKindFor(w.object)
+	if err != nil {
 		return false, err
 	}
-	wanted := *now.Spec.Replicas
-	return now.Status.ObservedGeneration == now.Generation && now.Status.UpdatedReplicas == wanted &&
-		now.Status.AvailableReplicas == wanted && now.Status.Replicas == wanted, nil
+	now.SetGroupVersionKind(kind)
+	if err := l.objects.Get(ctx, client.ObjectKeyFromObject(w.object), now); err != nil {
+		return false, err
+	}
+	if seen, _, err := unstructured.NestedInt64(now.Object, "status", "observedGeneration"); err != nil || seen != now.GetGeneration() {
+		return false, err
+	}
+	for _, field := range w.counts {
+		if n, _, err := unstructured.NestedInt64(now.Object, "status", field); err != nil || n != int64(pods) {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
-func (t *deploymentTrial) remove(ctx context.Context) error { return t.b.lab.remove(ctx, t.deployment) }
+// remove deletes a workload; its pods go with it.
+func (l *lab) remove(ctx context.Context, object client.Object) error {
+	err := l.objects.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationForeground))
+	if err != nil {
+		return fmt.Errorf("deleting %s: %w", object.GetName(), err)
+	}
+	err = poll(ctx, func(ctx context.Context) (bool, error) {
+		err := l.objects.Get(ctx, client.ObjectKeyFromObject(object), object)
+		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		return fmt.Errorf("waiting until %s is gone: %w", object.GetName(), err)
+	}
+	return nil
+}

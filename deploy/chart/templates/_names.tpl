@@ -38,3 +38,13 @@ app.kubernetes.io/component: daemon
 {{- end -}}
 {{- end -}}
 {{- end }}
+
+{{- /* "true" if a feature gate is on that is off by default. stage is the gate that switches all of its stage. */}}
+{{- define "kruise.gate" -}}
+{{- $gates := printf ",%s," .root.Values.featureGates -}}
+{{- if contains (printf ",%s=true," .name) $gates -}}
+true
+{{- else if and (contains (printf ",%s=true," .stage) $gates) (not (contains (printf ",%s=false," .name) $gates)) -}}
+true
+{{- end -}}
+{{- end }}

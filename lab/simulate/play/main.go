@@ -108,12 +108,18 @@ func play(ctx context.Context, all []*internalversion.Stage, kind string, input 
 // apply plays the stage at a fixed time and with fixed addresses.
 func (out *outcome) apply(ctx context.Context, stage *lifecycle.Stage, before, after object) error {
 	now := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
-	delay, _, err := stage.Delay(ctx, &lifecycle.Event{Data: before}, now)
+	delays, _, err := stage.DelayRangePossible(ctx, &lifecycle.Event{Data: before}, now)
 	if err != nil {
 		return err
 	}
-	if delay != 0 {
-		out.Delay = delay.String()
+	for _, delay := range delays {
+		if delay == 0 {
+			continue
+		}
+		if out.Delay != "" {
+			out.Delay += " to "
+		}
+		out.Delay += delay.String()
 	}
 	functions := gotpl.FuncMap{"Now": func() string { return now.Format(time.RFC3339) }}
 	if _, pod := before.(*corev1.Pod); pod { // KWOK offers these to the stages of pods alone

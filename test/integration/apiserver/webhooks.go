@@ -10,6 +10,8 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,6 +19,7 @@ import (
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
 	"kruise.io/kruise/manager/pod"
+	"kruise.io/kruise/plan/protection"
 )
 
 const (
@@ -57,9 +60,33 @@ func webhookConfigurations(port int) []client.Object {
 			SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
 		})
 	}
+	validating.Webhooks = append(validating.Webhooks, deletions(at("/validate-deletion")))
 	pods := &admissionregistrationv1.MutatingWebhookConfiguration{} // the manager fills it in
 	pods.Name = pod.MutatingConfiguration
 	return []client.Object{mutating, validating, pods}
+}
+
+// deletions is the webhook for objects that are protected by their label.
+func deletions(call admissionregistrationv1.WebhookClientConfig) admissionregistrationv1.ValidatingWebhook {
+	w := admissionregistrationv1.ValidatingWebhook{
+		Name: "vdeletion.kb.io", ClientConfig: call,
+		ObjectSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+			{Key: "policy.kruise.io/delete-protection", Operator: metav1.LabelSelectorOpExists},
+		}},
+		NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+			{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: []string{"kube-system", "kube-public", ownNamespace}},
+		}},
+		MatchConditions: []admissionregistrationv1.MatchCondition{{Name: "not-being-deleted", Expression: "!has(oldObject.metadata.deletionTimestamp)"}},
+		FailurePolicy:   ptr.To(admissionregistrationv1.Fail), SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone),
+		AdmissionReviewVersions: []string{"v1"},
+	}
+	for _, r := range protection.Rules() {
+		w.Rules = append(w.Rules, admissionregistrationv1.RuleWithOperations{
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Delete},
+			Rule:       admissionregistrationv1.Rule{APIGroups: []string{r.Group}, APIVersions: []string{"*"}, Resources: []string{r.Resource}},
+		})
+	}
+	return w
 }
 
 // Replica is one running manager.

@@ -25,6 +25,8 @@
 //     is repaired. Images that cannot be pulled come with Parallel.
 //   - Which pods of a DaemonSet or StatefulSet keep an older revision, or a node that got a taint, depends on the moment. Such
 //     cases come to rest before each edit, and are compared each time.
+//   - To update it, a native DaemonSet deletes a pod on a node that got a taint with NoSchedule, which then has none. Ours leaves it
+//     as it is. No case changes the template of pods that may be there.
 //   - A native StatefulSet that is updated OnDelete never takes its newest revision for the current one, and ours does once all
 //     pods have it. What the status says of that is not compared then.
 //   - Ours gives pods labels and readiness gates of its own, and native DaemonSets a label that counts changes of the template.

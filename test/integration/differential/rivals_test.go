@@ -31,6 +31,7 @@ type rivals[S any] struct {
 	spec          S
 	theirs, ours  side[S]
 	oursReconcile types.NamespacedName
+	nudges        int
 }
 
 // side is one of the two.
@@ -125,6 +126,16 @@ func (r *rivals[S]) tell(s side[S]) {
 	if err := r.API.Patch(r.Context(), after, client.MergeFrom(before)); err != nil {
 		r.Fatalf("edit the %T: %v", after, err)
 	}
+}
+
+// nudge makes the native controller look again: what changes in the world does not always make it do so.
+func (r *rivals[S]) nudge() {
+	r.Helper()
+	object := r.theirs.empty()
+	object.SetNamespace(r.Namespace)
+	object.SetName(r.theirs.name)
+	r.nudges++
+	r.Patch(object, fmt.Sprintf(`{"metadata":{"annotations":{"nudge":"%d"}}}`, r.nudges))
 }
 
 // awaitObserved waits until the native controller has seen the latest spec.

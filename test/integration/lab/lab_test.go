@@ -91,7 +91,7 @@ func start(t *testing.T) lab {
 	}
 	run(t, filepath.Join(bin, "kube-controller-manager"), "--kubeconfig", kubeconfig, "--leader-elect=false", "--secure-port=0")
 	run(t, filepath.Join(bin, "kube-scheduler"), "--kubeconfig", kubeconfig, "--leader-elect=false", "--secure-port=0")
-	run(t, filepath.Join(bin, "kwok"), simulate.Args(kubeconfig, stages)...)
+	run(t, filepath.Join(bin, "kwok"), simulate.Args(kubeconfig, stages, simulate.Heartbeat)...)
 
 	config.QPS = -1
 	client, err := kubernetes.NewForConfig(config)

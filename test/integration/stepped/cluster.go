@@ -49,8 +49,7 @@ func (w *World) Play(name string) (moved bool) {
 	case pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded:
 		return false
 	case pod.Spec.NodeName == "":
-		w.bind(pod)
-		return true
+		return w.bind(pod)
 	default:
 		return w.run(pod)
 	}
@@ -83,13 +82,25 @@ func (w *World) Get(name string, into client.Object) {
 	}
 }
 
-func (w *World) bind(pod *corev1.Pod) {
+// bind gives a pod a node. One that is for a node that is gone gets none.
+func (w *World) bind(pod *corev1.Pod) bool {
 	w.Helper()
-	node := cmp.Or(placement.NodeOf(pod), "node")
+	node := placement.NodeOf(pod)
+	if node != "" {
+		err := w.API.Get(w.Context(), client.ObjectKey{Name: node}, &corev1.Node{})
+		if apierrors.IsNotFound(err) {
+			return false
+		}
+		if err != nil {
+			w.Fatal(err)
+		}
+	}
+	node = cmp.Or(node, "node")
 	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}}
 	if err := w.API.SubResource("binding").Create(w.Context(), pod, binding); err != nil && !overtaken(err) {
 		w.Fatalf("bind pod %s: %v", pod.Name, err)
 	}
+	return true
 }
 
 // end is the kubelet's last word on a pod that is being deleted. A finalizer keeps the pod.

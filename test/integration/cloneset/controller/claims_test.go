@@ -57,13 +57,13 @@ func TestWhatTheSetDeletesItDeletesWithItsClaims(t *testing.T) {
 			}
 			w := running(t, set)
 			w.change(func(s *v1beta1.CloneSetSpec) { s.Replicas = ptr.To(int32(2)) })
-			w.rest()
+			w.Finish()
 			w.wantClaims("after a scale-in")
 			w.image("a:2")
-			w.rest()
+			w.Finish()
 			w.wantClaims("after an update by recreating")
 			w.label(w.names()[0], v1beta1.SpecifiedDeleteKey, "true")
-			w.rest()
+			w.Finish()
 			w.wantClaims("after the deletion of a pod that was asked to go")
 		})
 	}
@@ -73,7 +73,7 @@ func TestAnUpdateInPlaceKeepsTheClaims(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(2).Claim("data").InPlace())
 	before := w.claims()
 	w.image("a:2")
-	w.rest()
+	w.Finish()
 	if got := w.claims(); !slices.Equal(got, before) {
 		t.Errorf("claims %v became %v", before, got)
 	}
@@ -89,7 +89,7 @@ func TestTheClaimOfAPodThatVanishedIsReusedOrDropped(t *testing.T) {
 			w := running(t, set)
 			names, claims := w.names(), w.claims()
 			w.Vanish(names[0])
-			w.rest()
+			w.Finish()
 			w.wantClaims("in the end")
 			if got := w.claims(); slices.Equal(got, claims) != reuse {
 				t.Errorf("claims %v became %v", claims, got)
@@ -105,12 +105,12 @@ func TestTheClaimOfAPodThatEndsSlowlyIsKeptUntilThen(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(2).Claim("data"))
 	ending := w.names()[0]
 	w.DeletePod(ending)
-	w.reconcile()
-	w.reconcile()
+	w.Turn()
+	w.Turn()
 	if got := w.claims(); len(got) != 3 || !slices.Contains(got, "data-"+ending) {
 		t.Errorf("claims %v, want that of the pod that ends among them", got)
 	}
-	w.rest()
+	w.Finish()
 	w.wantClaims("once it has ended")
 }
 
@@ -124,9 +124,9 @@ func TestAPodThatIsLetGoKeepsItsClaim(t *testing.T) {
 			w := running(t, set)
 			stray := w.names()[0]
 			w.label(stray, "app", "debug")
-			w.rest()
-			if len(w.Pods()) != 3 || w.set().Status.AvailableReplicas != 2 {
-				t.Errorf("%d pods, %d of them the set's; want 3 and 2", len(w.Pods()), w.set().Status.AvailableReplicas)
+			w.Finish()
+			if len(w.Pods()) != 3 || w.Object().Status.AvailableReplicas != 2 {
+				t.Errorf("%d pods, %d of them the set's; want 3 and 2", len(w.Pods()), w.Object().Status.AvailableReplicas)
 			}
 			w.wantClaims("with a stray pod")
 		})

@@ -19,16 +19,16 @@ import (
 func (w *world) controllerRef() metav1.OwnerReference {
 	w.Helper()
 	return metav1.OwnerReference{
-		APIVersion: "apps.kruise.io/v1beta1", Kind: "CloneSet", Name: web, UID: w.set().UID,
+		APIVersion: "apps.kruise.io/v1beta1", Kind: "CloneSet", Name: web, UID: w.Object().UID,
 		Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true),
 	}
 }
 
 func TestAPodIsMadeAsTheContractSays(t *testing.T) {
 	w := newWorld(t, builder.CloneSet(web).Replicas(1))
-	w.reconcile()
+	w.Turn()
 	pod := w.active()[0]
-	hash := strings.TrimPrefix(w.set().Status.UpdateRevision, "web-")
+	hash := strings.TrimPrefix(w.Object().Status.UpdateRevision, "web-")
 	id := strings.TrimPrefix(pod.Name, "web-")
 	if len(id) != 5 {
 		t.Errorf("the pod %s does not end in an instance id of five characters", pod.Name)
@@ -50,7 +50,7 @@ func TestAPodIsMadeAsTheContractSays(t *testing.T) {
 	if diff := cmp.Diff(gates, pod.Spec.ReadinessGates); diff != "" {
 		t.Errorf("readiness gates (-want +got):\n%s", diff)
 	}
-	w.rest()
+	w.Finish()
 	pod = w.active()[0]
 	if !isTrue(&pod, corev1.PodReady) || pod.Labels[v1beta1.LifecycleStateKey] != "Normal" {
 		t.Errorf("in the end the pod is in the state %s with %v", pod.Labels[v1beta1.LifecycleStateKey], pod.Status.Conditions)
@@ -59,15 +59,15 @@ func TestAPodIsMadeAsTheContractSays(t *testing.T) {
 
 func TestARevisionIsMadeAsTheContractSays(t *testing.T) {
 	w := newWorld(t, builder.CloneSet(web).Replicas(1).Annotation("team", "shop"))
-	w.reconcile()
+	w.Turn()
 	revisions := w.Revisions()
 	if len(revisions) != 1 {
 		t.Fatalf("%d revisions, want 1", len(revisions))
 	}
 	r := revisions[0]
 	hash, named := strings.CutPrefix(r.Name, "web-")
-	if !named || r.Revision != 1 || r.Name != w.set().Status.UpdateRevision {
-		t.Errorf("revision %s with the number %d, want web-<hash> with 1, as in status.updateRevision %s", r.Name, r.Revision, w.set().Status.UpdateRevision)
+	if !named || r.Revision != 1 || r.Name != w.Object().Status.UpdateRevision {
+		t.Errorf("revision %s with the number %d, want web-<hash> with 1, as in status.updateRevision %s", r.Name, r.Revision, w.Object().Status.UpdateRevision)
 	}
 	if diff := cmp.Diff(map[string]string{"app": "web", "controller.kubernetes.io/hash": hash}, r.Labels); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
@@ -94,7 +94,7 @@ func TestARevisionIsMadeAsTheContractSays(t *testing.T) {
 
 func TestCreatingAPodTakesTwoWrites(t *testing.T) {
 	w := newWorld(t, builder.CloneSet(web).Replicas(3))
-	w.rest()
+	w.Finish()
 	writes := writesOf(w.Writes())
 	want := map[string]int{"": 3}
 	for _, pod := range w.active() {
@@ -107,7 +107,7 @@ func TestCreatingAPodTakesTwoWrites(t *testing.T) {
 
 func TestTheStatusOfACompleteSet(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(3))
-	status := w.set().Status
+	status := w.Object().Status
 	for i := range status.Conditions {
 		status.Conditions[i].LastUpdateTime, status.Conditions[i].LastTransitionTime = metav1.Time{}, metav1.Time{}
 	}
@@ -127,7 +127,7 @@ func TestTheStatusOfACompleteSet(t *testing.T) {
 
 func TestTheStatusOfAnEmptySetHasEveryCount(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(0))
-	status := w.set().Status
+	status := w.Object().Status
 	if status.ObservedGeneration != 1 || status.UpdateRevision == "" || len(w.Pods()) != 0 {
 		t.Errorf("status %+v with %d pods", status, len(w.Pods()))
 	}
@@ -135,11 +135,11 @@ func TestTheStatusOfAnEmptySetHasEveryCount(t *testing.T) {
 
 func TestACompleteSetIsLeftAlone(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(3))
-	version := w.set().ResourceVersion
+	version := w.Object().ResourceVersion
 	for range 3 {
-		w.reconcile()
+		w.Turn()
 	}
-	if writes := w.Writes(); len(writes) != 0 || w.set().ResourceVersion != version {
+	if writes := w.Writes(); len(writes) != 0 || w.Object().ResourceVersion != version {
 		t.Errorf("written: %v", writes)
 	}
 }
@@ -150,7 +150,7 @@ func TestATemplateMayHaveTheGatesAlready(t *testing.T) {
 	w.change(func(s *v1beta1.CloneSetSpec) {
 		s.Template.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "example.com/traffic"}, {ConditionType: v1beta1.InPlaceUpdateReady}}
 	})
-	w.reconcile()
+	w.Turn()
 	var gates []string
 	for _, gate := range w.active()[0].Spec.ReadinessGates {
 		gates = append(gates, string(gate.ConditionType))
@@ -163,19 +163,19 @@ func TestATemplateMayHaveTheGatesAlready(t *testing.T) {
 // A name that the new revision should have is taken: by an object of somebody else.
 func TestAHashThatIsTakenIsPassedOver(t *testing.T) {
 	w := newWorld(t, builder.CloneSet(web).Replicas(1))
-	w.reconcile()
+	w.Turn()
 	taken := w.Revisions()[0]
 	// The same set once more: its revision has the name of one that another set left behind.
-	if err := w.API.Delete(t.Context(), w.set()); err != nil {
+	if err := w.API.Delete(t.Context(), w.Object()); err != nil {
 		t.Fatal(err)
 	}
 	w.Create(builder.CloneSet(web).Namespace(w.Namespace).Replicas(1).Object())
 	for range 3 { // the first attempt meets the collision, and counts it
-		if err := w.Reconcile(w.key); err != nil && !strings.Contains(err.Error(), "already exists") {
+		if err := w.Reconcile(w.Key); err != nil && !strings.Contains(err.Error(), "already exists") {
 			t.Fatal(err)
 		}
 	}
-	set := w.set()
+	set := w.Object()
 	if set.Status.CollisionCount == nil || *set.Status.CollisionCount != 1 {
 		t.Errorf("collision count %v, want 1", set.Status.CollisionCount)
 	}

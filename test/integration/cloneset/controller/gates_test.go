@@ -24,18 +24,8 @@ func runningWith(t *testing.T, options cloneset.Options, set *builder.CloneSetBu
 	t.Parallel()
 	w := worldIn(t, server.Namespace(t), options)
 	w.Create(set.Namespace(w.Namespace).Object())
-	w.rest()
+	w.Finish()
 	return w
-}
-
-// jobs lists the jobs that pull images.
-func (w *world) jobs() []v1beta1.ImagePullJob {
-	w.Helper()
-	list := &v1beta1.ImagePullJobList{}
-	if err := w.API.List(w.Context(), list, client.InNamespace(w.Namespace)); err != nil {
-		w.Fatal(err)
-	}
-	return list.Items
 }
 
 func TestTheImagesOfARolloutArePulledAheadOfIt(t *testing.T) {
@@ -44,10 +34,10 @@ func TestTheImagesOfARolloutArePulledAheadOfIt(t *testing.T) {
 		s.Template.Spec.Containers[0].Image = "a:2"
 		s.UpdateStrategy.RollingUpdate.Partition = ptr.To(intstr.FromInt32(4))
 	})
-	w.rest()
-	jobs := w.jobs()
-	newest := w.set().Status.UpdateRevision
-	if len(jobs) != 1 || jobs[0].Name != newest+"-"+w.set().Spec.Template.Spec.Containers[0].Name || jobs[0].Spec.Image != "a:2" {
+	w.Finish()
+	jobs := w.Jobs()
+	newest := w.Object().Status.UpdateRevision
+	if len(jobs) != 1 || jobs[0].Name != newest+"-"+w.Object().Spec.Template.Spec.Containers[0].Name || jobs[0].Spec.Image != "a:2" {
 		t.Fatalf("jobs %+v, want one for a:2 of revision %s", jobs, newest)
 	}
 	if revisions := w.Revisions(); revisions[len(revisions)-1].Labels["apps.kruise.io/pre-predownload-created"] != "true" {
@@ -57,8 +47,8 @@ func TestTheImagesOfARolloutArePulledAheadOfIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.change(func(s *v1beta1.CloneSetSpec) { s.UpdateStrategy.RollingUpdate.Partition = ptr.To(intstr.FromInt32(3)) })
-	w.rest()
-	if again := w.jobs(); len(again) > 0 {
+	w.Finish()
+	if again := w.Jobs(); len(again) > 0 {
 		t.Errorf("made again: %v", again[0].Name)
 	}
 }
@@ -69,13 +59,13 @@ func TestJobsOfARolloutThatIsCompleteAreDeleted(t *testing.T) {
 		s.Template.Spec.Containers[0].Image = "a:2"
 		s.UpdateStrategy.RollingUpdate.Partition = ptr.To(intstr.FromInt32(4))
 	})
-	w.rest()
-	if len(w.jobs()) != 1 {
-		t.Fatalf("jobs %v", w.jobs())
+	w.Finish()
+	if len(w.Jobs()) != 1 {
+		t.Fatalf("jobs %v", w.Jobs())
 	}
 	w.change(func(s *v1beta1.CloneSetSpec) { s.UpdateStrategy.RollingUpdate.Partition = nil })
-	w.rest()
-	if left := w.jobs(); len(left) > 0 {
+	w.Finish()
+	if left := w.Jobs(); len(left) > 0 {
 		t.Errorf("left: %v", left[0].Name)
 	}
 }
@@ -85,7 +75,7 @@ func TestClaimTemplatesMayMakeARollout(t *testing.T) {
 	w := runningWith(t, options, builder.CloneSet(web).Replicas(3).Claim("data").InPlace())
 	before := w.uids()
 	w.change(func(s *v1beta1.CloneSetSpec) { s.VolumeClaimTemplates[0].Labels = map[string]string{"tier": "fast"} })
-	w.rest()
+	w.Finish()
 	for uid, name := range w.uids() {
 		if before[uid] != "" {
 			t.Errorf("pod %s was not recreated", name)
@@ -108,7 +98,7 @@ func TestAGateThatOpensRecreatesNobody(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(2).Claim("data").InPlace())
 	before := w.uids()
 	open := worldIn(t, w.Namespace, cloneset.Options{Options: workload.Options{RecreateForClaims: true, ShortHash: true}})
-	open.rest()
+	open.Finish()
 	if diff := cmp.Diff(before, open.uids()); diff != "" {
 		t.Errorf("pods (-before +after):\n%s", diff)
 	}
@@ -116,7 +106,7 @@ func TestAGateThatOpensRecreatesNobody(t *testing.T) {
 		t.Error("the revision does not say what claims it was made with")
 	}
 	open.image("a:2")
-	open.rest()
+	open.Finish()
 	if diff := cmp.Diff(before, open.uids()); diff != "" {
 		t.Errorf("an image changed in place, and the pods did (-before +after):\n%s", diff)
 	}
@@ -140,7 +130,7 @@ func TestAHookKeepsAPodOutOfServiceBesideOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.label(name, v1beta1.SpecifiedDeleteKey, "true")
-	w.rest()
+	w.Finish()
 	held := w.Pod(name)
 	if state := held.Labels[v1beta1.LifecycleStateKey]; state != "PreparingDelete" || condition(held, "KruisePodReady") != corev1.ConditionFalse || isTrue(held, corev1.PodReady) {
 		t.Fatalf("state %s, conditions %+v", state, held.Status.Conditions)
@@ -154,7 +144,7 @@ func TestAHookKeepsAPodOutOfServiceBesideOthers(t *testing.T) {
 	if err := w.API.Patch(w.Context(), held, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
-	w.rest()
+	w.Finish()
 	if left := slices.Sorted(maps.Values(w.uids())); slices.Contains(left, name) || len(left) != 2 {
 		t.Errorf("pods %v", left)
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -33,8 +32,7 @@ func TestMain(m *testing.M) {
 
 // world is a stepped world with one CloneSet, web.
 type world struct {
-	*stepped.World
-	key types.NamespacedName
+	*stepped.Workload[*v1beta1.CloneSet]
 }
 
 const web = "web"
@@ -53,58 +51,27 @@ func newWorld(t *testing.T, set *builder.CloneSetBuilder) *world {
 // worldIn makes a world in a namespace that exists.
 func worldIn(t *testing.T, namespace string, options cloneset.Options) *world {
 	t.Helper()
-	kinds := []client.ObjectList{&v1beta1.CloneSetList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &appsv1.ControllerRevisionList{}}
+	kinds := []client.ObjectList{&v1beta1.CloneSetList{}, &corev1.PersistentVolumeClaimList{}}
 	if options.PullAhead {
-		jobs := &metav1.PartialObjectMetadataList{}
-		jobs.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("ImagePullJobList"))
-		kinds = append(kinds, jobs)
+		kinds = append(kinds, stepped.PullJobs())
 	}
-	return &world{
-		World: stepped.In(t, server, namespace, options.NewReconciler, kinds...),
-		key:   types.NamespacedName{Namespace: namespace, Name: web},
-	}
+	at := types.NamespacedName{Namespace: namespace, Name: web}
+	return &world{stepped.About(t, server, at, func() *v1beta1.CloneSet { return &v1beta1.CloneSet{} }, options.NewReconciler, kinds...)}
 }
 
 // running makes a world whose CloneSet is complete.
 func running(t *testing.T, set *builder.CloneSetBuilder) *world {
 	t.Helper()
 	w := newWorld(t, set)
-	w.rest()
+	w.Finish()
 	w.Writes()
 	return w
-}
-
-// reconcile reconciles once, with caches that show everything.
-func (w *world) reconcile() {
-	w.Helper()
-	if err := w.Reconcile(w.key); err != nil {
-		w.Fatalf("reconcile: %v", err)
-	}
-}
-
-// rest lets controller and cluster take turns until nothing is left to do.
-func (w *world) rest() {
-	w.Helper()
-	w.Rest(w.key)
-}
-
-// set reads the CloneSet.
-func (w *world) set() *v1beta1.CloneSet {
-	w.Helper()
-	set := &v1beta1.CloneSet{}
-	w.Get(web, set)
-	return set
 }
 
 // change changes the spec of the CloneSet.
 func (w *world) change(change func(*v1beta1.CloneSetSpec)) {
 	w.Helper()
-	set := w.set()
-	before := set.DeepCopy()
-	change(&set.Spec)
-	if err := w.API.Patch(w.Context(), set, client.MergeFrom(before)); err != nil {
-		w.Fatalf("change the CloneSet: %v", err)
-	}
+	w.Change(func(set *v1beta1.CloneSet) { change(&set.Spec) })
 }
 
 // image has the CloneSet run another image.
@@ -211,7 +178,7 @@ func writesOf(writes []stepped.Write) map[string]int {
 // condition finds a condition of the CloneSet.
 func (w *world) conditionOf(kind v1beta1.CloneSetConditionType) *v1beta1.CloneSetCondition {
 	w.Helper()
-	set := w.set()
+	set := w.Object()
 	for i := range set.Status.Conditions {
 		if set.Status.Conditions[i].Type == kind {
 			return &set.Status.Conditions[i]

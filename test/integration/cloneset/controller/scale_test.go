@@ -43,18 +43,18 @@ func (w *world) names() (names []string) {
 
 func TestScaleInDeletesWhatServesTheLeast(t *testing.T) {
 	w := newWorld(t, builder.CloneSet(web).Replicas(5))
-	w.reconcile()
+	w.Turn()
 	pods := w.names()
 	for _, name := range pods[2:] { // two are never scheduled
 		for w.Play(name) {
-			w.reconcile()
+			w.Turn()
 		}
 	}
 	if n := w.available(); n != 3 {
 		t.Fatalf("%d pods are available, want 3", n)
 	}
 	w.change(func(s *v1beta1.CloneSetSpec) { s.Replicas = ptr.To(int32(3)) })
-	w.rest()
+	w.Finish()
 	if got := w.names(); !slices.Equal(got, pods[2:]) {
 		t.Errorf("pods %v are left, want those that serve, %v", got, pods[2:])
 	}
@@ -64,7 +64,7 @@ func TestPodsThatAreAskedToGoAreReplaced(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(3).MaxUnavailable("1"))
 	before := w.names()
 	w.label(before[0], v1beta1.SpecifiedDeleteKey, "true")
-	w.rest()
+	w.Finish()
 	after := w.names()
 	if slices.Contains(after, before[0]) || !slices.Contains(after, before[1]) || !slices.Contains(after, before[2]) || w.available() != 3 {
 		t.Errorf("pods %v became %v, %d of them available; want the first one replaced", before, after, w.available())
@@ -78,11 +78,11 @@ func TestPodsToDeleteGoFirstAndAreTakenOffTheList(t *testing.T) {
 		s.Replicas = ptr.To(int32(2))
 		s.ScaleStrategy.PodsToDelete = []string{before[1]}
 	})
-	w.rest()
+	w.Finish()
 	if want := []string{before[0], before[2]}; !slices.Equal(w.names(), want) {
 		t.Errorf("pods %v are left, want %v", w.names(), want)
 	}
-	if list := w.set().Spec.ScaleStrategy.PodsToDelete; len(list) != 0 {
+	if list := w.Object().Spec.ScaleStrategy.PodsToDelete; len(list) != 0 {
 		t.Errorf("podsToDelete is still %v", list)
 	}
 }
@@ -91,15 +91,15 @@ func TestAPodOnTheListStaysThereUntilItIsGone(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(2).MaxUnavailable("1"))
 	before := w.names()
 	w.change(func(s *v1beta1.CloneSetSpec) { s.ScaleStrategy.PodsToDelete = before })
-	w.reconcile()
+	w.Turn()
 	if n := len(w.active()); n != 1 {
 		t.Errorf("%d pods are left after a step, want the one that maxUnavailable keeps", n)
 	}
-	if list := w.set().Spec.ScaleStrategy.PodsToDelete; len(list) != 2 {
+	if list := w.Object().Spec.ScaleStrategy.PodsToDelete; len(list) != 2 {
 		t.Errorf("podsToDelete is %v while both pods exist", list)
 	}
-	w.rest()
-	if list := w.set().Spec.ScaleStrategy.PodsToDelete; len(list) != 0 || w.available() != 2 {
+	w.Finish()
+	if list := w.Object().Spec.ScaleStrategy.PodsToDelete; len(list) != 0 || w.available() != 2 {
 		t.Errorf("podsToDelete is %v with %d pods available in the end", list, w.available())
 	}
 }
@@ -107,11 +107,11 @@ func TestAPodOnTheListStaysThereUntilItIsGone(t *testing.T) {
 func TestAPodThatAUserDeletesIsReplacedAtOnce(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(3))
 	w.DeletePod(w.names()[0])
-	w.reconcile()
+	w.Turn()
 	if active, all := len(w.active()), len(w.Pods()); active != 3 || all != 4 {
 		t.Errorf("%d active pods of %d, want 3 and the one that ends", active, all)
 	}
-	w.rest()
+	w.Finish()
 	if n := w.available(); n != 3 || len(w.Pods()) != 3 {
 		t.Errorf("%d pods are available of %d, want 3", n, len(w.Pods()))
 	}
@@ -124,7 +124,7 @@ func TestAPodThatFailedIsReplaced(t *testing.T) {
 	if err := w.API.Status().Update(w.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
-	w.reconcile()
+	w.Turn()
 	if n := len(w.active()); n != 3 {
 		t.Errorf("%d pods exist, want 2 and the one that failed", n)
 	}
@@ -134,23 +134,23 @@ func TestAPodThatIsNoLongerSelectedIsLetGo(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(2))
 	stray := w.names()[0]
 	w.label(stray, "app", "debug")
-	w.rest()
+	w.Finish()
 	if owners := w.Pod(stray).OwnerReferences; len(owners) != 0 {
 		t.Errorf("the pod still has the owners %v", owners)
 	}
-	if n := len(w.active()); n != 3 || w.set().Status.Replicas != 2 {
-		t.Errorf("%d pods exist, and the status counts %d; want 3 and 2", n, w.set().Status.Replicas)
+	if n := len(w.active()); n != 3 || w.Object().Status.Replicas != 2 {
+		t.Errorf("%d pods exist, and the status counts %d; want 3 and 2", n, w.Object().Status.Replicas)
 	}
 }
 
 func TestASetThatIsBeingDeletedIsLeftAlone(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(3))
-	if err := w.API.Delete(t.Context(), w.set(), client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
+	if err := w.API.Delete(t.Context(), w.Object(), client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
 		t.Fatal(err)
 	}
 	w.DeletePod(w.names()[0])
 	for range 3 {
-		w.reconcile()
+		w.Turn()
 		w.Cluster()
 	}
 	if writes := w.Writes(); len(writes) != 0 || len(w.Pods()) != 2 {
@@ -165,11 +165,11 @@ func TestScalingOutIsLimited(t *testing.T) {
 			t.Errorf("%d pods are unavailable, want 2 or fewer", away)
 		}
 	}
-	w.reconcile()
+	w.Turn()
 	if n := len(w.active()); n != 2 {
 		t.Errorf("%d pods were created at once, want 2", n)
 	}
-	w.rest()
+	w.Finish()
 	if n := w.available(); n != 5 {
 		t.Errorf("%d pods are available in the end, want 5", n)
 	}
@@ -210,7 +210,7 @@ func TestAQuotaThatRefusesPodsIsToldAndOvercome(t *testing.T) {
 	w.quota(0, 0)
 	var messages []string
 	for range 3 {
-		err := w.Reconcile(w.key)
+		err := w.Reconcile(w.Key)
 		if err == nil || !strings.Contains(err.Error(), "exceeded quota") {
 			t.Fatalf("reconcile: %v, want the quota to refuse", err)
 		}
@@ -233,7 +233,7 @@ func TestAQuotaThatRefusesPodsIsToldAndOvercome(t *testing.T) {
 		t.Errorf("%d pods were tried in 3 attempts, want one in each", tries)
 	}
 	w.quota(10, 0)
-	w.rest()
+	w.Finish()
 	if c := w.conditionOf(v1beta1.CloneSetConditionFailedScale); c != nil || w.available() != 3 {
 		t.Errorf("%d pods are available with a larger quota, FailedScale is %+v", w.available(), c)
 	}

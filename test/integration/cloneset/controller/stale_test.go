@@ -18,7 +18,7 @@ func watched() []string {
 func (w *world) reconciles(times int) {
 	w.Helper()
 	for range times {
-		w.reconcile()
+		w.Turn()
 	}
 }
 
@@ -43,7 +43,7 @@ func TestWhileACacheDoesNotShowOwnWritesNothingIsDecided(t *testing.T) {
 				t.Errorf("%d pods exist, want 5 or fewer", n)
 			}
 			w.Thaw(resource)
-			w.rest()
+			w.Finish()
 			if n := w.available(); n != 5 {
 				t.Errorf("%d pods are available in the end, want 5", n)
 			}
@@ -62,7 +62,7 @@ func TestAPodIsNotMadeTwiceWhenTheAnswerIsLost(t *testing.T) {
 		t.Errorf("%d pods exist, want 3", n)
 	}
 	w.Thaw("pods")
-	w.rest()
+	w.Finish()
 	if n := len(w.Pods()); n != 3 {
 		t.Errorf("%d pods exist in the end, want 3", n)
 	}
@@ -93,7 +93,7 @@ func TestRolloutsWithCachesThatLagAtRandomKeepTheirPromises(t *testing.T) {
 				}
 				w.image("a:2")
 				w.lag(rand.New(rand.NewSource(seed)), 40)
-				w.rest()
+				w.Finish()
 				w.wantImages("in the end", "a:2 ×4")
 			})
 		}

@@ -97,7 +97,7 @@ func atRest() map[string]situation {
 		"a revision without an owner that pods have is ours again": {
 			from: "at-rest-with-orphaned-revisions", images: "a:2 ×3", then: func(w *world) {
 				w.wantRevisions("web-5f7c9d6b48", "web-6d5f4c8b9d")
-				if owners := w.Revisions()[1].OwnerReferences; len(owners) != 1 || owners[0].UID != w.set().UID {
+				if owners := w.Revisions()[1].OwnerReferences; len(owners) != 1 || owners[0].UID != w.Object().UID {
 					w.Errorf("the revision that the pods have is owned by %v", owners)
 				}
 				w.wantUpdateInPlace("a:3 ×3")
@@ -116,18 +116,18 @@ func heldUp() map[string]situation {
 		w.change(func(s *v1beta1.CloneSetSpec) {
 			s.UpdateStrategy.RollingUpdate.Paused, s.UpdateStrategy.RollingUpdate.Partition = false, ptr.To(intstr.FromInt32(0))
 		})
-		w.rest()
+		w.Finish()
 		w.wantImages("when the rollout may go on", "a:2 ×5")
 		w.wantRestarts("when the rollout may go on", map[string]int{"web-ccccc": 1, "web-ddddd": 1, "web-eeeee": 1}, "web-aaaaa", "web-bbbbb")
 	}
 	unhold := func(pod, label string, want map[string]int) func(*world) {
 		return func(w *world) {
 			w.relabel(pod, label, nil)
-			w.rest()
+			w.Finish()
 			w.wantRestarts("without the hook", want)
 			w.wantImages("without the hook", "a:2 ×3")
 			w.relabel(pod, label, ptr.To("true"))
-			w.rest()
+			w.Finish()
 			w.wantAvailable("in the end", 3)
 		}
 	}
@@ -150,7 +150,7 @@ func heldUp() map[string]situation {
 			from: "updated-waiting-for-a-hook", still: true, images: "a:2 ×3",
 			then: func(w *world) {
 				w.relabel("web-aaaaa", "example.com/registered", ptr.To("true"))
-				w.rest()
+				w.Finish()
 				w.wantAvailable("with the hook", 3)
 				w.wantRestarts("with the hook", nil, "web-aaaaa")
 			},
@@ -159,7 +159,7 @@ func heldUp() map[string]situation {
 			from: "preparing-delete", still: true, images: "a:2 ×3",
 			then: func(w *world) {
 				w.finalize("web-aaaaa")
-				w.rest()
+				w.Finish()
 				w.wantImages("without the hook", "a:2 ×2")
 				w.wantClaims("without the hook")
 			},
@@ -237,10 +237,10 @@ func halfWay() map[string]situation {
 // takenOver runs the controller to rest and looks at what became of everything.
 func (s situation) takenOver(w *world) {
 	w.Helper()
-	before, set := w.snapshot(), w.set()
-	w.Rest(w.key)
+	before, set := w.snapshot(), w.Object()
+	w.Finish()
 	w.Pass(time.Minute) // for grace periods: the rest that comes before their end is no rest
-	w.Rest(w.key)
+	w.Finish()
 	after := w.snapshot()
 	for name, uid := range before.pods {
 		if slices.Contains(s.gone, name) == (after.pods[name] == uid) {
@@ -285,7 +285,7 @@ func (w *world) wantStill(before, after snapshot, set *v1beta1.CloneSet) {
 	if diff := cmp.Diff(before.versions, after.versions); diff != "" {
 		w.Errorf("revisions and claims (-before +after):\n%s", diff)
 	}
-	now := w.set().Status
+	now := w.Object().Status
 	if diff := cmp.Diff(set.Status, now, cmpopts.IgnoreFields(v1beta1.CloneSetStatus{}, "Conditions")); diff != "" {
 		w.Errorf("status (-before +after):\n%s", diff)
 	}
@@ -332,7 +332,7 @@ func (w *world) wantManifestAgain() {
 		plain := builder.CloneSet(web).Image("a:2").Object().Spec
 		s.Template, s.VolumeClaimTemplates = plain.Template, builder.CloneSet(web).Claim("data").Object().Spec.VolumeClaimTemplates[:len(s.VolumeClaimTemplates)]
 	})
-	w.rest()
+	w.Finish()
 	for _, write := range w.Writes() {
 		if write.Resource != "clonesets/status" {
 			w.Errorf("with the manifest applied again it wrote %v", write)
@@ -345,7 +345,7 @@ func (w *world) wantUpdateInPlace(images string) {
 	w.Helper()
 	before := w.uids()
 	w.image(strings.Fields(images)[0])
-	w.rest()
+	w.Finish()
 	if diff := cmp.Diff(before, w.uids()); diff != "" {
 		w.Errorf("pods after an update in place (-before +after):\n%s", diff)
 	}
@@ -370,7 +370,7 @@ func (w *world) wantRestarts(when string, want map[string]int, once ...string) {
 
 func (w *world) wantAvailable(when string, want int) {
 	w.Helper()
-	if n := w.set().Status.AvailableReplicas; int(n) != want {
+	if n := w.Object().Status.AvailableReplicas; int(n) != want {
 		w.Errorf("%s: %d pods are available, want %d", when, n, want)
 	}
 }

@@ -82,7 +82,7 @@ func TestAnUpdateInPlaceTakesAPodOutOfServiceChangesItAndPutsItBack(t *testing.T
 	before := w.active()[0]
 	versions := w.history(before.Name)
 	w.image("a:2")
-	w.rest()
+	w.Finish()
 	var got []facts
 	for _, version := range versions() {
 		got = append(got, w.factsOf(version))
@@ -124,7 +124,7 @@ func TestAChangeOfLabelsAndAnnotationsIsOneWriteAPodAndNobodyNotices(t *testing.
 		s.Template.Labels["tier"] = "front"
 		s.Template.Annotations = map[string]string{"note": "new"}
 	})
-	w.rest()
+	w.Finish()
 	want := map[string]int{}
 	for _, pod := range w.active() {
 		want[pod.Name] = 1
@@ -151,7 +151,7 @@ func TestNoMorePodsAreAwayThanMaxUnavailable(t *testing.T) {
 				fewest, most = min(fewest, w.available()), max(most, len(w.active()))
 			}
 			w.image("a:2")
-			w.rest()
+			w.Finish()
 			w.wantImages("in the end", "a:2 ×5")
 			surge := 0
 			if s := set.Object().Spec.UpdateStrategy.RollingUpdate.MaxSurge; s != nil {
@@ -168,13 +168,13 @@ func TestABadImageStopsAtMaxUnavailable(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(5).InPlace().MaxUnavailable("2"))
 	w.BrokenImages["bad"] = true
 	w.image("bad")
-	w.rest()
+	w.Finish()
 	w.wantImages("with the bad image", "a:1 ×3, bad ×2")
 	if n := w.available(); n != 3 {
 		t.Errorf("%d pods are available, want 3", n)
 	}
 	w.image("a:2")
-	w.rest()
+	w.Finish()
 	w.wantImages("with a good image", "a:2 ×5")
 }
 
@@ -185,21 +185,21 @@ func TestThePartitionHolds(t *testing.T) {
 	}
 	partition("3")
 	w.image("a:2")
-	w.rest()
+	w.Finish()
 	w.wantImages("3 are kept", "a:1 ×3, a:2 ×2")
 	if c := w.conditionOf(v1beta1.CloneSetConditionTypeProgressing); c.Reason != v1beta1.CloneSetProgressPartitionAvailable {
 		t.Errorf("Progressing is %s: %s", c.Reason, c.Message)
 	}
 	partition("20%")
-	w.rest()
+	w.Finish()
 	w.wantImages("1 is kept", "a:1 ×1, a:2 ×4")
 	partition("4")
-	w.rest()
+	w.Finish()
 	w.wantImages("the partition was raised: nobody goes back", "a:1 ×1, a:2 ×4")
 	partition("0")
-	w.rest()
+	w.Finish()
 	w.wantImages("nobody is kept", "a:2 ×5")
-	if s := w.set().Status; s.CurrentRevision != s.UpdateRevision {
+	if s := w.Object().Status; s.CurrentRevision != s.UpdateRevision {
 		t.Errorf("the current revision is %s, want %s", s.CurrentRevision, s.UpdateRevision)
 	}
 }
@@ -207,34 +207,34 @@ func TestThePartitionHolds(t *testing.T) {
 func TestScalingKeepsThePartition(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(4).Partition("2"))
 	w.image("a:2")
-	w.rest()
+	w.Finish()
 	w.wantImages("half of them", "a:1 ×2, a:2 ×2")
 	w.change(func(s *v1beta1.CloneSetSpec) {
 		s.Replicas = ptr.To(int32(6))
 		s.UpdateStrategy.RollingUpdate.Partition = ptr.To(intstr.FromInt32(3))
 	})
-	w.rest()
+	w.Finish()
 	w.wantImages("scaled out with a larger partition", "a:1 ×3, a:2 ×3")
 	w.change(func(s *v1beta1.CloneSetSpec) { s.Replicas = ptr.To(int32(3)) })
-	w.rest()
+	w.Finish()
 	w.wantImages("scaled in to the partition", "a:1 ×3")
 }
 
 func TestAPausedUpdateStopsAndHealingGoesOn(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(3).InPlace().Paused())
 	w.image("a:2")
-	w.rest()
+	w.Finish()
 	w.wantImages("while paused", "a:1 ×3")
 	if c := w.conditionOf(v1beta1.CloneSetConditionTypeProgressing); c.Reason != v1beta1.CloneSetPaused {
 		t.Errorf("Progressing is %s: %s", c.Reason, c.Message)
 	}
 	w.DeletePod(w.active()[0].Name)
-	w.rest()
+	w.Finish()
 	if n := w.available(); n != 3 {
 		t.Errorf("%d pods are available after one was deleted, want 3", n)
 	}
 	w.change(func(s *v1beta1.CloneSetSpec) { s.UpdateStrategy.RollingUpdate.Paused = false })
-	w.rest()
+	w.Finish()
 	w.wantImages("once resumed", "a:2 ×3")
 }
 
@@ -244,7 +244,7 @@ func TestWhatCannotBeChangedInPlaceIsRecreated(t *testing.T) {
 	w.change(func(s *v1beta1.CloneSetSpec) {
 		s.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "A", Value: "b"}}
 	})
-	w.rest()
+	w.Finish()
 	for uid, name := range w.uids() {
 		if before[uid] != "" {
 			t.Errorf("pod %s was kept", name)
@@ -259,15 +259,15 @@ func TestARollbackReusesTheOlderRevision(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(2).InPlace())
 	first := w.Revisions()[0].Name
 	w.image("a:2")
-	w.rest()
+	w.Finish()
 	w.image("a:1")
-	w.rest()
+	w.Finish()
 	revisions := w.Revisions()
 	if len(revisions) != 2 || revisions[1].Name != first || revisions[1].Revision != 3 {
 		t.Errorf("the newest of %d revisions is %s with the number %d, want %s with 3", len(revisions), revisions[1].Name, revisions[1].Revision, first)
 	}
 	w.wantImages("rolled back", "a:1 ×2")
-	if s := w.set().Status; s.UpdateRevision != first || s.CurrentRevision != first {
+	if s := w.Object().Status; s.UpdateRevision != first || s.CurrentRevision != first {
 		t.Errorf("the status names %s and %s, want %s", s.UpdateRevision, s.CurrentRevision, first)
 	}
 }
@@ -276,7 +276,7 @@ func TestOldRevisionsAreDroppedBeyondTheLimit(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(2).InPlace().HistoryLimit(1))
 	for _, image := range []string{"a:2", "a:3", "a:4"} {
 		w.image(image)
-		w.rest()
+		w.Finish()
 	}
 	numbers := map[int64]bool{}
 	for _, r := range w.Revisions() {
@@ -290,12 +290,12 @@ func TestOldRevisionsAreDroppedBeyondTheLimit(t *testing.T) {
 func TestARevisionThatAPodHasIsKeptWhateverTheLimit(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(2).InPlace().HistoryLimit(0).Partition("1"))
 	w.image("a:2")
-	w.rest()
+	w.Finish()
 	if n := len(w.Revisions()); n != 2 {
 		t.Errorf("%d revisions, want that of each pod", n)
 	}
 	w.change(func(s *v1beta1.CloneSetSpec) { s.UpdateStrategy.RollingUpdate.Partition = nil })
-	w.rest()
+	w.Finish()
 	if n := len(w.Revisions()); n != 1 {
 		t.Errorf("%d revisions, want that of all pods", n)
 	}
@@ -314,11 +314,11 @@ func TestARolloutGoesOnAfterARestart(t *testing.T) {
 			}
 			w.image("a:2")
 			for range 12 { // a controller that never lives for more than one step
-				w.reconcile()
+				w.Turn()
 				w.Restart()
 				w.Cluster()
 			}
-			w.rest()
+			w.Finish()
 			w.wantImages("in the end", "a:2 ×4")
 			if n := len(w.Revisions()); n != 2 {
 				t.Errorf("%d revisions, want 2", n)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,7 +21,7 @@ func TestEachNodeHasAPodAndTheStatusSaysSo(t *testing.T) {
 	w := running(t, 3, nil)
 	w.wantPlaced("at first", "a a:1, b a:1, c a:1")
 	w.wantCounts("at first", "3 3 3 3 3 0")
-	set := w.set()
+	set := w.Object()
 	if set.Status.UpdateRevision == "" || strings.Contains(set.Status.UpdateRevision, agent) || set.Status.ObservedGeneration != set.Generation {
 		t.Errorf("status %+v", set.Status)
 	}
@@ -29,10 +31,10 @@ func TestEachNodeHasAPodAndTheStatusSaysSo(t *testing.T) {
 		}
 	}
 	w.addNode("d")
-	w.rest()
+	w.Finish()
 	w.wantPlaced("with one node more", "a a:1, b a:1, c a:1, d a:1")
 	w.changeNode("a", func(n *corev1.Node) { delete(n.Labels, worldLabel) })
-	w.rest()
+	w.Finish()
 	w.wantPlaced("with one node less", "b a:1, c a:1, d a:1")
 	w.wantCounts("with one node less", "3 3 3 3 3 0")
 }
@@ -40,7 +42,7 @@ func TestEachNodeHasAPodAndTheStatusSaysSo(t *testing.T) {
 func TestAtRestNothingIsWritten(t *testing.T) {
 	w := running(t, 3, nil)
 	for range 3 {
-		if err := w.Reconcile(w.key); err != nil {
+		if err := w.Reconcile(w.Key); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -58,14 +60,14 @@ func TestAnUpdateGoesNodeByNodeAndStopsAtABadImage(t *testing.T) {
 	least := 3
 	w.AfterEachStep = func() { least = min(least, w.available()) }
 	w.image("a:2")
-	w.rest()
+	w.Finish()
 	w.wantPlaced("with a bad image", "a a:1, b a:1, c a:2")
 	w.wantCounts("with a bad image", "3 3 2 1 2 0")
 	if c := w.condition(v1beta1.DaemonSetConditionReconciling); c == nil || !strings.Contains(c.Message, "ImagePullBackOff") {
 		t.Errorf("it does not say why it is stuck: %+v", c)
 	}
 	w.image("a:3")
-	w.rest()
+	w.Finish()
 	w.wantPlaced("with a good one", "a a:3, b a:3, c a:3")
 	if least < 2 {
 		t.Errorf("%d of 3 nodes had an available pod at times, with maxUnavailable 1", least)
@@ -80,7 +82,7 @@ func TestWithASurgeEveryNodeHasAnAvailablePodAllTheTime(t *testing.T) {
 	least := 3
 	w.AfterEachStep = func() { least = min(least, w.available()) }
 	w.image("a:2")
-	w.rest()
+	w.Finish()
 	w.wantPlaced("updated", "a a:2, b a:2, c a:2")
 	w.wantCounts("updated", "3 3 3 3 3 0")
 	if least < 3 {
@@ -95,13 +97,13 @@ func TestInPlacePodsStayWhereTheyAre(t *testing.T) {
 		before[string(pod.UID)] = true
 	}
 	w.image("a:2")
-	w.rest()
+	w.Finish()
 	w.wantPlaced("behind a partition", "a a:1, b a:2, c a:2")
 	if c := w.condition(v1beta1.DaemonSetConditionReconciling); c != nil {
 		t.Errorf("with its partition reached it is on its way: %s", c.Message)
 	}
 	w.change(func(s *v1beta1.DaemonSetSpec) { s.UpdateStrategy.RollingUpdate.Partition = number(0) })
-	w.rest()
+	w.Finish()
 	w.wantPlaced("without one", "a a:2, b a:2, c a:2")
 	for _, pod := range w.Pods() {
 		if !before[string(pod.UID)] {
@@ -110,9 +112,62 @@ func TestInPlacePodsStayWhereTheyAre(t *testing.T) {
 	}
 }
 
+func TestImagesArePulledAheadOfAnUpdateInPlace(t *testing.T) {
+	options := daemonset.Options{Options: workload.Options{PullAheadForDaemonSets: true}}
+	w := newWorld(t, 5, options, rolling(v1beta1.RollingUpdateDaemonSet{Type: v1beta1.InplaceRollingUpdateType, MaxUnavailable: number(1)}))
+	w.Finish()
+	w.image("a:2")
+	w.Turn()
+	w.Turn()
+	jobs, set := w.Jobs(), w.Object()
+	if len(jobs) != 1 || jobs[0].Spec.Image != "a:2" || jobs[0].OwnerReferences[0].UID != set.UID {
+		t.Fatalf("jobs %+v, want one for a:2", jobs)
+	}
+	selector, err := metav1.LabelSelectorAsSelector(jobs[0].Spec.PodSelector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range w.Pods() {
+		old := pod.Labels["controller-revision-hash"] != set.Status.UpdateRevision
+		if selector.Matches(labels.Set(pod.Labels)) != old {
+			t.Errorf("for the node of pod %s with %v it is pulled: %t", pod.Name, pod.Labels, !old)
+		}
+	}
+	w.Finish()
+	w.wantPlaced("updated", "a a:2, b a:2, c a:2, d a:2, e a:2")
+	if jobs := w.Jobs(); len(jobs) != 0 {
+		t.Errorf("jobs after the rollout: %v", jobs)
+	}
+}
+
+func TestAHookHoldsAPodThatIsToBeReplaced(t *testing.T) {
+	const held = "example.com/held"
+	w := running(t, 2, func(s *v1beta1.DaemonSetSpec) {
+		s.Lifecycle = &v1beta1.Lifecycle{PreDelete: &v1beta1.LifecycleHook{LabelsHandler: map[string]string{held: "yes"}, MarkPodNotReady: true}}
+		s.Template.Labels[held] = "yes"
+	})
+	w.image("a:2")
+	w.Finish()
+	w.wantPlaced("held", "a a:1, b a:1")
+	w.wantCounts("held", "2 2 1 0 1 0")
+	pod := w.Pods()[0]
+	if pod.Spec.NodeName != w.node("b") {
+		pod = w.Pods()[1]
+	}
+	if state := pod.Labels[v1beta1.LifecycleStateKey]; state != string(v1beta1.LifecycleStatePreparingDelete) {
+		t.Errorf("pod %s of the last node is in the state %q", pod.Name, state)
+	}
+	if c := w.condition(v1beta1.DaemonSetConditionReconciling); c == nil || !strings.Contains(c.Message, "preDelete hook of "+pod.Name) {
+		t.Errorf("it does not say what it waits for: %+v", c)
+	}
+	w.Patch(&pod, `{"metadata":{"labels":{"`+held+`":null}}}`)
+	w.Finish()
+	w.wantPlaced("let go", "a a:1, b a:2")
+}
+
 func TestPodsCanBeCreatedOnTheirNodes(t *testing.T) {
 	w := newWorld(t, 2, daemonset.Options{Options: workload.Options{BindDirectly: true}}, nil)
-	if err := w.Reconcile(w.key); err != nil {
+	if err := w.Reconcile(w.Key); err != nil {
 		t.Fatal(err)
 	}
 	w.wantPlaced("before a scheduler looked", "a a:1, b a:1")
@@ -128,7 +183,7 @@ func TestAFailedPodIsReplacedAfterLongerAndLongerPauses(t *testing.T) {
 	replaced := 0
 	for ; replaced < 12; replaced++ { // reconciles are two seconds apart, more than the first pauses
 		w.fail()
-		w.rest()
+		w.Finish()
 		if w.Pods()[0].Status.Phase == corev1.PodFailed {
 			break
 		}
@@ -138,7 +193,7 @@ func TestAFailedPodIsReplacedAfterLongerAndLongerPauses(t *testing.T) {
 		t.Errorf("%d pods were replaced before one was left alone for a while", replaced)
 	}
 	w.Pass(15 * time.Minute)
-	w.rest()
+	w.Finish()
 	w.wantCounts("in the end", "1 1 1 1 1 0")
 }
 
@@ -150,10 +205,10 @@ func TestAPodIsNotMadeTwiceWhenTheAnswerIsLost(t *testing.T) {
 	w.Freeze("pods")
 	w.LoseAnswers(2)
 	for range 4 {
-		_ = w.Reconcile(w.key) // it hears of timeouts
+		_ = w.Reconcile(w.Key) // it hears of timeouts
 	}
 	w.Thaw("pods")
-	w.rest()
+	w.Finish()
 	w.wantPlaced("in the end", "a a:1, b a:1, c a:1")
 }
 
@@ -165,7 +220,7 @@ func TestAPodThatTheSelectorDoesNotMatchIsLetGo(t *testing.T) {
 	if err := w.API.Patch(w.Context(), &pod, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
-	w.rest()
+	w.Finish()
 	if again := w.Pod(pod.Name); len(again.OwnerReferences) > 0 || again.UID != pod.UID {
 		t.Errorf("the pod is owned by %v", again.OwnerReferences)
 	}
@@ -174,7 +229,7 @@ func TestAPodThatTheSelectorDoesNotMatchIsLetGo(t *testing.T) {
 
 func TestPodsThatNobodyOwnsAreTakenOverAndNoneIsMadeBesideThem(t *testing.T) {
 	w := running(t, 2, nil)
-	before := w.set()
+	before := w.Object()
 	if err := w.API.Delete(t.Context(), before, client.PropagationPolicy("Orphan")); err != nil {
 		t.Fatal(err)
 	}
@@ -195,8 +250,8 @@ func TestPodsThatNobodyOwnsAreTakenOverAndNoneIsMadeBesideThem(t *testing.T) {
 	free(before)
 	again := &v1beta1.DaemonSet{Spec: before.Spec}
 	again.Namespace, again.Name = w.Namespace, agent
-	w.create(again)
-	w.rest()
+	w.Create(again)
+	w.Finish()
 	for _, pod := range w.Pods() {
 		if !names[pod.Name] || len(pod.OwnerReferences) != 1 || pod.OwnerReferences[0].UID != again.UID {
 			t.Errorf("pod %s is owned by %v", pod.Name, pod.OwnerReferences)

@@ -4,12 +4,12 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -17,6 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager"
 	"kruise.io/kruise/manager/daemonset"
 	"kruise.io/kruise/test/integration/apiserver"
 	"kruise.io/kruise/test/integration/stepped"
@@ -25,7 +27,9 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.Main(m, func(s *apiserver.Server) { server = s }))
+	os.Exit(apiserver.MainWith(m, func(s *apiserver.Server) { server = s }, func(o *manager.Options, _ *serve.Options) {
+		o.Images.Enabled = true // or else no job that pulls images ahead is let in
+	}))
 }
 
 const agent = "agent"
@@ -35,8 +39,7 @@ const worldLabel = "example.com/world"
 
 // world is a stepped world with one DaemonSet, agent, and nodes of its own: a, b, c, and so on.
 type world struct {
-	*stepped.World
-	key types.NamespacedName
+	*stepped.Workload[*v1beta1.DaemonSet]
 }
 
 // newWorld makes a world with a DaemonSet on so many nodes, and does not reconcile it.
@@ -50,40 +53,34 @@ func newWorld(t *testing.T, nodes int, options daemonset.Options, change func(*v
 	set := &v1beta1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: agent}}
 	labels := map[string]string{"app": agent}
 	set.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels}
-	set.Spec.Template.Labels = labels
+	set.Spec.Template.Labels = maps.Clone(labels)
 	set.Spec.Template.Spec.NodeSelector = map[string]string{worldLabel: w.Namespace}
 	set.Spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Image: "a:1"}}
 	if change != nil {
 		change(&set.Spec)
 	}
-	w.create(set)
+	w.Create(set)
 	return w
 }
 
 // worldIn makes a world in a namespace that exists.
 func worldIn(t *testing.T, namespace string, options daemonset.Options) *world {
 	t.Helper()
-	kinds := []client.ObjectList{&v1beta1.DaemonSetList{}, &corev1.PodList{}, &appsv1.ControllerRevisionList{}, &corev1.NodeList{}}
-	return &world{
-		World: stepped.In(t, server, namespace, options.NewReconciler, kinds...),
-		key:   types.NamespacedName{Namespace: namespace, Name: agent},
+	kinds := []client.ObjectList{&v1beta1.DaemonSetList{}, &corev1.NodeList{}}
+	if options.PullAheadForDaemonSets {
+		kinds = append(kinds, stepped.PullJobs())
 	}
+	at := types.NamespacedName{Namespace: namespace, Name: agent}
+	return &world{stepped.About(t, server, at, func() *v1beta1.DaemonSet { return &v1beta1.DaemonSet{} }, options.NewReconciler, kinds...)}
 }
 
 // running makes a world whose DaemonSet is complete.
 func running(t *testing.T, nodes int, change func(*v1beta1.DaemonSetSpec)) *world {
 	t.Helper()
 	w := newWorld(t, nodes, daemonset.Options{}, change)
-	w.Rest(w.key)
+	w.Finish()
 	w.Writes()
 	return w
-}
-
-func (w *world) create(object client.Object) {
-	w.Helper()
-	if err := w.API.Create(w.Context(), object); err != nil {
-		w.Fatalf("create %T %s: %v", object, object.GetName(), err)
-	}
 }
 
 // node is the full name of a node of this world.
@@ -91,7 +88,7 @@ func (w *world) node(name string) string { return w.Namespace + "-" + name }
 
 func (w *world) addNode(name string) {
 	w.Helper()
-	w.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: w.node(name), Labels: map[string]string{worldLabel: w.Namespace}}})
+	w.Create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: w.node(name), Labels: map[string]string{worldLabel: w.Namespace}}})
 	// The API server taints a node that nobody has found ready yet.
 	w.changeNode(name, func(n *corev1.Node) { n.Spec.Taints = nil })
 	w.Cleanup(func() {
@@ -116,29 +113,10 @@ func (w *world) changeNode(name string, change func(*corev1.Node)) {
 	}
 }
 
-// rest lets controller and cluster take turns until nothing is left to do.
-func (w *world) rest() {
-	w.Helper()
-	w.Rest(w.key)
-}
-
-// set reads the DaemonSet.
-func (w *world) set() *v1beta1.DaemonSet {
-	w.Helper()
-	set := &v1beta1.DaemonSet{}
-	w.Get(agent, set)
-	return set
-}
-
 // change changes the spec of the DaemonSet.
 func (w *world) change(change func(*v1beta1.DaemonSetSpec)) {
 	w.Helper()
-	set := w.set()
-	before := set.DeepCopy()
-	change(&set.Spec)
-	if err := w.API.Patch(w.Context(), set, client.MergeFrom(before)); err != nil {
-		w.Fatalf("change the DaemonSet: %v", err)
-	}
+	w.Change(func(set *v1beta1.DaemonSet) { change(&set.Spec) })
 }
 
 // image has the DaemonSet run another image.
@@ -179,7 +157,7 @@ func (w *world) wantPlaced(when, want string) {
 // counts are those of the status, as kubectl prints them: desired, current, ready, up to date, available, and misscheduled.
 func (w *world) wantCounts(when, want string) {
 	w.Helper()
-	s := w.set().Status
+	s := w.Object().Status
 	got := fmt.Sprint(s.DesiredNumberScheduled, s.CurrentNumberScheduled, s.NumberReady, s.UpdatedNumberScheduled, s.NumberAvailable, s.NumberMisscheduled)
 	if got != want {
 		w.Errorf("%s: the status counts %s, want %s", when, got, want)
@@ -188,7 +166,7 @@ func (w *world) wantCounts(when, want string) {
 
 func (w *world) condition(kind v1beta1.DaemonSetConditionType) *v1beta1.DaemonSetCondition {
 	w.Helper()
-	set := w.set()
+	set := w.Object()
 	for i := range set.Status.Conditions {
 		if set.Status.Conditions[i].Type == kind {
 			return &set.Status.Conditions[i]

@@ -51,7 +51,7 @@ func leave(t *testing.T, file string) *world {
 			refs[0].UID = owner.GetUID()
 			object.SetOwnerReferences(refs)
 		}
-		w.create(object)
+		w.Create(object)
 		if status == nil {
 			continue
 		}
@@ -95,9 +95,9 @@ func TestAtRestWhatAnOlderManagerLeftIsNotWritten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := leave(t, file)
-			before, set := w.versions(), w.set()
+			before, set := w.versions(), w.Object()
 			for range 3 {
-				if err := w.Reconcile(w.key); err != nil {
+				if err := w.Reconcile(w.Key); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -109,7 +109,7 @@ func TestAtRestWhatAnOlderManagerLeftIsNotWritten(t *testing.T) {
 					t.Errorf("it wrote %v", write)
 				}
 			}
-			if diff := cmp.Diff(set.Status, w.set().Status, cmpopts.IgnoreFields(v1beta1.DaemonSetStatus{}, "Conditions")); diff != "" {
+			if diff := cmp.Diff(set.Status, w.Object().Status, cmpopts.IgnoreFields(v1beta1.DaemonSetStatus{}, "Conditions")); diff != "" {
 				t.Errorf("status (-before +after):\n%s", diff)
 			}
 		})
@@ -119,7 +119,7 @@ func TestAtRestWhatAnOlderManagerLeftIsNotWritten(t *testing.T) {
 func TestAnUpdateInPlaceGoesOnWithThePodsOfAnOlderManager(t *testing.T) {
 	w := leave(t, "at-rest-in-place.yaml")
 	w.image("a:3")
-	w.rest()
+	w.Finish()
 	w.wantPlaced("updated", "a a:3, b a:3, c a:3")
 	for _, name := range []string{"agent-aaaaa", "agent-bbbbb", "agent-ccccc"} {
 		if pod := w.Pod(name); pod.Status.Phase != corev1.PodRunning {
@@ -130,7 +130,7 @@ func TestAnUpdateInPlaceGoesOnWithThePodsOfAnOlderManager(t *testing.T) {
 
 func TestARolloutWithSurgeThatAnOlderManagerBeganIsFinished(t *testing.T) {
 	w := leave(t, "in-a-surge.yaml")
-	w.rest()
+	w.Finish()
 	w.wantPlaced("finished", "a a:2, b a:2, c a:2")
 	if pod := w.Pod("agent-ddddd"); pod.Spec.NodeName != w.node("c") {
 		t.Errorf("the new pod of node c is on %s", pod.Spec.NodeName)

@@ -61,10 +61,10 @@ func TestClaimsAreKeptUnlessSomebodySaysOtherwise(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(2).Claim("data"))
 	uid := w.claim("data-web-1").UID
 	w.scale(1)
-	w.rest()
+	w.Finish()
 	w.wantOwners("after a scale-in", "data-web-0, data-web-1")
 	w.scale(2)
-	w.rest()
+	w.Finish()
 	w.wantAvailable("after a scale-out", 2)
 	if w.claim("data-web-1").UID != uid {
 		t.Error("the pod that came back has another claim")
@@ -78,7 +78,7 @@ func TestClaimsGoWithWhomThePolicySays(t *testing.T) {
 	w.step("when one is scaled in", "web-0 a:1, web-1 a:1, -web-2 a:1")
 	w.wantOwners("when one is scaled in", "data-web-0 StatefulSet/web, data-web-1 StatefulSet/web, data-web-2 Pod/web-2")
 	w.change(func(s *v1beta1.StatefulSetSpec) { s.PersistentVolumeClaimRetentionPolicy.WhenDeleted = retain })
-	w.rest()
+	w.Finish()
 	w.wantOwners("when they are to outlive the set", "data-web-0, data-web-1, data-web-2 Pod/web-2")
 }
 
@@ -86,7 +86,7 @@ func TestAPodWaitsUntilTheClaimOfTheOneBeforeItIsGone(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(2).Claim("data").Retention(retain, deletion))
 	before := w.claim("data-web-1").UID
 	w.scale(1)
-	w.reconcile()
+	w.Turn()
 	w.play("web-1") // ends; its claim is collected some time later
 	w.scale(2)
 	w.step("while the claim is to be collected", "web-0 a:1")
@@ -96,7 +96,7 @@ func TestAPodWaitsUntilTheClaimOfTheOneBeforeItIsGone(t *testing.T) {
 	if err := w.API.Delete(w.Context(), w.claim("data-web-1")); err != nil { // as the garbage collector does
 		t.Fatal(err)
 	}
-	w.rest()
+	w.Finish()
 	w.wantAvailable("in the end", 2)
 	if w.claim("data-web-1").UID == before {
 		t.Error("the pod has the claim that was to go")
@@ -108,16 +108,16 @@ func TestAPodWaitsUntilTheClaimOfTheOneBeforeItIsGone(t *testing.T) {
 func TestTheGarbageCollectorDeletesWhatIsToGo(t *testing.T) {
 	w := worldIn(t, server.Namespace(t), statefulset.Options{Options: gates()})
 	w.Create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(2).Claim("data").Retention(deletion, deletion).Object())
-	w.rest()
+	w.Finish()
 	server.RunControllers(t, "garbage-collector-controller", "persistentvolumeclaim-protection-controller")
 	w.scale(1)
-	w.reconcile()
+	w.Turn()
 	w.play("web-1")
 	w.awaitClaims("data-web-0")
 	w.scale(2)
-	w.rest()
+	w.Finish()
 	w.wantAvailable("in the end", 2)
-	if err := w.API.Delete(w.Context(), w.set()); err != nil {
+	if err := w.API.Delete(w.Context(), w.Object()); err != nil {
 		t.Fatal(err)
 	}
 	w.awaitClaims()
@@ -193,21 +193,21 @@ func TestClaimsGrowOneAfterTheOtherWithoutARestart(t *testing.T) {
 	w.provide()
 	before := w.uids()
 	w.change(grow) // and nothing else
-	w.reconcile()
+	w.Turn()
 	w.wantSizes("at first", "1Gi 1Gi 2Gi")
-	w.reconcile()
+	w.Turn()
 	w.wantSizes("while it grows", "1Gi 1Gi 2Gi")
 	if annotation := w.claim("data-web-2").Annotations["apps.kruise.io/owned-by-asts"]; annotation != web {
 		t.Errorf("the claim says that it was made larger by %q", annotation)
 	}
 	for range 3 {
 		w.provide()
-		w.reconcile()
+		w.Turn()
 	}
 	w.wantSizes("in the end", "2Gi 2Gi 2Gi")
-	w.rest()
+	w.Finish()
 	want := v1beta1.VolumeClaimStatus{VolumeClaimName: "data", CompatibleReplicas: 3, CompatibleReadyReplicas: 3}
-	if got := w.set().Status.VolumeClaims; len(got) != 1 || got[0] != want {
+	if got := w.Object().Status.VolumeClaims; len(got) != 1 || got[0] != want {
 		t.Errorf("status.volumeClaims %v, want %v", got, want)
 	}
 	after := w.uids()
@@ -231,7 +231,7 @@ func TestTheClaimsOfAPodGrowBeforeItIsUpdated(t *testing.T) {
 	for range 10 {
 		w.Cluster()
 		w.provide()
-		w.reconcile()
+		w.Turn()
 	}
 	w.wantPods("in the end", "web-0 a:2, web-1 a:2")
 	w.wantSizes("in the end", "2Gi 2Gi")
@@ -241,8 +241,8 @@ func TestClaimsThatAreForNewPodsAloneStayAsTheyAre(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(1).Claim("data").StorageClass("growing"))
 	w.provide()
 	w.change(grow)
-	w.rest()
+	w.Finish()
 	w.scale(2)
-	w.rest()
+	w.Finish()
 	w.wantSizes("in the end", "1Gi 2Gi")
 }

@@ -14,9 +14,9 @@ import (
 
 func TestAPodIsMadeAsTheContractSays(t *testing.T) {
 	w := newWorld(t, builder.StatefulSet(web).Claim("data"))
-	w.reconcile()
+	w.Turn()
 	pod := w.Pod("web-0")
-	hash := strings.TrimPrefix(w.set().Status.UpdateRevision, "web-")
+	hash := strings.TrimPrefix(w.Object().Status.UpdateRevision, "web-")
 	want := map[string]string{
 		"app":                                "web",
 		"controller-revision-hash":           "web-" + hash,
@@ -46,7 +46,7 @@ func TestAPodIsMadeAsTheContractSays(t *testing.T) {
 
 func TestARevisionIsMadeAsTheContractSays(t *testing.T) {
 	w := newWorld(t, builder.StatefulSet(web))
-	w.reconcile()
+	w.Turn()
 	r := w.Revisions()[0]
 	hash := strings.TrimPrefix(r.Name, "web-")
 	if diff := cmp.Diff(map[string]string{"app": "web", "controller.kubernetes.io/hash": hash}, r.Labels); diff != "" || r.Revision != 1 {
@@ -69,7 +69,7 @@ func TestPodsAreCreatedOneAfterTheOther(t *testing.T) {
 	}
 	w.play("web-1")
 	w.step("once that is, too", "web-0 a:1, web-1 a:1, web-2 a:1")
-	w.rest()
+	w.Finish()
 	w.wantAvailable("in the end", 3)
 }
 
@@ -83,7 +83,7 @@ func TestNoMorePodsAreCreatedThanMayBeUnavailable(t *testing.T) {
 	w.step("at first", "web-0 a:1, web-1 a:1")
 	w.play("web-1")
 	w.step("once one of them is available", "web-0 a:1, web-1 a:1, web-2 a:1")
-	w.rest()
+	w.Finish()
 	w.wantAvailable("in the end", 4)
 }
 
@@ -91,16 +91,16 @@ func TestTheFirstOrdinalAndReservedOnes(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(3).Start(2).Reserve("3", "5-7"))
 	w.wantPods("in the end", "web-2 a:1, web-4 a:1, web-8 a:1")
 	w.change(func(s *v1beta1.StatefulSetSpec) { s.ReserveOrdinals = s.ReserveOrdinals[1:] })
-	w.rest()
+	w.Finish()
 	w.wantPods("with one ordinal no longer reserved", "web-2 a:1, web-3 a:1, web-4 a:1")
 	w.change(func(s *v1beta1.StatefulSetSpec) { s.Ordinals = nil })
-	w.rest()
+	w.Finish()
 	w.wantPods("numbered from 0", "web-0 a:1, web-1 a:1, web-2 a:1")
 }
 
 func TestTheStatusOfACompleteSet(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(3).Claim("data"))
-	status := w.set().Status
+	status := w.Object().Status
 	for i := range status.Conditions {
 		status.Conditions[i].LastTransitionTime = metav1.Time{}
 	}
@@ -128,7 +128,7 @@ func TestAPodThatFailedIsReplacedUnderItsName(t *testing.T) {
 			if err := w.API.Status().Update(w.Context(), pod); err != nil {
 				t.Fatal(err)
 			}
-			w.rest()
+			w.Finish()
 			w.wantAvailable("in the end", 3)
 			after := w.uids()
 			if before["web-1"] == after["web-1"] || before["web-0"] != after["web-0"] || before["web-2"] != after["web-2"] {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,8 +49,7 @@ func gates() workload.Options {
 
 // world is a stepped world with one StatefulSet, web.
 type world struct {
-	*stepped.World
-	key types.NamespacedName
+	*stepped.Workload[*v1beta1.StatefulSet]
 }
 
 const web = "web"
@@ -70,63 +68,32 @@ func newWorld(t *testing.T, set *builder.StatefulSetBuilder) *world {
 // worldIn makes a world in a namespace that exists.
 func worldIn(t *testing.T, namespace string, options statefulset.Options) *world {
 	t.Helper()
-	kinds := []client.ObjectList{&v1beta1.StatefulSetList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &appsv1.ControllerRevisionList{}}
+	kinds := []client.ObjectList{&v1beta1.StatefulSetList{}, &corev1.PersistentVolumeClaimList{}}
 	if options.PullAhead {
-		jobs := &metav1.PartialObjectMetadataList{}
-		jobs.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("ImagePullJobList"))
-		kinds = append(kinds, jobs)
+		kinds = append(kinds, stepped.PullJobs())
 	}
-	return &world{
-		World: stepped.In(t, server, namespace, options.NewReconciler, kinds...),
-		key:   types.NamespacedName{Namespace: namespace, Name: web},
-	}
+	at := types.NamespacedName{Namespace: namespace, Name: web}
+	return &world{stepped.About(t, server, at, func() *v1beta1.StatefulSet { return &v1beta1.StatefulSet{} }, options.NewReconciler, kinds...)}
 }
 
 // running makes a world whose StatefulSet is complete.
 func running(t *testing.T, set *builder.StatefulSetBuilder) *world {
 	t.Helper()
 	w := newWorld(t, set)
-	w.rest()
+	w.Finish()
 	w.Writes()
 	return w
-}
-
-// reconcile reconciles once, with caches that show everything.
-func (w *world) reconcile() {
-	w.Helper()
-	if err := w.Reconcile(w.key); err != nil {
-		w.Fatalf("reconcile: %v", err)
-	}
-}
-
-// rest lets controller and cluster take turns until nothing is left to do.
-func (w *world) rest() {
-	w.Helper()
-	w.Rest(w.key)
-}
-
-// set reads the StatefulSet.
-func (w *world) set() *v1beta1.StatefulSet {
-	w.Helper()
-	set := &v1beta1.StatefulSet{}
-	w.Get(web, set)
-	return set
-}
-
-// change changes the spec of the StatefulSet.
-func (w *world) change(change func(*v1beta1.StatefulSetSpec)) {
-	w.Helper()
-	set := w.set()
-	before := set.DeepCopy()
-	change(&set.Spec)
-	if err := w.API.Patch(w.Context(), set, client.MergeFrom(before)); err != nil {
-		w.Fatalf("change the StatefulSet: %v", err)
-	}
 }
 
 func (w *world) scale(n int32) {
 	w.Helper()
 	w.change(func(s *v1beta1.StatefulSetSpec) { s.Replicas = &n })
+}
+
+// change changes the spec of the StatefulSet.
+func (w *world) change(change func(*v1beta1.StatefulSetSpec)) {
+	w.Helper()
+	w.Change(func(set *v1beta1.StatefulSet) { change(&set.Spec) })
 }
 
 // image has the StatefulSet run another image.
@@ -160,7 +127,7 @@ func (w *world) wantPods(when, want string) {
 // step reconciles once and looks at the pods.
 func (w *world) step(when, want string) {
 	w.Helper()
-	w.reconcile()
+	w.Turn()
 	w.wantPods(when, want)
 }
 
@@ -201,7 +168,7 @@ func (w *world) available() (n int) {
 
 func (w *world) wantAvailable(when string, want int) {
 	w.Helper()
-	if n := w.set().Status.AvailableReplicas; int(n) != want || w.available() != want {
+	if n := w.Object().Status.AvailableReplicas; int(n) != want || w.available() != want {
 		w.Errorf("%s: %d pods are available, and the status says %d; want %d", when, w.available(), n, want)
 	}
 }
@@ -209,7 +176,7 @@ func (w *world) wantAvailable(when string, want int) {
 // message is what the condition Progressing says.
 func (w *world) message() string {
 	w.Helper()
-	for _, c := range w.set().Status.Conditions {
+	for _, c := range w.Object().Status.Conditions {
 		if c.Type == v1beta1.StatefulSetConditionProgressing {
 			return c.Message
 		}
@@ -220,7 +187,7 @@ func (w *world) message() string {
 func (w *world) controllerRef() metav1.OwnerReference {
 	w.Helper()
 	return metav1.OwnerReference{
-		APIVersion: "apps.kruise.io/v1beta1", Kind: "StatefulSet", Name: web, UID: w.set().UID,
+		APIVersion: "apps.kruise.io/v1beta1", Kind: "StatefulSet", Name: web, UID: w.Object().UID,
 		Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true),
 	}
 }

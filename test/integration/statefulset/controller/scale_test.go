@@ -24,7 +24,7 @@ func TestPodsAreDeletedOneAfterTheOtherTheHighestFirst(t *testing.T) {
 	w.step("while the last one ends", "web-0 a:1, web-1 a:1, web-2 a:1, -web-3 a:1")
 	w.play("web-3")
 	w.step("once it has", "web-0 a:1, web-1 a:1, -web-2 a:1")
-	w.rest()
+	w.Finish()
 	w.wantPods("in the end", "web-0 a:1")
 }
 
@@ -39,7 +39,7 @@ func TestAReservedOrdinalIsGivenUpAndAnotherTaken(t *testing.T) {
 	w.change(func(s *v1beta1.StatefulSetSpec) {
 		s.ReserveOrdinals = builder.StatefulSet(web).Reserve("1").Object().Spec.ReserveOrdinals
 	})
-	w.rest()
+	w.Finish()
 	w.wantPods("in the end", "web-0 a:1, web-2 a:1, web-3 a:1")
 	w.wantAvailable("in the end", 3)
 }
@@ -48,7 +48,7 @@ func TestAPodThatWasAskedToGoIsReplaced(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(3))
 	before := w.uids()
 	w.Patch(w.Pod("web-0"), `{"metadata":{"labels":{"apps.kruise.io/specified-delete":"true"}}}`)
-	w.rest()
+	w.Finish()
 	w.wantAvailable("in the end", 3)
 	if after := w.uids(); after["web-0"] == before["web-0"] || after["web-2"] != before["web-2"] {
 		t.Errorf("pods %v became %v", before, after)
@@ -62,20 +62,20 @@ func TestADeletionHookIsWaitedForAndAPodThatIsWantedAgainStays(t *testing.T) {
 	w := newWorld(t, nil)
 	set.Namespace = w.Namespace
 	w.Create(set)
-	w.rest()
+	w.Finish()
 	w.scale(1)
-	w.rest()
+	w.Finish()
 	w.wantPods("while the hook holds", "web-0 a:1, web-1 a:1")
 	if state := w.Pod("web-1").Labels[v1beta1.LifecycleStateKey]; state != "PreparingDelete" {
 		t.Errorf("web-1 is in the state %s", state)
 	}
 	w.scale(2)
-	w.rest()
+	w.Finish()
 	w.wantAvailable("wanted again", 2)
 	w.scale(1)
-	w.rest()
+	w.Finish()
 	w.Patch(w.Pod("web-1"), `{"metadata":{"labels":{"hold":null}}}`)
-	w.rest()
+	w.Finish()
 	w.wantPods("once the hook lets go", "web-0 a:1")
 }
 
@@ -83,23 +83,23 @@ func TestPodsThatNobodyOwnsAreAdoptedWithTheirRevision(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(3).Claim("data"))
 	before, revision := w.uids(), w.Revisions()[0]
 	// As kubectl delete --cascade=orphan leaves them, and the same manifest applied again.
-	set := w.set()
+	set := w.Object()
 	if err := w.API.Delete(w.Context(), set, client.PropagationPolicy(metav1.DeletePropagationOrphan)); err != nil {
 		t.Fatal(err)
 	}
 	w.orphan()
 	w.Patch(set, `{"metadata":{"finalizers":null}}`)
 	w.Create(builder.StatefulSet(web).Replicas(3).Claim("data").Namespace(w.Namespace).Object())
-	w.rest()
+	w.Finish()
 	if after := w.uids(); len(after) != 3 || after["web-0"] != before["web-0"] || after["web-1"] != before["web-1"] || after["web-2"] != before["web-2"] {
 		t.Errorf("pods %v became %v", before, after)
 	}
 	for _, pod := range w.Pods() {
-		if !metav1.IsControlledBy(&pod, w.set()) {
+		if !metav1.IsControlledBy(&pod, w.Object()) {
 			t.Errorf("pod %s is owned by %v", pod.Name, pod.OwnerReferences)
 		}
 	}
-	if all := w.Revisions(); len(all) != 1 || all[0].UID != revision.UID || !metav1.IsControlledBy(&all[0], w.set()) {
+	if all := w.Revisions(); len(all) != 1 || all[0].UID != revision.UID || !metav1.IsControlledBy(&all[0], w.Object()) {
 		t.Errorf("revisions %v, want %s alone, and that it is the set's own", all, revision.Name)
 	}
 	w.wantAvailable("in the end", 3)
@@ -120,12 +120,12 @@ func TestASetThatIsBeingDeletedWithoutItsPodsDoesNotTakeThemBack(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(2))
 	w.Settle()
 	w.Freeze("statefulsets") // the controller does not know yet
-	if err := w.API.Delete(w.Context(), w.set(), client.PropagationPolicy(metav1.DeletePropagationOrphan)); err != nil {
+	if err := w.API.Delete(w.Context(), w.Object(), client.PropagationPolicy(metav1.DeletePropagationOrphan)); err != nil {
 		t.Fatal(err)
 	}
 	w.orphan()
 	w.Writes()
-	if err := w.Reconcile(w.key); err == nil || !strings.Contains(err.Error(), "adopts nothing") {
+	if err := w.Reconcile(w.Key); err == nil || !strings.Contains(err.Error(), "adopts nothing") {
 		t.Errorf("it does not say why it adopts nothing: %v", err)
 	}
 	if writes := w.Writes(); len(writes) > 1 || len(writes) == 1 && writes[0].Resource != "statefulsets/status" {
@@ -148,9 +148,9 @@ func TestWhatIsNotTheSetsOwnIsLeftAlone(t *testing.T) {
 		w.Create(pod)
 	}
 	w.Create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(2).Object())
-	w.rest()
+	w.Finish()
 	for _, pod := range w.Pods() {
-		if owned := metav1.IsControlledBy(&pod, w.set()); owned != (pod.Name == "web-0") {
+		if owned := metav1.IsControlledBy(&pod, w.Object()); owned != (pod.Name == "web-0") {
 			t.Errorf("pod %s is the set's own: %v", pod.Name, owned)
 		}
 	}
@@ -158,19 +158,19 @@ func TestWhatIsNotTheSetsOwnIsLeftAlone(t *testing.T) {
 		t.Errorf("the status says %q, and not %q", got, want)
 	}
 	w.Vanish("web-1")
-	w.rest()
+	w.Finish()
 	w.wantAvailable("once its name is free", 2)
 }
 
 func TestAPodThatNoLongerMatchesIsLetGoAndItsNameIsWaitedFor(t *testing.T) {
 	w := running(t, builder.StatefulSet(web).Replicas(2))
 	w.Patch(w.Pod("web-1"), `{"metadata":{"labels":{"app":"debug"}}}`)
-	w.rest()
+	w.Finish()
 	if pod := w.Pod("web-1"); metav1.GetControllerOf(pod) != nil {
 		t.Errorf("web-1 is owned by %v", pod.OwnerReferences)
 	}
 	w.Patch(w.Pod("web-1"), `{"metadata":{"labels":{"app":"web"}}}`)
-	w.rest()
+	w.Finish()
 	w.wantAvailable("once it matches again", 2)
 }
 
@@ -179,14 +179,14 @@ func TestAPodThatNoLongerMatchesIsLetGoAndItsNameIsWaitedFor(t *testing.T) {
 func TestASetGoesWithItsNamespace(t *testing.T) {
 	w := worldIn(t, server.Namespace(t), statefulset.Options{Options: gates()})
 	w.Create(builder.StatefulSet(web).Namespace(w.Namespace).Replicas(3).Claim("data").Object())
-	w.rest()
+	w.Finish()
 	server.RunControllers(t, "namespace-controller")
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.Namespace}}
 	if err := w.API.Delete(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
 	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		_ = w.Reconcile(w.key) // what it tries to create is refused, which it may say
+		_ = w.Reconcile(w.Key) // what it tries to create is refused, which it may say
 		w.Cluster()
 		err := w.API.Get(ctx, client.ObjectKeyFromObject(namespace), namespace)
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)

@@ -31,16 +31,16 @@ func TestWhileACacheDoesNotShowOwnWritesNothingIsDecided(t *testing.T) {
 			w.Settle()
 			w.Freeze(resource)
 			w.Writes()
-			w.reconcile()
+			w.Turn()
 			first := w.Writes()
 			for range 5 {
-				w.reconcile()
+				w.Turn()
 			}
 			if more := w.Writes(); len(more) != 0 {
 				t.Errorf("after the writes %v, which it could not see, it wrote %v", first, more)
 			}
 			w.Thaw(resource)
-			w.rest()
+			w.Finish()
 			w.wantPods("in the end", "web-0 a:2, web-1 a:2, web-2 a:2")
 			w.wantAvailable("in the end", 3)
 		})
@@ -54,10 +54,10 @@ func TestAPodIsMadeOnceWhenTheAnswerIsLost(t *testing.T) {
 	w.Freeze("pods")
 	w.LoseAnswers(3)
 	for range 5 {
-		w.reconcile()
+		w.Turn()
 	}
 	w.Thaw("pods")
-	w.rest()
+	w.Finish()
 	w.wantPods("in the end", "web-0 a:1, web-1 a:1, web-2 a:1")
 	w.wantAvailable("in the end", 3)
 }
@@ -80,7 +80,7 @@ func TestRolloutsWithCachesThatLagAtRandomKeepTheirPromises(t *testing.T) {
 				}
 				w.image("a:2")
 				w.lag(rand.New(rand.NewSource(seed)), 40)
-				w.rest()
+				w.Finish()
 				w.wantPods("in the end", "web-0 a:2, web-1 a:2, web-2 a:2, web-3 a:2")
 			})
 		}
@@ -100,7 +100,7 @@ func (w *world) lag(random *rand.Rand, steps int) {
 		case 4:
 			w.Cluster()
 		}
-		w.reconcile()
+		w.Turn()
 		if random.Intn(20) == 0 {
 			w.Restart()
 		}

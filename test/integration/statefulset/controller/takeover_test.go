@@ -43,7 +43,7 @@ func situations() map[string]situation {
 		w.change(func(s *v1beta1.StatefulSetSpec) {
 			s.UpdateStrategy.RollingUpdate.Paused, s.UpdateStrategy.RollingUpdate.Partition = false, ptr.To(int32(0))
 		})
-		w.rest()
+		w.Finish()
 		w.wantPods("when the rollout may go on", "web-0 a:2, web-1 a:2, web-2 a:2")
 		if diff := cmp.Diff(before, w.uids()); diff != "" {
 			w.Errorf("pods (-before +after):\n%s", diff)
@@ -53,7 +53,7 @@ func situations() map[string]situation {
 	claims.then = func(w *world) {
 		before := w.claim("data-web-3").UID
 		w.scale(4)
-		w.rest()
+		w.Finish()
 		if w.claim("data-web-3").UID != before {
 			w.Errorf("the pod that came back has another claim")
 		}
@@ -77,7 +77,7 @@ func situations() map[string]situation {
 		"from-a-native-set": {pods: "web-0 a:2, web-1 a:2, web-2 a:2", then: func(w *world) {
 			w.wantAllOwned()
 			w.image("a:3")
-			w.rest()
+			w.Finish()
 			w.wantPods("after an update", "web-0 a:3, web-1 a:3, web-2 a:3")
 		}},
 		"updating-not-restarted": {pods: "web-0 a:2, web-1 a:2, web-2 a:2", restarted: []string{"web-0", "web-1", "web-2"}},
@@ -98,8 +98,8 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 			namespace := server.Namespace(t)
 			server.Leave(t, "testdata/takeover/"+name+".yaml", namespace)
 			w := worldIn(t, namespace, statefulset.Options{Options: workload.Options{AutoDeleteClaims: true, PodIndexLabel: true}})
-			before, set := w.snapshot(), w.set()
-			w.rest()
+			before, set := w.snapshot(), w.Object()
+			w.Finish()
 			after := w.snapshot()
 			w.wantPods("taken over", s.pods)
 			for pod, uid := range before.pods {
@@ -115,7 +115,7 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 			}
 			if s.still {
 				w.wantStill(before, after, set)
-			} else if n := w.set().Status.AvailableReplicas; n != 3 {
+			} else if n := w.Object().Status.AvailableReplicas; n != 3 {
 				t.Errorf("%d pods are available, want 3", n)
 			}
 			if s.then != nil {
@@ -129,12 +129,12 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 func (w *world) wantAllOwned() {
 	w.Helper()
 	for _, pod := range w.Pods() {
-		if !metav1.IsControlledBy(&pod, w.set()) {
+		if !metav1.IsControlledBy(&pod, w.Object()) {
 			w.Errorf("pod %s is owned by %v", pod.Name, pod.OwnerReferences)
 		}
 	}
 	for _, r := range w.Revisions() {
-		if !metav1.IsControlledBy(&r, w.set()) {
+		if !metav1.IsControlledBy(&r, w.Object()) {
 			w.Errorf("revision %s is owned by %v", r.Name, r.OwnerReferences)
 		}
 	}
@@ -152,7 +152,7 @@ func (w *world) wantStill(before, after snapshot, set *v1beta1.StatefulSet) {
 	if diff := cmp.Diff(before.versions, after.versions); diff != "" {
 		w.Errorf("revisions and claims (-before +after):\n%s", diff)
 	}
-	if diff := cmp.Diff(set.Status, w.set().Status, cmpopts.IgnoreFields(v1beta1.StatefulSetStatus{}, "Conditions")); diff != "" {
+	if diff := cmp.Diff(set.Status, w.Object().Status, cmpopts.IgnoreFields(v1beta1.StatefulSetStatus{}, "Conditions")); diff != "" {
 		w.Errorf("status (-before +after):\n%s", diff)
 	}
 }
@@ -193,7 +193,7 @@ func (w *world) wantManifestAgain() {
 	w.change(func(s *v1beta1.StatefulSetSpec) {
 		s.Template = builder.StatefulSet(web).InPlace().Image("a:2").Object().Spec.Template
 	})
-	w.rest()
+	w.Finish()
 	for _, write := range w.Writes() {
 		if write.Resource != "statefulsets/status" {
 			w.Errorf("with the manifest applied again it wrote %v", write)
@@ -206,7 +206,7 @@ func (w *world) wantUpdateInPlace() {
 	w.Helper()
 	before := w.uids()
 	w.image("a:3")
-	w.rest()
+	w.Finish()
 	if diff := cmp.Diff(before, w.uids()); diff != "" {
 		w.Errorf("pods after an update in place (-before +after):\n%s", diff)
 	}
