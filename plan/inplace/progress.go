@@ -168,7 +168,8 @@ func runsImage(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState, name string, 
 	}
 	wanted := specImage(pod, name)
 	if now.ImageID != before.ImageID {
-		overtaken := before.Image != "" && !sameImage(now.Image, wanted) && sameImage(now.Image, before.Image)
+		earlier := sameImage(now.Image, before.Image) || sameImage(now.Image, startedFrom(before))
+		overtaken := before.Image != "" && !sameImage(now.Image, wanted) && earlier
 		return !overtaken
 	}
 	if before.ContainerID != "" {

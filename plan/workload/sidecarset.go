@@ -162,6 +162,40 @@ func (s *SidecarSet) Owner() metav1.OwnerReference {
 	return *metav1.NewControllerRef(s.Set, sidecarSetKind)
 }
 
+// Templates are the revisions of the set as they can be compared: what each of them injects, as a template of a pod that has
+// nothing else. It fails on a revision that cannot be read.
+func (s *SidecarSet) Templates() (*Revisions, error) {
+	r := &Revisions{
+		History: s.History, Data: s.data, Newest: s.Newest, Update: s.Update, Current: s.Update,
+		of:        Definition{Workload: s.Set, Owner: s.Owner(), Template: templateOf(s.Set)},
+		templates: map[string]*corev1.PodTemplateSpec{}, changes: map[[2]string]inplace.Change{},
+	}
+	for _, kept := range s.History {
+		at, err := sidecar.At(s.Set, kept)
+		if err != nil {
+			return nil, err
+		}
+		r.templates[kept.Name] = templateOf(at)
+	}
+	images := s.images()
+	for i := range s.guests {
+		g := &s.guests[i]
+		r.changes[[2]string{g.revision, s.Update}] = inplace.Change{Images: images[g.revision], Blocked: g.blocked}
+	}
+	return r, nil
+}
+
+func templateOf(set *v1beta1.SidecarSet) *corev1.PodTemplateSpec {
+	t := &corev1.PodTemplateSpec{}
+	for i := range set.Spec.InitContainers {
+		t.Spec.InitContainers = append(t.Spec.InitContainers, set.Spec.InitContainers[i].Container)
+	}
+	for i := range set.Spec.Containers {
+		t.Spec.Containers = append(t.Spec.Containers, set.Spec.Containers[i].Container)
+	}
+	return t
+}
+
 // NewRevision makes the newest revision, to be created.
 func (s *SidecarSet) NewRevision() *appsv1.ControllerRevision {
 	made := &appsv1.ControllerRevision{
