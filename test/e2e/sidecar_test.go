@@ -82,7 +82,9 @@ func injectedAlike(s *space) {
 func (s *space) twoPolicies() (dead, back func()) {
 	s.Helper()
 	add := func(name string) *v1beta1.SidecarSet {
-		return s.sidecars(name, func(spec *v1beta1.SidecarSetSpec) { spec.Containers = []v1beta1.SidecarContainer{server("side", "8081")} })
+		return s.sidecars(name, func(spec *v1beta1.SidecarSetSpec) {
+			spec.Containers = []v1beta1.SidecarContainer{server("side", "8081")}
+		})
 	}
 	add("strict")
 	lenient := add("lenient")
