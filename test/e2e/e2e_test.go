@@ -51,6 +51,8 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"a StatefulSet whose last pod cannot start is repaired by a good image", brokenOrdinal},
 			{"an image that does not exist stops the update at the extra pod", badImageOfAnExtraPod},
 			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
+			{"the walk-through of a sidecar works word for word", walkThroughSidecars},
+			{"a sidecar in pods of a CloneSet shares what they have", injectedAlike},
 			{"sidecars are upgraded in place while the container beside them runs on", sidecarsInPlace},
 			{"a sidecar that is upgraded by its twin loses no request", hotUpgrade},
 			{"the containers of a pod start in the order that it asks for", launchesInOrder},

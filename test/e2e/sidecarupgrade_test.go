@@ -47,14 +47,21 @@ func (s *space) sidecars(pods string, change func(*v1beta1.SidecarSetSpec)) *v1b
 		}
 	})
 	s.watch(&v1beta1.SidecarSet{})
+	s.untilInjected(set.Spec.Selector.MatchLabels)
+	return set
+}
+
+// untilInjected waits until new pods with these labels get sidecars. No watch tells what the API server knows of its webhooks.
+func (s *space) untilInjected(labels map[string]string) {
+	s.Helper()
 	pace := time.NewTicker(200 * time.Millisecond)
 	defer pace.Stop()
 	for deadline := time.Now().Add(patience); ; <-pace.C {
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.name, GenerateName: "try-", Labels: set.Spec.Selector.MatchLabels}}
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.name, GenerateName: "try-", Labels: labels}}
 		pod.Spec.Containers = []corev1.Container{{Name: app, Image: demo("1.10.2")}}
 		err := s.client.Create(s.Context(), pod, client.DryRunAll)
 		if err == nil && pod.Annotations[v1beta1.SidecarSetHashKey] != "" {
-			return set
+			return
 		}
 		if time.Now().After(deadline) {
 			s.Fatalf("new pods do not get the sidecars: %v", err)

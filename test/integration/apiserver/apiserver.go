@@ -114,7 +114,7 @@ func (s *Server) Stop() error {
 }
 
 // Namespace makes a namespace for one test.
-func (s *Server) Namespace(t *testing.T) string {
+func (s *Server) Namespace(t testing.TB) string {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	if err := s.Client.Create(t.Context(), ns); err != nil {

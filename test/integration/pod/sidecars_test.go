@@ -152,8 +152,8 @@ func TestWhatCannotBeInjectedFollowsThePolicyOfItsSet(t *testing.T) {
 	if !strings.HasSuffix(message, strings.Replace(want, "%s", set.Name, 1)) {
 		t.Errorf("refused with %s", message)
 	}
-	metav1.SetMetaDataAnnotation(&set.ObjectMeta, v1beta1.SidecarSetInjectionFailurePolicyKey, "Ignore")
-	if err := server.Client.Update(t.Context(), set); err != nil {
+	lenient := `{"metadata":{"annotations":{"` + v1beta1.SidecarSetInjectionFailurePolicyKey + `":"Ignore"}}}`
+	if err := server.Client.Patch(t.Context(), set, client.RawPatch("application/merge-patch+json", []byte(lenient))); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "a pod is let through without", func() bool {
