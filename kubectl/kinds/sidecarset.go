@@ -2,7 +2,6 @@ package kinds
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -110,9 +109,7 @@ func (s *sidecarSet) Change(change Change) error {
 			errs = append(errs, field.Forbidden(spec.Child("updateStrategy", flag), "a SidecarSet has none: it creates and deletes no pod"))
 		}
 	}
-	for _, text := range change.Images {
-		errs = append(errs, s.setImage(text, spec)...)
-	}
+	errs = append(errs, change.imagesOf(s.containers(), spec)...)
 	strategy, path := &s.set.Spec.UpdateStrategy, spec.Child("updateStrategy")
 	errs = append(errs, setCount(&strategy.Partition, change.Partition, true, path.Child("partition"))...)
 	errs = append(errs, setCount(&strategy.MaxUnavailable, change.MaxUnavailable, false, path.Child("maxUnavailable"))...)
@@ -128,23 +125,14 @@ func (s *sidecarSet) Change(change Change) error {
 	return sidecar.Stamp(s.set, before)
 }
 
-// setImage changes the image of a sidecar.
-func (s *sidecarSet) setImage(text string, path *field.Path) field.ErrorList {
-	name, image, ok := strings.Cut(text, "=")
-	if !ok || name == "" || image == "" {
-		return field.ErrorList{field.Invalid(path.Child("containers"), text, "--set-image takes CONTAINER=IMAGE")}
-	}
-	var names []string
+// containers are the sidecars.
+func (s *sidecarSet) containers() (all []*corev1.Container) {
 	for _, list := range [][]v1beta1.SidecarContainer{s.set.Spec.Containers, s.set.Spec.InitContainers} {
 		for i := range list {
-			if list[i].Name == name {
-				list[i].Image = image
-				return nil
-			}
-			names = append(names, list[i].Name)
+			all = append(all, &list[i].Container)
 		}
 	}
-	return field.ErrorList{field.NotSupported(path.Child("containers").Key(name), name, names)}
+	return all
 }
 
 // Apart are copies of pods of several namespaces that have no namespace, and names that tell them apart: a modelled cluster

@@ -61,10 +61,24 @@ func TestAContainerThatIsFirstReportedAfterTwoUpdatesIsThatOfNeither(t *testing.
 	if inplace.CarriedOut(pod, &second) {
 		t.Error("the container that was started before both updates counts as updated")
 	}
-	reports(pod, "two", "side:3")
-	if !inplace.CarriedOut(pod, &second) {
+	third := inplace.RecordImages(guestBefore(pod), &second, "v4", map[string]string{"side": "side:4"}, noon)
+	sets(pod, "side:4")
+	for _, image := range []string{"side:1", "side:2", "side:3"} {
+		if reports(pod, "one", image); inplace.CarriedOut(pod, &third) {
+			t.Errorf("a container of %s counts as updated to side:4", image)
+		}
+	}
+	reports(pod, "two", "side:4")
+	if !inplace.CarriedOut(pod, &third) {
 		t.Error("not done although the container was started anew")
 	}
+}
+
+// guestBefore is the pod as it was before kubelet reported anything of it.
+func guestBefore(pod *corev1.Pod) *corev1.Pod {
+	pod = pod.DeepCopy()
+	pod.Status = corev1.PodStatus{}
+	return pod
 }
 
 func TestAChangeThatIsTakenBackBeforeKubeletSawItWaitsForNoRestart(t *testing.T) {

@@ -168,8 +168,9 @@ func runsImage(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState, name string, 
 	}
 	wanted := specImage(pod, name)
 	if now.ImageID != before.ImageID {
-		earlier := sameImage(now.Image, before.Image) || sameImage(now.Image, startedFrom(before))
-		overtaken := before.Image != "" && !sameImage(now.Image, wanted) && earlier
+		earlier := append(slices.Clip(before.OvertakenImages), before.Image, startedFrom(before))
+		overtaken := before.Image != "" && !sameImage(now.Image, wanted) &&
+			slices.ContainsFunc(earlier, func(image string) bool { return sameImage(now.Image, image) })
 		return !overtaken
 	}
 	if before.ContainerID != "" {
