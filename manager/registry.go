@@ -29,6 +29,7 @@ import (
 	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/manager/launchpriority"
 	"kruise.io/kruise/manager/nodepodprobe"
+	"kruise.io/kruise/manager/persistentpodstate"
 	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/manager/podprobemarker"
 	"kruise.io/kruise/manager/podreadiness"
@@ -57,6 +58,8 @@ type Options struct {
 	DaemonSetWorkers int
 	// StatefulSetWorkers is how many StatefulSets are worked on at a time.
 	StatefulSetWorkers int
+	// PersistentPodStateWorkers is how many PersistentPodStates are worked on at a time.
+	PersistentPodStateWorkers int
 	// Recreate are the options of ContainerRecreateRequests.
 	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
@@ -102,6 +105,7 @@ func registry(o *Options, place serve.Place) []entry {
 	sidecarSet.Namespace = place.Namespace
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Options: o.Workloads}
+	states := persistentpodstate.Conversion()
 	pulls := &images.Shared{Options: o.Images}
 	pods := o.Pod
 	pods.Sidecars = entry{kind: v1beta1.GroupVersion.WithKind("SidecarSet")}.named(o.Kinds)
@@ -145,6 +149,12 @@ func registry(o *Options, place serve.Place) []entry {
 			kind: v1alpha1.GroupVersion.WithKind("NodePodProbe"), on: o.Probes, needed: []string{"PodProbeMarker"},
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
 				return nodepodprobe.SetupController(ctx, mgr, nodepodprobe.Options{Workers: o.NodePodProbeWorkers, Serverless: o.Pod.Serverless})
+			},
+		},
+		{
+			kind: v1beta1.GroupVersion.WithKind("PersistentPodState"), on: true, converts: &states, webhook: persistentpodstate.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return persistentpodstate.SetupController(ctx, mgr, persistentpodstate.Options{Workers: o.PersistentPodStateWorkers, Options: o.Workloads})
 			},
 		},
 		// Served with the gate off, too: the API server may still ask on behalf of another replica.

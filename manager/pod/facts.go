@@ -22,6 +22,8 @@ type world struct {
 	sets *index.Store[*v1beta1.SidecarSet]
 	// sidecars finds those of a pod; nil where no pod is admitted.
 	sidecars *setStore
+	// memory is where pods are to be sent back to.
+	memory *memory
 }
 
 // facts are what the lines of the chain know about one pod, gathered once.
@@ -29,6 +31,8 @@ type facts struct {
 	gateForAll bool
 	// markers are the PodProbeMarkers of the pod's namespace.
 	markers []*v1alpha1.PodProbeMarker
+	// state is the object by which the pod is remembered, if there is one.
+	state *v1beta1.PersistentPodState
 	// name is the name that the pod gets if a line needs to know one and it has none.
 	name string
 	// sidecars are what is injected; nil is nothing.
@@ -40,6 +44,9 @@ type facts struct {
 func (w *world) factsOf(ctx context.Context, pod *corev1.Pod) (*facts, error) {
 	f := &facts{gateForAll: w.gateForAll, name: generated(pod.GenerateName)}
 	var err error
+	if f.state, err = w.memory.of(pod); err != nil {
+		return nil, err
+	}
 	if w.markers != nil {
 		if f.markers, err = w.markers.InNamespace(pod.Namespace); err != nil {
 			return nil, err

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
@@ -124,6 +123,10 @@ func (o Options) SetupWebhook(mgr ctrl.Manager, own string) error {
 // world starts to watch what the chain needs to know. It watches no kind that the API server does not serve.
 func (o Options) world(ctx context.Context, mgr ctrl.Manager) (*world, error) {
 	w := &world{gateForAll: o.GateForAll}
+	var err error
+	if w.memory, err = remember(ctx, mgr); err != nil {
+		return nil, fmt.Errorf("watching PersistentPodStates: %w", err)
+	}
 	if err := watch(ctx, mgr, o.Serverless, &w.markers, &v1alpha1.PodProbeMarker{}); err != nil {
 		return nil, err
 	}
@@ -139,14 +142,10 @@ func watch[T client.Object](ctx context.Context, mgr ctrl.Manager, wanted bool, 
 	if err != nil {
 		return fmt.Errorf("watching %T: %w", kind, err)
 	}
-	_, err = mgr.GetRESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
-	if !wanted || meta.IsNoMatchError(err) {
-		return nil
+	if served, err := serves(mgr, gvk); err != nil || !served || !wanted {
+		return err
 	}
-	if err == nil {
-		*store, err = index.For(ctx, mgr.GetCache(), kind)
-	}
-	if err != nil {
+	if *store, err = index.For(ctx, mgr.GetCache(), kind); err != nil {
 		return fmt.Errorf("watching %s: %w", gvk.Kind, err)
 	}
 	return nil
@@ -193,7 +192,7 @@ func SetupController(ctx context.Context, mgr ctrl.Manager, o Options, place ser
 	if w.sets != nil {
 		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &v1beta1.SidecarSet{}, wakes[*v1beta1.SidecarSet](), predicate.Or(asksAnew[*v1beta1.SidecarSet](), asksOtherwise())))
 	}
-	err = b.Complete(&keeper{read: configurations, write: mgr.GetClient(), world: w, chain: chain(), options: o, place: place, clock: clock.RealClock{}})
+	err = w.memory.watch(mgr, b).Complete(&keeper{read: configurations, write: mgr.GetClient(), world: w, chain: chain(), options: o, place: place, clock: clock.RealClock{}})
 	if err != nil {
 		return fmt.Errorf("set up the webhooks for pods: %w", err)
 	}

@@ -30,6 +30,12 @@ func (s *site) available() bool {
 	return s.new != nil && s.new.Available || s.old != nil && s.old.Available
 }
 
+// ready says whether a pod of the site is, be it one that a hook holds before it goes.
+func (s *site) ready() bool {
+	return s.new != nil && s.new.Ready || s.old != nil && s.old.Ready ||
+		slices.ContainsFunc(s.leaving, func(r *replica.Replica) bool { return r.Ready })
+}
+
 // bare says whether the site has no pod at all that is there to stay.
 func (s *site) bare() bool { return s.new == nil && s.old == nil }
 
@@ -111,7 +117,7 @@ func (d *nodeDecision) tally() {
 		available, updated := s.available(), s.old == nil && len(s.leaving) == 0 && s.new != nil
 		updated = updated || s.old != nil && s.new == nil && d.IsNew(s.old.Revision)
 		t.Replicas += one(there)
-		t.Ready += one(s.new != nil && s.new.Ready || s.old != nil && s.old.Ready)
+		t.Ready += one(s.ready())
 		t.Available += one(available)
 		t.Updated += one(updated)
 		t.UpdatedReady += one(updated && (s.new != nil && s.new.Ready || s.new == nil && s.old.Ready))

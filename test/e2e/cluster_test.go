@@ -70,11 +70,13 @@ func start(t *testing.T) *cluster {
 		if os.Getenv("KRUISE_E2E_KEEP") == "" {
 			t.Cleanup(func() { run(t, "", root, "bin/kruise-lab", "down", "--name", lab, "--wipe") })
 		}
-		run(t, "", root, "bin/kruise-lab", "up", "--install-tools", "--name", lab, "--nodes", "3")
+		run(t, "", root, "bin/kruise-lab", "up", "--install-tools", "--name", lab, "--nodes", "3", "--simulated", "2")
 		c.kubeconfig = strings.TrimSpace(run(t, "", root, "bin/kruise-lab", "kubeconfig", "--name", lab))
 	}
 	c.programs = strings.TrimSpace(run(t, "", root, "bin/kruise-lab", "parts", "kubectl", "helm"))
-	c.kubectl(t, "", "taint", "node", spareNode, spare+"=:NoSchedule", "--overwrite")
+	for node, taint := range map[string]string{spareNode: spare, playedNode: played, leavingNode: leaving} {
+		c.kubectl(t, "", "taint", "node", node, taint+"=:NoSchedule", "--overwrite")
+	}
 	if own {
 		run(t, "", root, "bin/kruise-lab", "install", "--name", lab)
 	}

@@ -76,6 +76,8 @@ func nodeCutOff(s *space) {
 			WeightPriority: []v1beta1.UpdatePriorityWeightTerm{{Weight: 100, MatchSelector: metav1.LabelSelector{MatchLabels: map[string]string{"turn": "next"}}}},
 		}
 	})
+	s.beginOnNodes("along", tolerating(spare))
+	s.untilOnNodes("along", everywhere+1)
 	before := s.podsNow("cut")
 	there := s.podsOn("cut", spareNode)
 	if len(there) != 2 {
@@ -106,11 +108,13 @@ func nodeCutOff(s *space) {
 	s.untilMessage("cut", there[1].Name)
 	s.Logf("the condition says: %s", progress(s.set("cut")).Message)
 	holds()
+	back := s.daemonsWait("along")
 
 	end = s.guard("cut", serving(4), existing(6))
 	s.trouble("mend", spareNode)
 	s.untilDone(set)
 	end()
+	back()
 	after := s.podsNow("cut")
 	s.same("what the pods keep", s.identities(before), s.identities(after))
 	for _, pod := range after {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,13 +20,11 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 )
 
-// walkThroughStatefulSet types what a user who comes from the native kind types, and reads what that user reads.
+// walkThroughStatefulSet types what docs/tasks/run-a-statefulset.md says and reads what a user reads.
 func walkThroughStatefulSet(s *space) {
 	s.watch(&v1beta1.StatefulSet{})
-	kubectl := s.shell(filepath.Join(root, "docs/tasks/run-a-statefulset"))
-	if says := kubectl("create", "-f", "statefulset.yaml"); says != "statefulset.apps.kruise.io/demo-asts created\n" {
-		s.Errorf("kubectl create printed %q", says)
-	}
+	kubectl := s.shell(root)
+	s.prints(kubectl("create", "-f", "docs/tasks/run-a-statefulset/statefulset.yaml"), "statefulset.apps.kruise.io/demo-asts created")
 	s.untilOrdinals("demo-asts")
 	rows := strings.Split(strings.TrimSpace(kubectl("get", "pod")), "\n")
 	for i, row := range rows[1:] {
@@ -39,11 +36,8 @@ func walkThroughStatefulSet(s *space) {
 
 	before := s.podsNow("demo-asts")
 	end := s.guard("demo-asts", serving(2), existing(3))
-	says := kubectl("patch", "asts", "demo-asts", "--type=json",
-		"-p", `[{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "`+demo("1.10.3")+`"}]`)
-	if says != "statefulset.apps.kruise.io/demo-asts patched\n" {
-		s.Errorf("kubectl patch printed %q", says)
-	}
+	s.prints(kubectl("patch", "asts", "demo-asts", "--type=json", "-p", imagePatch("1.10.3")), "statefulset.apps.kruise.io/demo-asts patched")
+	s.prints(kubectl("wait", "--for=jsonpath={.status.updatedAvailableReplicas}=3", "asts/demo-asts", "--timeout=3m"), "statefulset.apps.kruise.io/demo-asts condition met")
 	s.untilOrdinals("demo-asts")
 	end()
 	after := s.podsNow("demo-asts")
@@ -51,13 +45,63 @@ func walkThroughStatefulSet(s *space) {
 	for _, pod := range after {
 		s.untilPage(pod.Status.PodIP+":8080", "1.10.3")
 	}
-	for _, wanted := range []string{"5", "2"} {
-		kubectl("scale", "asts", "demo-asts", "--replicas="+wanted)
+	for _, wanted := range []string{"5", "3"} {
+		s.prints(kubectl("scale", "asts", "demo-asts", "--replicas="+wanted), "statefulset.apps.kruise.io/demo-asts scaled")
 		s.untilOrdinals("demo-asts")
 		s.rows(kubectl("get", "asts"), "NAME DESIRED CURRENT UPDATED READY AGE", "demo-asts "+strings.TrimSpace(strings.Repeat(wanted+" ", 4)))
 	}
-	kubectl("delete", "asts", "demo-asts")
+	s.prints(kubectl("patch", "asts", "demo-asts", "--type=merge", "-p", `{"spec":{"reserveOrdinals":[1]}}`), "statefulset.apps.kruise.io/demo-asts patched")
+	s.untilOrdinals("demo-asts")
+	s.same("the pods around a reserved ordinal", []string{"demo-asts-0", "demo-asts-2", "demo-asts-3"}, slices.Sorted(maps.Keys(s.identities(s.podsNow("demo-asts")))))
+	s.prints(kubectl("delete", "asts", "demo-asts"), `statefulset.apps.kruise.io "demo-asts" deleted from `+s.name+" namespace")
 	s.untilLeft("demo-asts", 0)
+	s.takesOver(kubectl, "StatefulSet", "  replicas: 2\n  serviceName: shop\n", 2)
+}
+
+// walkThroughVolumes types what that page says of volumes that grow.
+func walkThroughVolumes(s *space) {
+	s.watch(&v1beta1.StatefulSet{}, &corev1.PersistentVolumeClaim{})
+	const manifest = "docs/tasks/run-a-statefulset/database.yaml"
+	size := func(text string) string {
+		return `[{"op": "replace", "path": "/spec/volumeClaimTemplates/0/spec/resources/requests/storage", "value": "` + text + `"}]`
+	}
+	kubectl := s.shell(root)
+	s.prints(kubectl("create", "-f", manifest), "service/database created\nstatefulset.apps.kruise.io/database created")
+	s.untilOrdinals("database")
+	before := s.podsNow("database")
+	s.prints(kubectl("patch", "asts", "database", "--type=json", "-p", size("200Mi")), "statefulset.apps.kruise.io/database patched")
+	s.until("the volumes have grown, and the status says so", func() string {
+		sizes := kubectl("get", "pvc", "-o", "jsonpath={.items[*].status.capacity.storage}")
+		says := kubectl("get", "asts", "database", "-o", "jsonpath={.status.volumeClaims}")
+		if sizes != "200Mi 200Mi" || says != `[{"compatibleReadyReplicas":2,"compatibleReplicas":2,"volumeClaimName":"data"}]` {
+			return sizes + says
+		}
+		return ""
+	})
+	s.same("the containers", lives(before, "server"), lives(s.podsNow("database"), "server"))
+	s.untilEvent("SuccessfulResize", "asked for larger volumes of pod database-0: its claim asks for 100Mi, and its template for 200Mi")
+	if says := kubectl("describe", "asts", "database"); !strings.Contains(says, "SuccessfulResize") {
+		s.Errorf("kubectl describe does not tell whose volume grew:\n%s", says)
+	}
+	shrunk := s.ordinals("database").DeepCopy()
+	shrunk.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("100Mi")
+	if err := s.client.Update(s.Context(), shrunk); err == nil || !strings.Contains(err.Error(), "volumes cannot shrink") {
+		s.Errorf("a claim that shrinks is answered with %v", err)
+	}
+	s.prints(kubectl("scale", "asts", "database", "--replicas=1"), "statefulset.apps.kruise.io/database scaled")
+	s.until("the volume of the pod that is gone went with it", func() string {
+		if claims := s.claims(s.client); len(claims) != 1 {
+			return fmt.Sprint(claims)
+		}
+		return ""
+	})
+	s.prints(kubectl("delete", "-f", manifest), fmt.Sprintf("service \"database\" deleted from %s namespace\nstatefulset.apps.kruise.io \"database\" deleted from %s namespace", s.name, s.name))
+	s.until("the volumes went with the set", func() string {
+		if claims := s.claims(s.client); len(claims) != 0 {
+			return fmt.Sprint(claims)
+		}
+		return ""
+	})
 }
 
 // rows checks what kubectl get prints for one workload: the columns, and the beginning of its row.

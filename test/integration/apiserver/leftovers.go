@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -12,15 +13,14 @@ import (
 )
 
 // Leave writes the objects of a file into a namespace, and their status, as somebody else left them. Owners are found by
-// kind and name; they stand before what they own.
+// kind and name; they stand before what they own. WORLD stands for the namespace in the names of what is in none.
 func (s *Server) Leave(t *testing.T, file, namespace string) {
 	t.Helper()
-	stream, err := os.Open(file)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stream.Close()
-	decoder := yaml.NewYAMLOrJSONDecoder(stream, 4096)
+	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(strings.ReplaceAll(string(text), "WORLD", namespace)), 4096)
 	uids := map[string]types.UID{}
 	for {
 		object := &unstructured.Unstructured{}

@@ -72,7 +72,7 @@ func TestAnUpdateGoesNodeByNodeAndStopsAtABadImage(t *testing.T) {
 	if least < 2 {
 		t.Errorf("%d of 3 nodes had an available pod at times, with maxUnavailable 1", least)
 	}
-	if revisions := w.revisions(); revisions != 3 {
+	if revisions := len(w.Revisions()); revisions != 3 {
 		t.Errorf("%d revisions are kept, want 3", revisions)
 	}
 }
@@ -244,7 +244,7 @@ func TestPodsThatNobodyOwnsAreTakenOverAndNoneIsMadeBesideThem(t *testing.T) {
 		names[pod.Name] = true
 		free(&pod)
 	}
-	for _, r := range w.revisionsByName() {
+	for _, r := range w.Revisions() {
 		free(&r)
 	}
 	free(before)
@@ -283,10 +283,4 @@ func (w *world) available() int {
 		}
 	}
 	return len(nodes)
-}
-
-// revisions counts the revisions of the set.
-func (w *world) revisions() int {
-	w.Helper()
-	return len(w.revisionsByName())
 }

@@ -1,139 +1,140 @@
 package controller
 
 import (
-	"bytes"
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/daemonset"
 )
 
-// leave stores what an older manager left, with its status, and with nodes a, b and c.
-func leave(t *testing.T, file string) *world {
-	t.Helper()
-	t.Parallel()
-	w := worldIn(t, server.Namespace(t), daemonset.Options{})
-	for _, name := range []string{"a", "b", "c"} {
-		w.addNode(name)
+// situation is what an older manager left on nodes a, b and c, and what becomes of it.
+type situation struct {
+	// still: nothing is written but the status of the DaemonSet, and of that nothing that was there is changed.
+	still bool
+	// placed are the pods in the end, and counts those of the status; empty: complete.
+	placed, counts string
+	// replaced says that pods may be others than before.
+	replaced bool
+	// then goes on from there.
+	then func(*world)
+}
+
+// situations are the files in testdata/takeover.
+func situations() map[string]situation {
+	goOn := func(w *world) {
+		before := w.uids()
+		w.change(func(s *v1beta1.DaemonSetSpec) {
+			s.UpdateStrategy.RollingUpdate.Paused, s.UpdateStrategy.RollingUpdate.Partition = new(false), number(0)
+		})
+		w.Finish()
+		w.wantPlaced("when the rollout may go on", "a a:2, b a:2, c a:2")
+		if diff := cmp.Diff(before, w.uids()); diff != "" {
+			w.Errorf("pods (-before +after):\n%s", diff)
+		}
 	}
-	text, err := os.ReadFile(filepath.Join("testdata", "takeover", file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text = bytes.ReplaceAll(text, []byte("WORLD"), []byte(w.Namespace))
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 1024)
-	var owner *unstructured.Unstructured
-	for {
-		object := &unstructured.Unstructured{}
-		if err := decoder.Decode(object); errors.Is(err, io.EOF) {
-			return w
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		object.SetNamespace(w.Namespace)
-		status := object.Object["status"]
-		if owner == nil {
-			owner = object
-		} else {
-			refs := object.GetOwnerReferences()
-			refs[0].UID = owner.GetUID()
-			object.SetOwnerReferences(refs)
-		}
-		w.Create(object)
-		if status == nil {
-			continue
-		}
-		object.Object["status"] = status
-		if err := w.API.Status().Update(t.Context(), object); err != nil {
-			t.Fatalf("status of %s: %v", object.GetName(), err)
-		}
+	return map[string]situation{
+		"at-rest": {still: true, placed: "a a:2, b a:2, c a:2"},
+		"at-rest-in-place": {still: true, placed: "a a:2, b a:2, c a:2", then: func(w *world) {
+			before := w.uids()
+			w.image("a:3")
+			w.Finish()
+			w.wantPlaced("updated", "a a:3, b a:3, c a:3")
+			if diff := cmp.Diff(before, w.uids()); diff != "" {
+				w.Errorf("pods after an update in place (-before +after):\n%s", diff)
+			}
+		}},
+		"partition-reached":      {still: true, placed: "a a:1, b a:1, c a:2", then: goOn},
+		"paused":                 {still: true, placed: "a a:1, b a:1, c a:2", then: goOn},
+		"updating-not-restarted": {placed: "a a:2, b a:2, c a:2"},
+		"in-a-surge": {placed: "a a:2, b a:2, c a:2", replaced: true, then: func(w *world) {
+			if pod := w.Pod("agent-ddddd"); pod.Spec.NodeName != w.node("c") {
+				w.Errorf("the new pod of node c is on %s", pod.Spec.NodeName)
+			}
+		}},
+		"preparing-delete": {placed: "a a:1, b a:1, c a:1", counts: "3 3 3 0 2 0", then: func(w *world) {
+			w.Patch(w.Pod("agent-ccccc"), `{"metadata":{"labels":{"example.com/held":null}}}`)
+			w.Finish()
+			w.wantPlaced("let go", "a a:1, b a:1, c a:2")
+			if state := w.Pod("agent-bbbbb").Labels[v1beta1.LifecycleStateKey]; state != string(v1beta1.LifecycleStatePreparingDelete) {
+				w.Errorf("the next pod is in the state %q", state)
+			}
+		}},
 	}
 }
 
-// versions are the resource versions of what must not be written at rest.
-func (w *world) versions() map[string]string {
-	w.Helper()
-	out := map[string]string{}
-	for _, pod := range w.Pods() {
-		out[pod.Name] = pod.ResourceVersion
+// TestWhatAnOlderManagerLeftIsTakenOver goes through what is found when this manager is installed in the place of an older one.
+func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
+	files, err := filepath.Glob("testdata/takeover/*.yaml")
+	if err != nil || len(files) != len(situations()) {
+		t.Fatalf("%d files for %d situations, %v", len(files), len(situations()), err)
 	}
-	for name, r := range w.revisionsByName() {
-		out[name] = r.ResourceVersion
-	}
-	return out
-}
-
-func (w *world) revisionsByName() map[string]appsv1.ControllerRevision {
-	w.Helper()
-	list := &appsv1.ControllerRevisionList{}
-	if err := w.API.List(w.Context(), list, client.InNamespace(w.Namespace)); err != nil {
-		w.Fatal(err)
-	}
-	out := map[string]appsv1.ControllerRevision{}
-	for _, r := range list.Items {
-		out[r.Name] = r
-	}
-	return out
-}
-
-func TestAtRestWhatAnOlderManagerLeftIsNotWritten(t *testing.T) {
-	for name, file := range map[string]string{
-		"pods that are recreated":        "at-rest.yaml",
-		"pods that are updated in place": "at-rest-in-place.yaml",
-	} {
+	for name, s := range situations() {
 		t.Run(name, func(t *testing.T) {
-			w := leave(t, file)
-			before, set := w.versions(), w.Object()
-			for range 3 {
-				if err := w.Reconcile(w.Key); err != nil {
-					t.Fatal(err)
-				}
+			t.Parallel()
+			w := worldIn(t, server.Namespace(t), daemonset.Options{})
+			for _, node := range []string{"a", "b", "c"} {
+				w.addNode(node)
 			}
-			if diff := cmp.Diff(before, w.versions()); diff != "" {
-				t.Errorf("pods and revisions (-before +after):\n%s", diff)
+			server.Leave(t, "testdata/takeover/"+name+".yaml", w.Namespace)
+			pods, versions, set := w.uids(), w.versions(), w.Object()
+			w.Finish()
+			w.wantPlaced("taken over", s.placed)
+			if diff := cmp.Diff(pods, w.uids()); diff != "" && !s.replaced {
+				t.Errorf("pods (-before +after):\n%s", diff)
 			}
-			for _, write := range w.Writes() {
-				if write.Resource != "daemonsets/status" {
-					t.Errorf("it wrote %v", write)
-				}
+			switch {
+			case s.still:
+				w.wantStill(versions, set)
+			case s.counts != "":
+				w.wantCounts("taken over", s.counts)
+			default:
+				w.wantCounts("taken over", "3 3 3 3 3 0")
 			}
-			if diff := cmp.Diff(set.Status, w.Object().Status, cmpopts.IgnoreFields(v1beta1.DaemonSetStatus{}, "Conditions")); diff != "" {
-				t.Errorf("status (-before +after):\n%s", diff)
+			if s.then != nil {
+				s.then(w)
 			}
 		})
 	}
 }
 
-func TestAnUpdateInPlaceGoesOnWithThePodsOfAnOlderManager(t *testing.T) {
-	w := leave(t, "at-rest-in-place.yaml")
-	w.image("a:3")
-	w.Finish()
-	w.wantPlaced("updated", "a a:3, b a:3, c a:3")
-	for _, name := range []string{"agent-aaaaa", "agent-bbbbb", "agent-ccccc"} {
-		if pod := w.Pod(name); pod.Status.Phase != corev1.PodRunning {
-			t.Errorf("pod %s is %s", name, pod.Status.Phase)
+// wantStill fails the test when anything was written but the status, or when that says other than it did. What it may say in
+// addition is a condition.
+func (w *world) wantStill(versions map[string]string, set *v1beta1.DaemonSet) {
+	w.Helper()
+	for _, write := range w.Writes() {
+		if write.Resource != "daemonsets/status" {
+			w.Errorf("it wrote %v", write)
 		}
+	}
+	if diff := cmp.Diff(versions, w.versions()); diff != "" {
+		w.Errorf("revisions (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(set.Status, w.Object().Status, cmpopts.IgnoreFields(v1beta1.DaemonSetStatus{}, "Conditions")); diff != "" {
+		w.Errorf("status (-before +after):\n%s", diff)
 	}
 }
 
-func TestARolloutWithSurgeThatAnOlderManagerBeganIsFinished(t *testing.T) {
-	w := leave(t, "in-a-surge.yaml")
-	w.Finish()
-	w.wantPlaced("finished", "a a:2, b a:2, c a:2")
-	if pod := w.Pod("agent-ddddd"); pod.Spec.NodeName != w.node("c") {
-		t.Errorf("the new pod of node c is on %s", pod.Spec.NodeName)
+// uids are the UIDs of the pods by name.
+func (w *world) uids() map[string]types.UID {
+	w.Helper()
+	out := map[string]types.UID{}
+	for _, pod := range w.Pods() {
+		out[pod.Name] = pod.UID
 	}
-	w.wantCounts("finished", "3 3 3 3 3 0")
+	return out
+}
+
+// versions are the resource versions of the revisions.
+func (w *world) versions() map[string]string {
+	w.Helper()
+	out := map[string]string{}
+	for _, r := range w.Revisions() {
+		out[r.Name] = r.ResourceVersion
+	}
+	return out
 }
