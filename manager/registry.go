@@ -35,6 +35,7 @@ import (
 	"kruise.io/kruise/manager/podreadiness"
 	"kruise.io/kruise/manager/protection"
 	"kruise.io/kruise/manager/sidecarset"
+	"kruise.io/kruise/manager/sidecarterminator"
 	"kruise.io/kruise/manager/statefulset"
 	"kruise.io/kruise/plan/workload"
 )
@@ -70,6 +71,8 @@ type Options struct {
 	Pod pod.Options
 	// Protection switches the protection against deletion.
 	Protection protection.Options
+	// TerminateSidecars ends the sidecars of jobs with their work.
+	TerminateSidecars bool
 	// Probes switches PodProbeMarkers on, for which the workers work: so many markers and nodes at a time.
 	Probes                                     bool
 	PodProbeMarkerWorkers, NodePodProbeWorkers int
@@ -127,8 +130,8 @@ func registry(o *Options, place serve.Place) []entry {
 		{kind: v1beta1.GroupVersion.WithKind("ImagePullJob"), on: true, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
 		{kind: v1beta1.GroupVersion.WithKind("ImageListPullJob"), on: true, webhook: o.Images.SetupListWebhook, controller: pulls.SetupLists},
 		{
-			kind: v1beta1.GroupVersion.WithKind("ContainerRecreateRequest"), on: true,
-			webhook: o.Recreate.SetupWebhook, controller: o.Recreate.SetupController,
+			kind: v1beta1.GroupVersion.WithKind("ContainerRecreateRequest"), on: true, webhook: o.Recreate.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupRecreate(ctx, mgr, o) },
 		},
 		{
 			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"},
@@ -166,6 +169,15 @@ func registry(o *Options, place serve.Place) []entry {
 			},
 		},
 	}
+}
+
+// setupRecreate adds the controllers of ContainerRecreateRequests, and of what makes some.
+func setupRecreate(ctx context.Context, mgr ctrl.Manager, o *Options) error {
+	err := o.Recreate.SetupController(ctx, mgr)
+	if err == nil && o.TerminateSidecars {
+		err = sidecarterminator.SetupController(mgr)
+	}
+	return err
 }
 
 // setupPods adds the controllers that go with the admission of pods. With its gate off, one is left: it takes away the

@@ -61,6 +61,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"a sidecar in pods of a CloneSet shares what they have", injectedAlike},
 			{"sidecars are upgraded in place while the container beside them runs on", sidecarsInPlace},
 			{"a sidecar that is upgraded by its twin loses no request", hotUpgrade},
+			{"a label that is in the environment changes in place", renewsEnvironment},
 			{"the containers of a pod start in the order that it asks for", launchesInOrder},
 			{"a pod of a StatefulSet that is made anew returns to its node", returnsToItsNode},
 			{"what the nodes probe stands on the pods", probesMark},
@@ -68,6 +69,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"a second request for a pod waits for the first", queues},
 			{"the walk-through of an image pulled ahead works word for word", pullsImage},
 			{"an image that cannot be pulled ahead says why", cannotPull},
+			{"an image that wants a password is pulled ahead with it alone", pullsPrivately},
 			{"a list of images is pulled ahead", pullsList},
 			{"the token of a daemon is worth no more than its node", tiedToItsNode},
 			{"a node that is cut off in the middle of an update holds it up, and one that is gone is done without", nodeCutOff},
@@ -89,6 +91,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"the walk-through of volumes that grow works word for word", walkThroughVolumes},
 			{"a namespace is not deleted while it has pods and its label protects it", keepsNamespace},
 			{"volumes of a StatefulSet grow before their pods are updated", claimsGrow},
+			{"the sidecars of a job end with its work", endsSidecars},
 		} {
 			t.Run(story.name, func(t *testing.T) {
 				t.Parallel()
