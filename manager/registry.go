@@ -105,7 +105,7 @@ func (e entry) named(kinds []string) bool {
 func registry(o *Options, place serve.Place) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
 	sidecarSets, sidecarSet := sidecarset.Conversion(), o.SidecarSets
-	sidecarSet.Namespace = place.Namespace
+	sidecarSet.Namespace, sidecarSet.Only = place.Namespace, place.Only
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Options: o.Workloads}
 	states := persistentpodstate.Conversion()

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -32,6 +33,9 @@ type Options struct {
 	Workers int
 	// Namespace is the manager's own, where the revisions of SidecarSets are kept.
 	Namespace string
+	// Only is the one namespace that the manager looks at; empty is all. A manager that sees one namespace alone works on no
+	// SidecarSet: it would count, and upgrade, a part of the pods as if they were all.
+	Only string
 	// AnyAnnotation lets sets write any annotation on pods. Otherwise the cluster's configuration lists those that they may write.
 	AnyAnnotation bool
 }
@@ -54,6 +58,10 @@ var injected = index.Index[*corev1.Pod]{Name: "kruise/sidecarset", Values: func(
 
 // SetupController adds the controller to a manager.
 func (o Options) SetupController(ctx context.Context, mgr ctrl.Manager) error {
+	if o.Only != "" {
+		log.FromContext(ctx).Info("WARNING: no SidecarSet is worked on: the pods of SidecarSets may be anywhere, and --namespace limits this manager", "namespace", o.Only)
+		return nil
+	}
 	c, err := o.newController(ctx, mgr, clock.RealClock{})
 	if err == nil {
 		err = c.watch(mgr, o.Workers)
