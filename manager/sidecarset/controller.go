@@ -54,7 +54,7 @@ type Controller struct {
 }
 
 // injected finds pods by the SidecarSets that were injected into them.
-var injected = index.Index[*corev1.Pod]{Name: "kruise/sidecarset", Values: func(pod *corev1.Pod) []string { return sidecar.InjectedSets(pod) }}
+var injected = index.Index[*corev1.Pod]{Name: "kruise/sidecarset", Values: sidecar.InjectedSets}
 
 // SetupController adds the controller to a manager.
 func (o Options) SetupController(ctx context.Context, mgr ctrl.Manager) error {

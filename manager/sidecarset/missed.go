@@ -30,7 +30,7 @@ const unsyncedPace = 200 * time.Millisecond
 // an index of the sets, and never all pods for a set.
 type missed struct {
 	*Controller
-	// wakes wakes the sets that missed pods.
+	// wakes has looked at again the sets that missed pods.
 	wakes chan event.GenericEvent
 	// synced says whether all sets are in the index.
 	synced func() bool

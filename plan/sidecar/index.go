@@ -150,11 +150,11 @@ func placesOf(s *metav1.LabelSelector) [][]place {
 		for _, r := range s.MatchExpressions {
 			switch {
 			case r.Operator == metav1.LabelSelectorOpIn && len(r.Values) > 0 && len(r.Values) <= mostValues:
-				var any []place
+				var values []place
 				for _, value := range r.Values {
-					any = append(any, place{key: r.Key, value: value})
+					values = append(values, place{key: r.Key, value: value})
 				}
-				out = append(out, any)
+				out = append(out, values)
 			case r.Operator == metav1.LabelSelectorOpIn, r.Operator == metav1.LabelSelectorOpExists:
 				out = append(out, []place{{key: r.Key, anyValue: true}})
 			}

@@ -16,19 +16,19 @@ import (
 var now = metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 
 // read reads an object from YAML, strictly.
-func read[T any](t testing.TB, text string) *T {
-	t.Helper()
+func read[T any](tb testing.TB, text string) *T {
+	tb.Helper()
 	out := new(T)
 	if err := yaml.UnmarshalStrict([]byte(text), out); err != nil {
-		t.Fatalf("%v in\n%s", err, text)
+		tb.Fatalf("%v in\n%s", err, text)
 	}
 	return out
 }
 
 // set makes a set about pods with app=web. spec is YAML without a selector.
-func set(t testing.TB, name, spec string) *v1beta1.SidecarSet {
-	t.Helper()
-	s := &v1beta1.SidecarSet{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: *read[v1beta1.SidecarSetSpec](t, spec)}
+func set(tb testing.TB, name, spec string) *v1beta1.SidecarSet {
+	tb.Helper()
+	s := &v1beta1.SidecarSet{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: *read[v1beta1.SidecarSetSpec](tb, spec)}
 	s.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
 	return s
 }

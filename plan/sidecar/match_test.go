@@ -121,7 +121,7 @@ func TestAPodIsComparedWithFewSets(t *testing.T) {
 	namespace := func(name string) *metav1.LabelSelector {
 		return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: name}}
 	}
-	for name, make := range map[string]func(i int) v1beta1.SidecarSetSpec{
+	for name, spec := range map[string]func(i int) v1beta1.SidecarSetSpec{
 		"by a value of a label": func(i int) v1beta1.SidecarSetSpec {
 			return v1beta1.SidecarSetSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": fmt.Sprint("a", i)}}}
 		},
@@ -135,7 +135,7 @@ func TestAPodIsComparedWithFewSets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var x Index
 			for i := range 1000 {
-				x.Put(&v1beta1.SidecarSet{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("s", i)}, Spec: make(i)})
+				x.Put(&v1beta1.SidecarSet{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("s", i)}, Spec: spec(i)})
 			}
 			compared := 0
 			for _, n := range under(map[string]string{corev1.LabelMetadataName: "n7"}) {

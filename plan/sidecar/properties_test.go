@@ -77,7 +77,7 @@ func anySets(t *rapid.T) []Injection {
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "patches") {
 			s.Spec.PatchPodMetadata = append(s.Spec.PatchPodMetadata, v1beta1.SidecarSetPatchPodMetadata{
-				Annotations: map[string]string{words.Draw(t, "key"): fmt.Sprintf(`{"%s":%d}`, words.Draw(t, "field"), i)},
+				Annotations: map[string]string{words.Draw(t, "key"): fmt.Sprintf(`{%q:%d}`, words.Draw(t, "field"), i)},
 				PatchPolicy: rapid.SampledFrom([]v1beta1.SidecarSetPatchPolicyType{"Retain", "Overwrite", "MergePatchJson"}).Draw(t, "policy"),
 			})
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -333,9 +334,7 @@ func (s *SidecarSet) images() map[string]map[string]string {
 		if out[g.revision] == nil {
 			out[g.revision] = map[string]string{}
 		}
-		for name, image := range g.Images() {
-			out[g.revision][name] = image
-		}
+		maps.Copy(out[g.revision], g.Images())
 	}
 	return out
 }
