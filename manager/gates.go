@@ -28,6 +28,9 @@ const (
 const (
 	gatePodWebhook   = "PodWebhook"
 	gatePodReadiness = "KruisePodReadinessGate"
+	gateSortSidecars = "EnableSortSidecarContainerByName"
+	// gateAnyAnnotation switches sidecarset.Options.AnyAnnotation.
+	gateAnyAnnotation = "SidecarSetPatchPodMetadataDefaultsAllowed"
 )
 
 // The gates of budgets.
@@ -59,6 +62,7 @@ func (o *Options) setGates(set *gate.Set) {
 	o.Recreate.Off = !set.Enabled(gateDaemon)
 	o.Images.Enabled = set.Enabled(gatePullImages) || set.Enabled(gatePullAhead)
 	o.Pod.Enabled, o.Pod.GateForAll = set.Enabled(gatePodWebhook), set.Enabled(gatePodReadiness)
+	o.Pod.SortSidecars, o.SidecarSets.AnyAnnotation = set.Enabled(gateSortSidecars), set.Enabled(gateAnyAnnotation)
 	o.TerminateSidecars = set.Enabled(gateTerminator)
 	o.Probes, o.Pod.Serverless = set.Enabled(gateProbes), set.Enabled(gateServerlessProbes)
 	o.Budgets = permits.Options{
@@ -82,6 +86,8 @@ func gateTable() []gate.Gate {
 		gate.Gate{Name: gateBudgetDeletes, Spec: beta, Needs: []string{gatePodWebhook}},
 		gate.Gate{Name: gateBudgetUpdates, Spec: alpha, Needs: []string{gatePodWebhook}},
 		gate.Gate{Name: gateResizesApart, Spec: alpha},
+		gate.Gate{Name: gateSortSidecars, Spec: alpha, Needs: []string{gatePodWebhook}},
+		gate.Gate{Name: gateAnyAnnotation, Spec: alpha},
 		gate.Gate{Name: gateDaemon, Spec: beta},
 		gate.Gate{Name: gateWatching, Spec: beta, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gatePullImages, Spec: alpha, Needs: []string{gateDaemon}},
@@ -111,11 +117,9 @@ func inert() []gate.Gate {
 	return []gate.Gate{
 		{Name: "CloneSetEventHandlerOptimization", Spec: alpha, Inert: true},
 		{Name: "DefaultHostNetworkHostPortsInPodTemplates", Spec: alpha, Inert: true},
-		{Name: "EnableSortSidecarContainerByName", Spec: alpha, Inert: true},
 		{Name: "EnhancedLivenessProbe", Spec: alpha, Inert: true},
 		{Name: "ForceDeleteTimeoutExpectationGate", Spec: alpha, Inert: true},
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},
-		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},
 		{Name: "TemplateNoDefaults", Spec: alpha, Inert: true},
 		{Name: "WorkloadSpread", Spec: betaOn, Inert: true},
 	}

@@ -38,6 +38,7 @@ import (
 	"kruise.io/kruise/manager/podreadiness"
 	"kruise.io/kruise/manager/podunavailablebudget"
 	"kruise.io/kruise/manager/protection"
+	"kruise.io/kruise/manager/sidecarset"
 	"kruise.io/kruise/manager/sidecarterminator"
 	"kruise.io/kruise/manager/statefulset"
 	"kruise.io/kruise/plan/workload"
@@ -68,6 +69,8 @@ type Options struct {
 	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
 	Images images.Options
+	// SidecarSets are the options of SidecarSets; their namespace is filled in.
+	SidecarSets sidecarset.Options
 	// Pod tunes the admission of pods.
 	Pod pod.Options
 	// Budgets say what PodUnavailableBudgets protect pods from, and BudgetWorkers how many are worked on at a time.
@@ -111,13 +114,16 @@ func (e entry) named(kinds []string) bool {
 func registry(o *Options, place serve.Place) []entry {
 	desk := permits.New(o.Budgets)
 	budgets := podunavailablebudget.Options{Workers: o.BudgetWorkers, Permits: desk}
-	pods := o.Pod
-	pods.Permits = desk
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Permits: desk, Options: o.Workloads}
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Permits: desk, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Permits: desk, Options: o.Workloads}
+	sidecarSets, sidecarSet := sidecarset.Conversion(), o.SidecarSets
+	sidecarSet.Namespace, sidecarSet.Only = place.Namespace, place.Only
 	states := persistentpodstate.Conversion()
 	pulls := &images.Shared{Options: o.Images}
+	pods := o.Pod
+	pods.Permits = desk
+	pods.Sidecars = entry{kind: v1beta1.GroupVersion.WithKind("SidecarSet")}.named(o.Kinds)
 	return []entry{
 		{
 			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneSet.SetupWebhook,
@@ -145,8 +151,13 @@ func registry(o *Options, place serve.Place) []entry {
 			controller: budgets.SetupController,
 		},
 		{
-			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet", "PodUnavailableBudget"}, webhook: pods.SetupWebhook,
+			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet", "PodUnavailableBudget"},
+			webhook:    func(mgr ctrl.Manager) error { return pods.SetupWebhook(mgr, place.Namespace) },
 			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, pods, place) },
+		},
+		{
+			kind: v1beta1.GroupVersion.WithKind("SidecarSet"), on: true, converts: &sidecarSets,
+			webhook: sidecarSet.SetupWebhook, controller: sidecarSet.SetupController,
 		},
 		{
 			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: o.Probes, webhook: podprobemarker.SetupWebhook,

@@ -35,6 +35,8 @@ const (
 	reasonFailedCreateJob  = "FailedCreateImagePullJob"
 	reasonScaleOutLimited  = "ScaleUpLimited"
 	reasonWaitingForBudget = "WaitingForBudget"
+	reasonNotUpgradable    = "NotUpgradablePods"
+	reasonMissed           = "SidecarsMissed"
 )
 
 const (
@@ -123,6 +125,10 @@ func (r Reasons) eventOf(n podset.Note) loop.Event {
 		e.Warning, e.Reason = true, reasonResizePending
 	case podset.CauseBudget:
 		e.Reason = reasonWaitingForBudget
+	case podset.CauseMissed:
+		e.Warning, e.Reason, e.Action = true, reasonMissed, "InjectPod"
+	case podset.CauseNotUpgradable:
+		e.Reason = reasonNotUpgradable
 	case podset.CauseHook:
 		e.Reason = reasonWaitingForHook
 	case podset.CauseVolume:
