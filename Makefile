@@ -59,6 +59,7 @@ generate: ## Make again what is made from something else: deep copies, CRDs, RBA
 verify: build lint ## Check that generated files, modules, formatting and the chart are in order
 	hack/verify.sh
 
+# Traces of gRPC keep text/template in the daemon, and with it every method of every type: 10 MB.
 .PHONY: build
 build: ## Build the programs into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w' -o bin/ ./cmd/...

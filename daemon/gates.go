@@ -10,6 +10,8 @@ import (
 type Gates struct {
 	// KruiseDaemon: the daemon works at all. Without it, it only says that it is well.
 	KruiseDaemon bool
+	// WatchPods: the daemon looks at the pods of its node.
+	WatchPods bool
 	// Probes: the daemon probes pods for PodProbeMarkers.
 	Probes bool
 }
@@ -21,10 +23,13 @@ func NewGateSet() (*gate.Set, error) {
 	return gate.NewPart([]gate.Gate{
 		{Name: "KruiseDaemon", Spec: beta},
 		{Name: "PodProbeMarkerGate", Spec: beta, Needs: []string{"KruiseDaemon"}},
+		{Name: "DaemonWatchingPod", Spec: beta, Needs: []string{"KruiseDaemon"}},
 	})
 }
 
 // ReadGates reads the gates of a set.
 func ReadGates(set *gate.Set) Gates {
-	return Gates{KruiseDaemon: set.Enabled("KruiseDaemon"), Probes: set.Enabled("PodProbeMarkerGate")}
+	return Gates{
+		KruiseDaemon: set.Enabled("KruiseDaemon"), WatchPods: set.Enabled("DaemonWatchingPod"), Probes: set.Enabled("PodProbeMarkerGate"),
+	}
 }

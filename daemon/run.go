@@ -25,6 +25,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
 	"kruise.io/kruise/daemon/images"
+	"kruise.io/kruise/daemon/podmeta"
 	"kruise.io/kruise/daemon/probe"
 	"kruise.io/kruise/daemon/recreate"
 	"kruise.io/kruise/kit/program"
@@ -52,6 +53,10 @@ func features(o *Options, runtimes *cri.Node) []feature {
 		{
 			kind: &v1beta1.ContainerRecreateRequest{}, watched: restarts.Watched(), on: o.Gates.KruiseDaemon, check: "crrInformerSynced",
 			setup: func(ctx context.Context, mgr ctrl.Manager) error { return recreate.Setup(ctx, mgr, restarts) },
+		},
+		{
+			kind: &corev1.Pod{}, watched: podmeta.Watched(o.Node), on: o.Gates.WatchPods, check: "podInformerSynced",
+			setup: func(ctx context.Context, mgr ctrl.Manager) error { return podmeta.Setup(ctx, mgr, restarts) },
 		},
 		{
 			kind: &v1beta1.NodeImage{}, watched: o.pulls(runtimes).Watched(), on: o.Gates.KruiseDaemon, check: "nodeImageInformerSynced",

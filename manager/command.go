@@ -42,6 +42,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
 			options.Images.AddFlags(flags)
+			flags.IntVar(&options.PersistentPodStateWorkers, "persistentpodstate-workers", podops.DefaultWorkers, "PersistentPodStates that are worked on at a time.")
 			flags.IntVar(&options.PodProbeMarkerWorkers, "podprobemarker-workers", podops.DefaultWorkers, "PodProbeMarkers that are worked on at a time.")
 			flags.IntVar(&options.NodePodProbeWorkers, "nodepodprobe-workers", podops.DefaultWorkers, "Nodes whose probes are worked on at a time.")
 			flags.Int32Var(&options.Pod.TimeoutSeconds, "pod-webhook-timeout-seconds", 10, "How long the API server waits for an answer about a pod, in seconds, from 1 to 30.")
@@ -81,7 +82,7 @@ func ignoredFlags() []program.IgnoredFlag {
 		{Name: "ws-enabled-versioned-status", Bool: true, Why: notYet},
 	}
 	for _, kind := range []string{
-		"advancedcronjob", "broadcastjob", "persistentpodstate",
+		"advancedcronjob", "broadcastjob",
 		"podunavailablebudget", "resourcedistribution", "sidecarset", "uniteddeployment", "workloadspread",
 	} {
 		flags = append(flags, program.IgnoredFlag{Name: kind + "-workers", Why: notYet})

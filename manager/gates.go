@@ -19,6 +19,8 @@ const (
 	gateExternalCerts = "EnableExternalCerts"
 	// gateDaemon says that nodes have the daemon, and what needs it can be had.
 	gateDaemon = "KruiseDaemon"
+	// gateWatching says that they look at the pods of their nodes.
+	gateWatching = "DaemonWatchingPod"
 )
 
 // The gates of the admission of pods.
@@ -40,6 +42,7 @@ const (
 	// gatePullImages switches Options.Images, and so does gatePullAhead, which needs it.
 	gatePullImages = "ImagePullJobGate"
 	gatePullAhead  = "PreDownloadImageForInPlaceUpdate"
+	gateTerminator = "SidecarTerminator"
 )
 
 // setGates reads the gates of a set, once.
@@ -48,6 +51,7 @@ func (o *Options) setGates(set *gate.Set) {
 	o.Recreate.Off = !set.Enabled(gateDaemon)
 	o.Images.Enabled = set.Enabled(gatePullImages) || set.Enabled(gatePullAhead)
 	o.Pod.Enabled, o.Pod.GateForAll = set.Enabled(gatePodWebhook), set.Enabled(gatePodReadiness)
+	o.TerminateSidecars = set.Enabled(gateTerminator)
 	o.Probes, o.Pod.Serverless = set.Enabled(gateProbes), set.Enabled(gateServerlessProbes)
 	o.Protection.Enabled, o.Protection.Definitions = set.Enabled(gateProtection), set.Enabled(gateDefinitionsProtection)
 	o.Workloads.SetGates(func(g workload.Gate) bool { return set.Enabled(g.Name) })
@@ -56,7 +60,7 @@ func (o *Options) setGates(set *gate.Set) {
 // gateTable lists every gate that a deployment may name, with its default and its stage. Those of workload.Gates are beta where
 // they are on by default, and alpha otherwise.
 func gateTable() []gate.Gate {
-	needs := map[string][]string{gatePullAhead: {gateDaemon}}
+	needs := map[string][]string{gatePullAhead: {gateDaemon}, "InPlaceUpdateEnvFromMetadata": {gateWatching}}
 	alpha := featuregate.FeatureSpec{PreRelease: featuregate.Alpha}
 	beta := featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
 	betaOff := featuregate.FeatureSpec{PreRelease: featuregate.Beta}
@@ -65,8 +69,10 @@ func gateTable() []gate.Gate {
 		gate.Gate{Name: gatePodWebhook, Spec: beta},
 		gate.Gate{Name: gatePodReadiness, Spec: alpha, Needs: []string{gatePodWebhook}},
 		gate.Gate{Name: gateDaemon, Spec: beta},
+		gate.Gate{Name: gateWatching, Spec: beta, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gatePullImages, Spec: alpha, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gateProbes, Spec: beta, Needs: []string{gateDaemon}},
+		gate.Gate{Name: gateTerminator, Spec: alpha, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gateProtection, Spec: betaOff},
 		gate.Gate{Name: gateDefinitionsProtection, Spec: alpha, Needs: []string{gateProtection}},
 		gate.Gate{Name: gateServerlessProbes, Spec: alpha, Needs: []string{gatePodWebhook, gateProbes}},
@@ -90,18 +96,15 @@ func inert() []gate.Gate {
 	betaOn := featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
 	return []gate.Gate{
 		{Name: "CloneSetEventHandlerOptimization", Spec: alpha, Inert: true},
-		{Name: "DaemonWatchingPod", Spec: betaOn, Inert: true},
 		{Name: "DefaultHostNetworkHostPortsInPodTemplates", Spec: alpha, Inert: true},
 		{Name: "EnableSortSidecarContainerByName", Spec: alpha, Inert: true},
 		{Name: "EnhancedLivenessProbe", Spec: alpha, Inert: true},
 		{Name: "ForceDeleteTimeoutExpectationGate", Spec: alpha, Inert: true},
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
-		{Name: "InPlaceUpdateEnvFromMetadata", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetDeleteGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},
 		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},
-		{Name: "SidecarTerminator", Spec: alpha, Inert: true},
 		{Name: "TemplateNoDefaults", Spec: alpha, Inert: true},
 		{Name: "WorkloadSpread", Spec: betaOn, Inert: true},
 	}

@@ -29,10 +29,12 @@ import (
 	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/manager/launchpriority"
 	"kruise.io/kruise/manager/nodepodprobe"
+	"kruise.io/kruise/manager/persistentpodstate"
 	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/manager/podprobemarker"
 	"kruise.io/kruise/manager/podreadiness"
 	"kruise.io/kruise/manager/protection"
+	"kruise.io/kruise/manager/sidecarterminator"
 	"kruise.io/kruise/manager/statefulset"
 	"kruise.io/kruise/plan/workload"
 )
@@ -56,6 +58,8 @@ type Options struct {
 	DaemonSetWorkers int
 	// StatefulSetWorkers is how many StatefulSets are worked on at a time.
 	StatefulSetWorkers int
+	// PersistentPodStateWorkers is how many PersistentPodStates are worked on at a time.
+	PersistentPodStateWorkers int
 	// Recreate are the options of ContainerRecreateRequests.
 	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
@@ -64,6 +68,8 @@ type Options struct {
 	Pod pod.Options
 	// Protection switches the protection against deletion.
 	Protection protection.Options
+	// TerminateSidecars ends the sidecars of jobs with their work.
+	TerminateSidecars bool
 	// Probes switches PodProbeMarkers on, for which the workers work: so many markers and nodes at a time.
 	Probes                                     bool
 	PodProbeMarkerWorkers, NodePodProbeWorkers int
@@ -97,6 +103,7 @@ func registry(o *Options, place serve.Place) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Options: o.Workloads}
+	states := persistentpodstate.Conversion()
 	pulls := &images.Shared{Options: o.Images}
 	return []entry{
 		{
@@ -116,8 +123,8 @@ func registry(o *Options, place serve.Place) []entry {
 		{kind: v1beta1.GroupVersion.WithKind("ImagePullJob"), on: true, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
 		{kind: v1beta1.GroupVersion.WithKind("ImageListPullJob"), on: true, webhook: o.Images.SetupListWebhook, controller: pulls.SetupLists},
 		{
-			kind: v1beta1.GroupVersion.WithKind("ContainerRecreateRequest"), on: true,
-			webhook: o.Recreate.SetupWebhook, controller: o.Recreate.SetupController,
+			kind: v1beta1.GroupVersion.WithKind("ContainerRecreateRequest"), on: true, webhook: o.Recreate.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupRecreate(ctx, mgr, o) },
 		},
 		{
 			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"}, webhook: o.Pod.SetupWebhook,
@@ -135,6 +142,12 @@ func registry(o *Options, place serve.Place) []entry {
 				return nodepodprobe.SetupController(ctx, mgr, nodepodprobe.Options{Workers: o.NodePodProbeWorkers, Serverless: o.Pod.Serverless})
 			},
 		},
+		{
+			kind: v1beta1.GroupVersion.WithKind("PersistentPodState"), on: true, converts: &states, webhook: persistentpodstate.SetupWebhook,
+			controller: func(ctx context.Context, mgr ctrl.Manager) error {
+				return persistentpodstate.SetupController(ctx, mgr, persistentpodstate.Options{Workers: o.PersistentPodStateWorkers, Options: o.Workloads})
+			},
+		},
 		// Served with the gate off, too: the API server may still ask on behalf of another replica.
 		{kind: corev1.SchemeGroupVersion.WithKind("Namespace"), on: true, forAll: true, webhook: o.Protection.SetupWebhook},
 		{
@@ -144,6 +157,15 @@ func registry(o *Options, place serve.Place) []entry {
 			},
 		},
 	}
+}
+
+// setupRecreate adds the controllers of ContainerRecreateRequests, and of what makes some.
+func setupRecreate(ctx context.Context, mgr ctrl.Manager, o *Options) error {
+	err := o.Recreate.SetupController(ctx, mgr)
+	if err == nil && o.TerminateSidecars {
+		err = sidecarterminator.SetupController(mgr)
+	}
+	return err
 }
 
 // setupPods adds the controllers that go with the admission of pods. With its gate off, one is left: it takes away the

@@ -2,7 +2,10 @@ package cri
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -86,6 +89,43 @@ func (r *Runtime) Life(ctx context.Context, id string) (Life, error) {
 		life.Started = time.Unix(0, at)
 	}
 	return life, nil
+}
+
+// Env is the environment with which a container was started. A runtime tells it (containerd and CRI-O do), or else the
+// command env in the container does; an image without that command cannot be looked into then.
+func (r *Runtime) Env(ctx context.Context, id string) (map[string]string, error) {
+	answer, err := ask(ctx, r, r.runtime.ContainerStatus, &criv1.ContainerStatusRequest{ContainerId: id, Verbose: true})
+	if err != nil {
+		return nil, r.failed("asking for the environment of container "+id, err)
+	}
+	var info struct {
+		RuntimeSpec struct {
+			Process struct {
+				Env []string `json:"env"`
+			} `json:"process"`
+		} `json:"runtimeSpec"`
+	}
+	lines := []string{}
+	if json.Unmarshal([]byte(answer.GetInfo()["info"]), &info) == nil {
+		lines = info.RuntimeSpec.Process.Env
+	}
+	if len(lines) == 0 {
+		out, err := r.Exec(ctx, id, []string{"env"}, r.options.Timeout)
+		if err != nil {
+			return nil, err
+		}
+		if out.ExitCode != 0 {
+			return nil, fmt.Errorf("the command env in container %s ended with exit code %d", id, out.ExitCode)
+		}
+		lines = strings.Split(string(out.Stdout), "\n")
+	}
+	env := map[string]string{}
+	for _, line := range lines {
+		if name, value, ok := strings.Cut(line, "="); ok {
+			env[name] = value
+		}
+	}
+	return env, nil
 }
 
 // PodIP is the address of a pod; empty for a pod in the network of the node, and for one that does not run.

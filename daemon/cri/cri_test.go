@@ -309,3 +309,22 @@ func TestASocketThatNobodyServesIsUnreachable(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestTheEnvironmentOfAContainerIsToldByTheRuntimeOrElseByTheContainer(t *testing.T) {
+	runtime := fake.New(t)
+	r := first(t, connect(t, cri.Options{}, runtime))
+	for name, discreet := range map[string]bool{"told": false, "asked": true} {
+		id := runtime.Run(fake.Container{PodUID: "pod", Name: name, Env: []string{"A=1", "B=x=y", "EMPTY="}, Discreet: discreet})
+		env, err := r.Env(t.Context(), id)
+		if err != nil || len(env) != 3 || env["A"] != "1" || env["B"] != "x=y" {
+			t.Errorf("%s: %v, %v", name, env, err)
+		}
+		if asked := len(runtime.Container(id).Commands) > 0; asked != discreet {
+			t.Errorf("%s: a command ran: %t", name, asked)
+		}
+	}
+	mute := runtime.Run(fake.Container{PodUID: "pod", Name: "mute", Discreet: true, Says: func([]string) (string, int32) { return "", 127 }})
+	if _, err := r.Env(t.Context(), mute); err == nil || !strings.Contains(err.Error(), "exit code 127") {
+		t.Errorf("an image without the command: %v", err)
+	}
+}

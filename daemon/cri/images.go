@@ -34,8 +34,6 @@ type Credentials struct {
 	Username, Password string
 	// Auth is username and password as registries take them, in base64.
 	Auth string
-	// ServerAddress is the registry that they are for.
-	ServerAddress string
 	// IdentityToken and RegistryToken stand for a user that has no password.
 	IdentityToken, RegistryToken string
 }
@@ -58,8 +56,10 @@ func (r *Runtime) Pull(ctx context.Context, p Pull) (string, error) {
 		SandboxConfig: &criv1.PodSandboxConfig{Labels: p.Labels, Annotations: p.Annotations},
 	}
 	if c := p.Credentials; c != (Credentials{}) {
+		// Nothing is said of the registry's address: containerd compares it with the host that it really asks, which is another
+		// one for a mirror and for Docker Hub, and then shows nothing.
 		request.Auth = &criv1.AuthConfig{
-			Username: c.Username, Password: c.Password, Auth: c.Auth, ServerAddress: c.ServerAddress,
+			Username: c.Username, Password: c.Password, Auth: c.Auth,
 			IdentityToken: c.IdentityToken, RegistryToken: c.RegistryToken,
 		}
 	}

@@ -86,7 +86,7 @@ func matching(all map[string][]clitypes.AuthConfig, image string) []cri.Credenti
 		}
 		for _, auth := range all[pattern] {
 			c := cri.Credentials{
-				Username: auth.Username, Password: auth.Password, ServerAddress: auth.ServerAddress,
+				Username: auth.Username, Password: auth.Password,
 				IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken,
 			}
 			if !slices.Contains(found, c) {

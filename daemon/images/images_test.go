@@ -421,6 +421,32 @@ func TestCredentialsAreTriedInTurnAndNobodysAtLast(t *testing.T) {
 	}
 }
 
+func TestAPrivateImageIsPulledByThoseWhoHaveItsSecret(t *testing.T) {
+	n := newNode(t)
+	n.runtime.AddImage(crifake.Image{ID: "sha256:web", Tags: []string{"docker.io/library/web:1"}, Remote: true, Users: []string{"owner"}})
+	for _, user := range []string{"owner", "guest"} {
+		n.create(dockerConfig(user, map[string]string{"https://index.docker.io/v1/": user}))
+	}
+	for version, secrets := range [][]string{{}, {"guest"}, {"guest", "owner"}} {
+		n.want("web:1", func(s *v1beta1.ImageSpec) {
+			s.PullSecrets, s.Tags = nil, s.Tags[len(s.Tags)-1:]
+			s.Tags[0].Version, s.Tags[0].PullPolicy.BackoffLimit = int64(version), new(int32(0))
+			for _, name := range secrets {
+				s.PullSecrets = append(s.PullSecrets, v1beta1.ReferenceObject{Namespace: "kruise-daemon-config", Name: name})
+			}
+		})
+		if version < 2 {
+			n.await(fmt.Sprintf("1/0/0/0/1 web:1 v%d Failed: pulling image docker.io/library/web:1: the container runtime at %s: "+
+				`rpc error: code = Unknown desc = image "docker.io/library/web:1": unexpected status 401 Unauthorized`, version, n.runtime.Socket()))
+			continue
+		}
+		n.await("1/0/0/1/0 web:1 v2 Succeeded web@sha256:web")
+	}
+	if got := n.runtime.Image("sha256:web").Pulls; !slices.Equal(got, []string{"owner"}) {
+		t.Errorf("it was pulled by %q", got)
+	}
+}
+
 func TestForWhichImagesCredentialsAre(t *testing.T) {
 	for pattern, image := range map[string]string{
 		"docker.io": "docker.io/library/nginx:1", "https://index.docker.io/v1/": "docker.io/library/nginx:1", "registry.lan:5000": "registry.lan:5000/web",

@@ -71,7 +71,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	}
 	ended := make(chan event.GenericEvent, stops)
 	c := &Controller{
-		client: mgr.GetClient(), runtimes: o.Runtimes, clock: clock.RealClock{}, stopper: newStopper(o, ended),
+		client: mgr.GetClient(), runtimes: o.Runtimes, clock: clock.RealClock{}, stopper: NewStopper(o, ended),
 	}
 	if err := mgr.Add(c.stopper); err != nil {
 		return fmt.Errorf("set up the stops of containers: %w", err)
@@ -86,7 +86,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 				c.wakePod(ctx, e.ObjectNew, q)
 			},
 			DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-				c.stopper.forget(e.Object.GetUID())
+				c.stopper.Forget(e.Object.GetUID())
 				c.wakePod(ctx, e.Object, q)
 			},
 		}).
@@ -107,7 +107,7 @@ type Controller struct {
 	client   client.Reader
 	runtimes *cri.Node
 	clock    clock.PassiveClock
-	stopper  *stopper
+	stopper  *Stopper
 }
 
 // loop makes the reconciler.

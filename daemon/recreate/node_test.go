@@ -79,14 +79,14 @@ func newNode(t *testing.T) *node {
 	return n
 }
 
-// begin starts the daemon.
+// Begin starts the daemon.
 func (n *node) begin() {
 	n.Helper()
 	runtimes := cri.NewNode([]string{n.runtime.Socket()}, cri.Options{Timeout: time.Second, ReconnectWithin: 5 * time.Millisecond})
 	ended := make(chan event.GenericEvent, 100)
 	p := &process{
 		clock: clocktesting.NewFakeClock(time.Unix(1_900_000_000, 0)), stopping: clocktesting.NewFakeClock(time.Unix(1_900_000_000, 0)),
-		controller: &Controller{client: n.api, runtimes: runtimes, stopper: newStopper(Options{Runtimes: runtimes}, ended)},
+		controller: &Controller{client: n.api, runtimes: runtimes, stopper: NewStopper(Options{Runtimes: runtimes}, ended)},
 	}
 	p.controller.clock, p.controller.stopper.clock = p.clock, p.stopping
 	p.controller.stopper.pauses = wait.Backoff{Duration: time.Millisecond, Steps: 1000}

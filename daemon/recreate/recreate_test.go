@@ -59,7 +59,7 @@ func TestADaemonThatIsKilledInTheHookLeavesItAtThat(t *testing.T) {
 	app := n.runs("app")
 	n.runtime.Break("ExecSync", fake.Fault{Hold: make(chan struct{})})
 	n.ask("one", nil, app)
-	n.until("the stop is begun", func() bool { a, _ := n.process.controller.stopper.known(n.request("one")); return a["app"].Running })
+	n.until("the stop is begun", func() bool { a, _ := n.process.controller.stopper.Known(n.request("one")); return a["app"].Running })
 	n.runtime.AwaitHeld("ExecSync")
 	n.kill()
 	n.runtime.Mend("ExecSync")
@@ -272,7 +272,7 @@ func TestADaemonThatIsToldToEndFinishesItsStopsAndBeginsNone(t *testing.T) {
 	n.runtime.Break("StopContainer", fake.Fault{Times: 1, Hold: hold})
 	n.ask("one", nil, app, log)
 	r := n.request("one")
-	if !s.begin(t.Context(), r, restart.Stop{Name: "app", ID: "containerd://" + app}) {
+	if !s.Begin(t.Context(), r, restart.Stop{Name: "app", ID: "containerd://" + app}) {
 		t.Fatal("the stop was not begun")
 	}
 	cancel()
@@ -281,7 +281,7 @@ func TestADaemonThatIsToldToEndFinishesItsStopsAndBeginsNone(t *testing.T) {
 		closed = s.closed
 		s.mu.Unlock()
 	}
-	if s.begin(t.Context(), r, restart.Stop{Name: "log", ID: "containerd://" + log}) {
+	if s.Begin(t.Context(), r, restart.Stop{Name: "log", ID: "containerd://" + log}) {
 		t.Error("a stop was begun")
 	}
 	close(hold)

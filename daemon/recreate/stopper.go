@@ -20,8 +20,8 @@ import (
 // tries is how often a runtime may refuse to stop a container. One that does not answer is tried for as long as it takes.
 const tries = 5
 
-// stopper stops containers, each once, beside the reconciler.
-type stopper struct {
+// Stopper stops containers, each once, beside the reconciler.
+type Stopper struct {
 	runtimes *cri.Node
 	hooks    hooks
 	clock    clock.Clock
@@ -49,8 +49,9 @@ type attempt struct {
 	trouble string
 }
 
-func newStopper(o Options, ended chan<- event.GenericEvent) *stopper {
-	return &stopper{
+// NewStopper makes a stopper. What it says on ended are requests of which a stop has come to its end.
+func NewStopper(o Options, ended chan<- event.GenericEvent) *Stopper {
+	return &Stopper{
 		runtimes: o.Runtimes, hooks: hooks{nodeAddress: o.Address}, clock: clock.RealClock{}, ended: ended,
 		pauses: wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Cap: 5 * time.Second, Steps: 10},
 		slots:  make(chan struct{}, stops), of: map[types.UID]map[string]*attempt{},
@@ -59,7 +60,7 @@ func newStopper(o Options, ended chan<- event.GenericEvent) *stopper {
 
 // Start implements manager.Runnable. When the process is told to end, no stop is begun any more, and those that are under
 // way are waited for, as long as the manager waits.
-func (s *stopper) Start(ctx context.Context) error {
+func (s *Stopper) Start(ctx context.Context) error {
 	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	s.mu.Lock()
@@ -74,10 +75,10 @@ func (s *stopper) Start(ctx context.Context) error {
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: each node has its own.
-func (s *stopper) NeedLeaderElection() bool { return false }
+func (s *Stopper) NeedLeaderElection() bool { return false }
 
-// known is what this process knows of the containers of a request.
-func (s *stopper) known(r *v1beta1.ContainerRecreateRequest) (attempts map[string]restart.Attempt, mine map[string]string) {
+// Known is what this process knows of the containers of a request.
+func (s *Stopper) Known(r *v1beta1.ContainerRecreateRequest) (attempts map[string]restart.Attempt, mine map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	attempts, mine = map[string]restart.Attempt{}, map[string]string{}
@@ -90,8 +91,8 @@ func (s *stopper) known(r *v1beta1.ContainerRecreateRequest) (attempts map[strin
 	return attempts, mine
 }
 
-// troubles is what is to be told of the hooks of a request, each once.
-func (s *stopper) troubles(r *v1beta1.ContainerRecreateRequest) []string {
+// Troubles is what is to be told of the hooks of a request, each once.
+func (s *Stopper) Troubles(r *v1beta1.ContainerRecreateRequest) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []string
@@ -104,31 +105,35 @@ func (s *stopper) troubles(r *v1beta1.ContainerRecreateRequest) []string {
 	return out
 }
 
-// remember notes the stops that are about to be written down.
-func (s *stopper) remember(r *v1beta1.ContainerRecreateRequest, states []v1beta1.ContainerRecreateState) {
+// Remember notes the stops that are about to be written down.
+func (s *Stopper) Remember(r *v1beta1.ContainerRecreateRequest, states []v1beta1.ContainerRecreateState) {
 	written := map[string]bool{}
 	for i := range r.Status.ContainerRecreateStates {
 		if before := &r.Status.ContainerRecreateStates[i]; before.StopTime != nil {
-			written[before.Name] = true
+			written[before.Name+" "+before.ContainerID] = true
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range states {
-		if state := &states[i]; state.StopTime != nil && !written[state.Name] {
-			s.attempt(r.UID, state.Name).mine = state.ContainerID
+		state := &states[i]
+		if state.StopTime == nil || written[state.Name+" "+state.ContainerID] {
+			continue
+		}
+		if a := s.attempt(r.UID, state.Name); !a.Running { // what became of the container before is over
+			*a = attempt{mine: state.ContainerID}
 		}
 	}
 }
 
-// forget drops what is known of a request that is gone. What was begun for it ends all the same.
-func (s *stopper) forget(request types.UID) {
+// Forget drops what is known of a request that is gone. What was begun for it ends all the same.
+func (s *Stopper) Forget(request types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.of, request)
 }
 
-func (s *stopper) attempt(request types.UID, name string) *attempt {
+func (s *Stopper) attempt(request types.UID, name string) *attempt {
 	if s.of[request] == nil {
 		s.of[request] = map[string]*attempt{}
 	}
@@ -138,8 +143,8 @@ func (s *stopper) attempt(request types.UID, name string) *attempt {
 	return s.of[request][name]
 }
 
-// begin begins a stop and says whether it did: not when one is under way or done, and not when the process is ending.
-func (s *stopper) begin(ctx context.Context, r *v1beta1.ContainerRecreateRequest, stop restart.Stop) bool {
+// Begin begins a stop and says whether it did: not when one is under way or done, and not when the process is ending.
+func (s *Stopper) Begin(ctx context.Context, r *v1beta1.ContainerRecreateRequest, stop restart.Stop) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.attempt(r.UID, stop.Name)
@@ -165,7 +170,7 @@ func (s *stopper) begin(ctx context.Context, r *v1beta1.ContainerRecreateRequest
 }
 
 // carryOut stops a container and says why it could not.
-func (s *stopper) carryOut(ctx context.Context, r *v1beta1.ContainerRecreateRequest, stop restart.Stop, a *attempt) string {
+func (s *Stopper) carryOut(ctx context.Context, r *v1beta1.ContainerRecreateRequest, stop restart.Stop, a *attempt) string {
 	since, grace := stop.Since, restart.Grace(r)
 	if stop.Hook {
 		since = s.clock.Now()

@@ -45,7 +45,7 @@ func (w *work) Observe(ctx context.Context) error {
 	if len(queue) == 0 || restart.First(queue).UID != w.request.UID || restart.Completed(w.request) {
 		return nil
 	}
-	w.facts.Attempts, w.facts.Mine = w.stopper.known(w.request)
+	w.facts.Attempts, w.facts.Mine = w.stopper.Known(w.request)
 	containers, err := w.containers(ctx)
 	if err != nil {
 		text := err.Error()
@@ -112,7 +112,7 @@ func (w *work) Decide(now time.Time) error {
 // Act begins the stop that is to be carried out.
 func (w *work) Act(ctx context.Context) error {
 	stop := w.plan.Stop
-	if stop == nil || !w.stopper.begin(ctx, w.request, *stop) {
+	if stop == nil || !w.stopper.Begin(ctx, w.request, *stop) {
 		return nil
 	}
 	w.tell(false, reasonKilling, "Stopping container "+stop.Name+" for ContainerRecreateRequest "+w.request.Name)
@@ -126,10 +126,10 @@ func (w *work) Report(_ time.Time, failure error) loop.Report[*v1beta1.Container
 	if failure != nil {
 		return report
 	}
-	for _, trouble := range w.stopper.troubles(w.request) {
+	for _, trouble := range w.stopper.Troubles(w.request) {
 		w.tell(true, reasonHookFailed, trouble)
 	}
-	w.stopper.remember(w.request, w.plan.Status.ContainerRecreateStates)
+	w.stopper.Remember(w.request, w.plan.Status.ContainerRecreateStates)
 	for i := range w.plan.Status.ContainerRecreateStates {
 		if s := &w.plan.Status.ContainerRecreateStates[i]; s.Phase == v1beta1.ContainerRecreateRequestFailed && w.facts.Attempts[s.Name].Failure != "" {
 			w.tell(true, reasonFailed, "Container "+s.Name+": "+s.Message)

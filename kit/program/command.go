@@ -88,7 +88,7 @@ func Command(p Program, getenv func(string) string) *cobra.Command {
 			return p.Run(ctx, config)
 		},
 	}
-	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	// A version template of ours would keep text/template in the program, and with it every method of every type: 10 MB.
 	p.Options.AddFlags(cmd.Flags())
 	p.Flags(cmd.Flags())
 	for _, ignored := range p.Ignored {

@@ -23,6 +23,8 @@ type settings struct {
 	Pause      string
 	Pods       netip.Prefix
 	Registry   string
+	// Users is the file with those who may pull from a registry; empty for everybody.
+	Users string
 }
 
 // render fills in one of the templates.

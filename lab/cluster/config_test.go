@@ -20,14 +20,15 @@ func TestANodeFindsItsFilesUnderTheUsualPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, wants := range map[string][]string{
-		"lib/kubelet/config.yaml":                    {"10.97.0.10", "/kruise-lab-kruise-node-2", "failCgroupV1: false"},
-		"lib/kubelet/kubeconfig":                     {"https://10.77.1.2:6443"},
-		"lib/kubelet/pki/kubelet.crt":                {"CERTIFICATE"},
-		"lib/kubelet/pki/kubelet.key":                {"PRIVATE KEY"},
-		"lib/kruise-lab/containerd.toml":             {images.Pause, "restrict_oom_score_adj = true"},
-		"lib/kruise-lab/cni/10-lab.conflist":         {"10.81.2.0/24"},
-		"lib/kruise-lab/certs.d/_default/hosts.toml": {`server = "http://10.77.1.2:5000"`},
-		"lib/kruise-lab/kube-proxy.yaml":             {"clusterCIDR: 10.81.0.0/16", "bindAddress: 10.77.1.102"},
+		"lib/kubelet/config.yaml":                       {"10.97.0.10", "/kruise-lab-kruise-node-2", "failCgroupV1: false"},
+		"lib/kubelet/kubeconfig":                        {"https://10.77.1.2:6443"},
+		"lib/kubelet/pki/kubelet.crt":                   {"CERTIFICATE"},
+		"lib/kubelet/pki/kubelet.key":                   {"PRIVATE KEY"},
+		"lib/kruise-lab/containerd.toml":                {images.Pause, "restrict_oom_score_adj = true"},
+		"lib/kruise-lab/cni/10-lab.conflist":            {"10.81.2.0/24"},
+		"lib/kruise-lab/certs.d/_default/hosts.toml":    {`server = "http://10.77.1.2:5000"`},
+		"lib/kruise-lab/certs.d/private.lab/hosts.toml": {`server = "http://10.77.1.2:5001"`},
+		"lib/kruise-lab/kube-proxy.yaml":                {"clusterCIDR: 10.81.0.0/16", "bindAddress: 10.77.1.102"},
 	} {
 		data, err := os.ReadFile(filepath.Join(l.nodeVar("node-2"), file))
 		if err != nil {

@@ -58,7 +58,7 @@ func controlPlaneMachine(l Layout, state State, executable string) (machine.Spec
 	if err != nil {
 		return machine.Spec{}, err
 	}
-	err = writeConfig(l.etc("registry.yaml"), "registry.yaml", settings{Registry: l.Registry(), Dir: filepath.Join(l.Dir, "registry")})
+	registries, err := registries(l, state)
 	if err != nil {
 		return machine.Spec{}, err
 	}
@@ -72,15 +72,34 @@ func controlPlaneMachine(l Layout, state State, executable string) (machine.Spec
 	if err != nil {
 		return machine.Spec{}, err
 	}
-	registry := program(l, state.Bin, parts.Registry, "", nil, "serve", l.etc("registry.yaml"))
-	registry.Env = []string{"OTEL_TRACES_EXPORTER=none"}
-	spec.Programs = append(spec.Programs,
-		registry,
+	spec.Programs = append(append(spec.Programs, registries...),
 		program(l, state.Bin, parts.CoreDNS, "", furnished, "-conf="+l.etc("Corefile")),
 		program(l, state.Bin, parts.KubeProxy, "", ready,
 			"--config="+l.etc("kube-proxy.yaml"), "--hostname-override="+l.NodeName(1)),
 	)
 	return spec, nil
+}
+
+// registries are one that everybody may pull from, and one that wants a user and a password for the very same images.
+func registries(l Layout, state State) ([]machine.Program, error) {
+	if err := writeConfig(l.etc("users.htpasswd"), "users.htpasswd", settings{}); err != nil {
+		return nil, err
+	}
+	var programs []machine.Program
+	for _, r := range []struct{ name, address, users string }{
+		{"", l.Registry(), ""},
+		{"private", l.privateRegistry(), l.etc("users.htpasswd")},
+	} {
+		p := program(l, state.Bin, parts.Registry, r.name, nil)
+		file := l.etc(p.Name + ".yaml")
+		if err := writeConfig(file, "registry.yaml", settings{Registry: r.address, Dir: filepath.Join(l.Dir, "registry"), Users: r.users}); err != nil {
+			return nil, err
+		}
+		p.Command = append(p.Command, "serve", file)
+		p.Env = []string{"OTEL_TRACES_EXPORTER=none"}
+		programs = append(programs, p)
+	}
+	return programs, nil
 }
 
 // program describes a part that runs on a machine. The log of a program of a node has the node's name in it.

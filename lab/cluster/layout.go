@@ -20,6 +20,7 @@ const (
 	// Ports on the address of the control plane's machine, which it has for itself.
 	apiPort      = 6443
 	registryPort = 5000
+	privatePort  = 5001
 	// Ports of labs without real nodes start here, since they share 127.0.0.1 with each other and everybody else.
 	firstSharedPort   = 21000
 	sharedPortsPerLab = 10
@@ -103,6 +104,19 @@ func (l Layout) APIServer() string {
 // Registry is the host and port of the lab's registry, which stands in for every public one.
 func (l Layout) Registry() string {
 	return netip.AddrPortFrom(l.Address(), l.port(registryPort, 3)).String()
+}
+
+// PrivateRegistry is the host in the names of images that nodes pull with a user and a password only: PrivateUser and
+// PrivatePassword.
+const (
+	PrivateRegistry = "private.lab"
+	PrivateUser     = "lab"
+	PrivatePassword = "open-sesame"
+)
+
+// privateRegistry is the host and port of the registry that stands in for PrivateRegistry. It has what the other one has.
+func (l Layout) privateRegistry() string {
+	return netip.AddrPortFrom(l.Address(), l.port(privatePort, 4)).String()
 }
 
 // SharedPorts are the ports on 127.0.0.1 that a lab without real nodes needs.

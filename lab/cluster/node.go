@@ -121,11 +121,12 @@ func writeNode(l Layout, n int) error {
 		return err
 	}
 	for file, s := range map[string]settings{
-		"lib/kubelet/config.yaml":                    {DNS: l.DNSAddress(), Cgroup: l.NodeCgroup(name)},
-		"lib/kruise-lab/kube-proxy.yaml":             {Kubeconfig: "/var/lib/kruise-lab/kube-proxy.kubeconfig", Address: l.NodeAddress(n), Pods: l.PodRange()},
-		"lib/kruise-lab/containerd.toml":             {Pause: images.Pause},
-		"lib/kruise-lab/cni/10-lab.conflist":         {Pods: l.NodePodRange(n)},
-		"lib/kruise-lab/certs.d/_default/hosts.toml": {Registry: l.Registry()},
+		"lib/kubelet/config.yaml":                                   {DNS: l.DNSAddress(), Cgroup: l.NodeCgroup(name)},
+		"lib/kruise-lab/kube-proxy.yaml":                            {Kubeconfig: "/var/lib/kruise-lab/kube-proxy.kubeconfig", Address: l.NodeAddress(n), Pods: l.PodRange()},
+		"lib/kruise-lab/containerd.toml":                            {Pause: images.Pause},
+		"lib/kruise-lab/cni/10-lab.conflist":                        {Pods: l.NodePodRange(n)},
+		"lib/kruise-lab/certs.d/_default/hosts.toml":                {Registry: l.Registry()},
+		"lib/kruise-lab/certs.d/" + PrivateRegistry + "/hosts.toml": {Registry: l.privateRegistry()},
 	} {
 		if err := writeConfig(filepath.Join(root, file), templateOf(file), s); err != nil {
 			return err

@@ -95,9 +95,7 @@ func (c *CloneSet) gate(name string) error {
 
 // openGate opens a feature gate.
 func openGate(options *workload.Options, name string) error {
-	gates := append(workload.Gates(), // and what no gate of the manager switches yet
-		workload.Gate{Name: "InPlaceUpdateEnvFromMetadata", Option: func(o *workload.Options) *bool { return &o.InPlace.EnvFromMetadata }})
-	for _, gate := range gates {
+	for _, gate := range workload.Gates() {
 		if gate.Name == name {
 			*gate.Option(options) = true
 			return nil

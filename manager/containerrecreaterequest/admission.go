@@ -153,25 +153,14 @@ func fillContainers(r *v1beta1.ContainerRecreateRequest, pod *corev1.Pod, path *
 			errs = append(errs, field.Invalid(name, c.Name, "the pod has no container of this name that can be restarted"))
 			continue
 		}
-		status := restart.StatusOf(pod, c.Name)
-		if status == nil || status.ContainerID == "" {
+		if status := restart.StatusOf(pod, c.Name); status == nil || status.ContainerID == "" {
 			errs = append(errs, field.Invalid(name, c.Name, "the container has not been started yet, so there is nothing to restart"))
 			continue
 		}
 		if policy != corev1.ContainerRestartPolicyAlways {
 			warnings = append(warnings, fmt.Sprintf("container %s is stopped, and kubelet may not start it again: its restart policy is %s", c.Name, policy))
 		}
-		c.RestartPolicy = policy
-		c.StatusContext = &v1beta1.ContainerRecreateRequestContainerContext{ContainerID: status.ContainerID, RestartCount: status.RestartCount}
-		container := restart.ContainerOf(pod, c.Name)
-		if container.Lifecycle == nil || container.Lifecycle.PreStop == nil {
-			continue
-		}
-		hook := container.Lifecycle.PreStop
-		c.PreStop = &v1beta1.ContainerPreStop{Exec: hook.Exec, HTTPGet: hook.HTTPGet, TCPSocket: hook.TCPSocket, Sleep: hook.Sleep}
-		if hook.HTTPGet != nil || hook.TCPSocket != nil {
-			c.Ports = container.Ports
-		}
+		restart.Fill(c, pod)
 	}
 	return errs, warnings
 }

@@ -32,6 +32,8 @@ func chain() []mutator {
 		{name: "readiness-gate", policy: admissionregistrationv1.Ignore, asks: asksForReadinessGate, change: addReadinessGate},
 		// After all that adds containers, which take part in the order. A pod that asked for an order must not start in another.
 		{name: "launch-priority", policy: admissionregistrationv1.Fail, asks: asksForOrder, change: order},
+		// Anywhere: it adds no container. A pod that must return and started elsewhere would stay there.
+		{name: "persistent-pod-state", policy: admissionregistrationv1.Fail, asks: asksForReturn, change: sendBack},
 		// Last, since it speaks of containers by name, which all stand there by now. A pod runs without being probed.
 		{name: "serverless-probes", policy: admissionregistrationv1.Ignore, asks: asksForProbes, change: askForProbes},
 	}

@@ -93,7 +93,10 @@ func (k *keeper) webhooks() ([]podwebhook.Webhook, error) {
 		}
 		policy := k.options.policy(line)
 		for _, d := range demands {
-			d.Operation, d.Policy = podwebhook.Create, policy
+			d.Operation = podwebhook.Create
+			if d.Policy == "" {
+				d.Policy = policy
+			}
 			if only := k.place.Only; only != "" {
 				if d.Namespace != "" && d.Namespace != only {
 					continue

@@ -5,6 +5,7 @@ import (
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
+	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/index"
 )
 
@@ -14,6 +15,8 @@ type world struct {
 	gateForAll bool
 	// markers are the PodProbeMarkers that virtual kubelets are asked for; nil where they are not.
 	markers *index.Store[*v1alpha1.PodProbeMarker]
+	// memory is where pods are to be sent back to.
+	memory *memory
 }
 
 // facts are what the lines of the chain know about one pod, gathered once.
@@ -21,14 +24,19 @@ type facts struct {
 	gateForAll bool
 	// markers are the PodProbeMarkers of the pod's namespace.
 	markers []*v1alpha1.PodProbeMarker
+	// state is the object by which the pod is remembered, if there is one.
+	state *v1beta1.PersistentPodState
 	// name is the name that the pod gets if a line needs to know one and it has none.
 	name string
 }
 
 func (w *world) factsOf(pod *corev1.Pod) (*facts, error) {
 	f := &facts{gateForAll: w.gateForAll, name: generated(pod.GenerateName)}
+	var err error
+	if f.state, err = w.memory.of(pod); err != nil {
+		return nil, err
+	}
 	if w.markers != nil {
-		var err error
 		if f.markers, err = w.markers.InNamespace(pod.Namespace); err != nil {
 			return nil, err
 		}

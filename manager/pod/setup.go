@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -112,15 +111,18 @@ func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 // world starts to watch what the chain needs to know. It watches no kind that the API server does not serve.
 func (o Options) world(ctx context.Context, mgr ctrl.Manager) (*world, error) {
 	w := &world{gateForAll: o.GateForAll}
-	kind := v1alpha1.GroupVersion.WithKind("PodProbeMarker")
-	_, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
-	if !o.Serverless || meta.IsNoMatchError(err) {
+	var err error
+	if w.memory, err = remember(ctx, mgr); err != nil {
+		return nil, fmt.Errorf("watching PersistentPodStates: %w", err)
+	}
+	if !o.Serverless {
 		return w, nil
 	}
-	if err == nil {
-		w.markers, err = index.For(ctx, mgr.GetCache(), &v1alpha1.PodProbeMarker{})
+	kind := v1alpha1.GroupVersion.WithKind("PodProbeMarker")
+	if served, err := serves(mgr, kind); err != nil || !served {
+		return w, err
 	}
-	if err != nil {
+	if w.markers, err = index.For(ctx, mgr.GetCache(), &v1alpha1.PodProbeMarker{}); err != nil {
 		return nil, fmt.Errorf("watching %s: %w", kind.Kind, err)
 	}
 	return w, nil
@@ -164,7 +166,7 @@ func SetupController(ctx context.Context, mgr ctrl.Manager, o Options, place ser
 	if w.markers != nil {
 		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &v1alpha1.PodProbeMarker{}, wakes[*v1alpha1.PodProbeMarker](), asksAnew[*v1alpha1.PodProbeMarker]()))
 	}
-	err = b.Complete(&keeper{read: configurations, write: mgr.GetClient(), world: w, chain: chain(), options: o, place: place, clock: clock.RealClock{}})
+	err = w.memory.watch(mgr, b).Complete(&keeper{read: configurations, write: mgr.GetClient(), world: w, chain: chain(), options: o, place: place, clock: clock.RealClock{}})
 	if err != nil {
 		return fmt.Errorf("set up the webhooks for pods: %w", err)
 	}

@@ -31,6 +31,9 @@ func intakes(c *corev1.Container) []intake {
 	return out
 }
 
+// TakesIn says whether a container takes labels or annotations into its environment.
+func TakesIn(c *corev1.Container) bool { return len(intakes(c)) > 0 }
+
 // in is the map of the metadata that holds the key.
 func (r intake) in(labels, annotations map[string]*string) map[string]*string {
 	if r.kind == "labels" {
@@ -90,6 +93,15 @@ func set(meta *metav1.ObjectMeta, kind, key, value string) {
 	(*into)[key] = value
 }
 
+// RuntimeMetaOf is what the agent of the node reports of the containers of a pod.
+func RuntimeMetaOf(pod *corev1.Pod) v1beta1.RuntimeContainerMetaSet {
+	var set v1beta1.RuntimeContainerMetaSet
+	if !fromAnnotation(pod, &set, v1beta1.RuntimeContainerMetaKey) {
+		return v1beta1.RuntimeContainerMetaSet{}
+	}
+	return set
+}
+
 // EnvHash is the hash of what a container takes from a pod's labels and annotations into its environment: FNV-1a, made
 // in the way of kubelet's hash of a container, of the names and values in the order of the container's env. The agent of
 // the node makes the same hash from the environment that the container really has, and reports it in the annotation
@@ -137,12 +149,9 @@ func envRenewed(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState, name string,
 	if now == nil || now.ContainerID == "" {
 		return false
 	}
-	var set v1beta1.RuntimeContainerMetaSet
-	if fromAnnotation(pod, &set, v1beta1.RuntimeContainerMetaKey) {
-		for _, r := range set.Containers {
-			if r.Name == name && r.Hashes.ExtractedEnvFromMetadataHash != 0 {
-				return r.ContainerID == now.ContainerID && r.Hashes.ExtractedEnvFromMetadataHash == wanted
-			}
+	for _, r := range RuntimeMetaOf(pod).Containers {
+		if r.Name == name && r.Hashes.ExtractedEnvFromMetadataHash != 0 {
+			return r.ContainerID == now.ContainerID && r.Hashes.ExtractedEnvFromMetadataHash == wanted
 		}
 	}
 	if before.ContainerID != "" {

@@ -129,6 +129,23 @@ func RestartPolicyOf(pod *corev1.Pod, name string) (policy corev1.ContainerResta
 	return "", false
 }
 
+// Fill fills in what the agent needs to know of a container of a pod that can be restarted and was started.
+func Fill(c *v1beta1.ContainerRecreateRequestContainer, pod *corev1.Pod) {
+	c.RestartPolicy, _ = RestartPolicyOf(pod, c.Name)
+	if status := StatusOf(pod, c.Name); status != nil {
+		c.StatusContext = &v1beta1.ContainerRecreateRequestContainerContext{ContainerID: status.ContainerID, RestartCount: status.RestartCount}
+	}
+	container := ContainerOf(pod, c.Name)
+	if container == nil || container.Lifecycle == nil || container.Lifecycle.PreStop == nil {
+		return
+	}
+	hook := container.Lifecycle.PreStop
+	c.PreStop = &v1beta1.ContainerPreStop{Exec: hook.Exec, HTTPGet: hook.HTTPGet, TCPSocket: hook.TCPSocket, Sleep: hook.Sleep}
+	if hook.HTTPGet != nil || hook.TCPSocket != nil {
+		c.Ports = container.Ports
+	}
+}
+
 // ContainerOf is a container of a pod, or one of its init containers; nil when there is none of the name.
 func ContainerOf(pod *corev1.Pod, name string) *corev1.Container {
 	if c := find(pod.Spec.Containers, name); c != nil {

@@ -51,6 +51,7 @@ func Gates() []Gate {
 		{Name: "CloneSetPartitionRollback", Option: func(o *Options) *bool { return &o.PartitionRollback }},
 		{Name: "CloneSetShortHash", Option: func(o *Options) *bool { return &o.ShortHash }},
 		{Name: "DaemonSetPruneIneligibleNodes", Option: func(o *Options) *bool { return &o.PruneIneligible }},
+		{Name: "InPlaceUpdateEnvFromMetadata", On: true, Option: func(o *Options) *bool { return &o.InPlace.EnvFromMetadata }},
 		{Name: "InPlaceWorkloadVerticalScaling", Option: func(o *Options) *bool { return &o.InPlace.Resources }},
 		{Name: "PreDownloadImageForDaemonSetUpdate", Option: func(o *Options) *bool { return &o.PullAheadForDaemonSets }},
 		{Name: "PodIndexLabel", On: true, Option: func(o *Options) *bool { return &o.PodIndexLabel }},

@@ -28,7 +28,7 @@ func sequenceOf(set *v1beta1.StatefulSet, options Options) (podset.Sequence, err
 		Ordered: set.Spec.PodManagementPolicy != appsv1.ParallelPodManagement,
 	}
 	var err error
-	if s.Ordinals, err = ordinalsOf(set, options); err != nil {
+	if s.Ordinals, err = Ordinals(set, options); err != nil {
 		return s, err
 	}
 	s.Replicas = len(s.Ordinals)
@@ -78,9 +78,9 @@ func atLeastOne(value intstr.IntOrString, replicas int) (int, error) {
 	return max(n, 1), err
 }
 
-// ordinalsOf are the ordinals of the wanted pods, the lowest first: as many as there are replicas, from the start on,
+// Ordinals are the ordinals of the wanted pods, the lowest first: as many as there are replicas, from the start on,
 // without those that are reserved.
-func ordinalsOf(set *v1beta1.StatefulSet, options Options) ([]int, error) {
+func Ordinals(set *v1beta1.StatefulSet, options Options) ([]int, error) {
 	replicas := DefaultReplicas
 	if set.Spec.Replicas != nil {
 		replicas = int(*set.Spec.Replicas)

@@ -37,7 +37,7 @@ func TestTheOrdinalsOfTheWantedPods(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			set := &v1beta1.StatefulSet{Spec: v1beta1.StatefulSetSpec{
 				Replicas: &test.replicas, ReserveOrdinals: test.reserved, Ordinals: &v1beta1.StatefulSetOrdinals{Start: test.start}}}
-			got, err := ordinalsOf(set, Options{StartOrdinal: true})
+			got, err := Ordinals(set, Options{StartOrdinal: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -66,7 +66,7 @@ func TestOrdinalsAreTheLowestThatAreNotReserved(t *testing.T) {
 				want = append(want, i)
 			}
 		}
-		got, err := ordinalsOf(set, Options{})
+		got, err := Ordinals(set, Options{})
 		if err != nil || len(got) != len(want) || len(want) > 0 && !cmp.Equal(want, got) {
 			t.Fatalf("%v, %v, want %v", got, err, want)
 		}

@@ -122,6 +122,38 @@ func TestTheDaemonHasTheSocketsOfItsNodeAndNoOtherPrivilege(t *testing.T) {
 	}
 }
 
+func TestTheDaemonAsksCredentialPluginsOfItsNodeWhereThatIsWanted(t *testing.T) {
+	h := newHelm(t)
+	render := func(values ...string) (corev1.PodSpec, corev1.Container) {
+		pod := find[appsv1.DaemonSet](t, h.render(t, namespace, values...), "DaemonSet", "kruise-daemon").Spec.Template.Spec
+		return pod, pod.Containers[0]
+	}
+	for _, arg := range func() []string { _, c := render(); return c.Args }() {
+		if strings.HasPrefix(arg, "--plugin-") {
+			t.Errorf("%s though nobody wants plugins", arg)
+		}
+	}
+	pod, daemon := render("daemon.credentialProvider.enabled=true", "daemon.credentialProvider.configMap=mine", "daemon.credentialProvider.hostPath=/opt/plugins")
+	mounted := map[string]string{}
+	for _, m := range daemon.VolumeMounts {
+		if i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }); i < 0 || !m.ReadOnly {
+			t.Errorf("mount %+v: want a volume that is only read", m)
+		} else if v := pod.Volumes[i]; v.ConfigMap != nil {
+			mounted[m.MountPath] = "ConfigMap " + v.ConfigMap.Name
+		} else {
+			mounted[m.MountPath] = v.HostPath.Path
+		}
+	}
+	if diff := cmp.Diff(map[string]string{"/hostvarrun": "/var/run", "/kruise-config": "ConfigMap mine", "/kruise-plugins": "/opt/plugins"}, mounted); diff != "" {
+		t.Errorf("what is mounted (-want +got):\n%s", diff)
+	}
+	for _, want := range []string{"--plugin-config-file=/kruise-config/CredentialProviderPlugin.yaml", "--plugin-bin-dir=/kruise-plugins"} {
+		if !slices.Contains(daemon.Args, want) {
+			t.Errorf("%s is not among %q", want, daemon.Args)
+		}
+	}
+}
+
 func TestTheDaemonMayDoNoMoreThanItMust(t *testing.T) {
 	objects := newHelm(t).render(t, namespace)
 	for _, rule := range find[rbacv1.ClusterRole](t, objects, "ClusterRole", "kruise-daemon-role").Rules {

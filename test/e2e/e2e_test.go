@@ -57,12 +57,15 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"a DaemonSet has no pod on a node that is gone, and one when it is back", nodeGoneAndBack},
 			{"an image that does not exist stops the update at the extra pod", badImageOfAnExtraPod},
 			{"a change that cannot be made in place is refused once where pods may not be recreated", refused},
+			{"a label that is in the environment changes in place", renewsEnvironment},
 			{"the containers of a pod start in the order that it asks for", launchesInOrder},
+			{"a pod of a StatefulSet that is made anew returns to its node", returnsToItsNode},
 			{"what the nodes probe stands on the pods", probesMark},
 			{"the walk-through of a restarted container works word for word", restartsContainer},
 			{"a second request for a pod waits for the first", queues},
 			{"the walk-through of an image pulled ahead works word for word", pullsImage},
 			{"an image that cannot be pulled ahead says why", cannotPull},
+			{"an image that wants a password is pulled ahead with it alone", pullsPrivately},
 			{"a list of images is pulled ahead", pullsList},
 			{"the token of a daemon is worth no more than its node", tiedToItsNode},
 			{"a node that is cut off in the middle of an update holds it up, and one that is gone is done without", nodeCutOff},
@@ -84,6 +87,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"the walk-through of volumes that grow works word for word", walkThroughVolumes},
 			{"a namespace is not deleted while it has pods and its label protects it", keepsNamespace},
 			{"volumes of a StatefulSet grow before their pods are updated", claimsGrow},
+			{"the sidecars of a job end with its work", endsSidecars},
 		} {
 			t.Run(story.name, func(t *testing.T) {
 				t.Parallel()

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	registry "kruise.io/kruise/lab/cluster"
 )
 
 // pulled are the nodes on which the stories about single images pull. A third one is taken away by another story.
@@ -68,6 +69,49 @@ func cannotPull(s *space) {
 	i := slices.IndexFunc(image.Status.ImageStatuses["openkruise/demo"].Tags, func(t v1beta1.ImageTagStatus) bool { return t.Tag == "absent" })
 	if i < 0 || !strings.Contains(image.Status.ImageStatuses["openkruise/demo"].Tags[i].Message, "not found") {
 		s.Errorf("the node says %+v", image.Status.ImageStatuses)
+	}
+}
+
+// pullsPrivately pulls an image that wants a password.
+func pullsPrivately(s *space) {
+	s.watch(&v1beta1.ImagePullJob{})
+	job := func(name string, secrets ...string) *v1beta1.ImagePullJob {
+		job := s.pull(name, registry.PrivateRegistry+"/openkruise/demo:1.10.4")
+		job.Spec.ImagePullPolicy = v1beta1.PullAlways
+		job.Spec.PullPolicy, job.Spec.PullSecrets = &v1beta1.PullPolicy{BackoffLimit: new(int32(0))}, secrets
+		s.create(job)
+		s.untilPulled(name)
+		return s.pullJob(name)
+	}
+	s.create(s.dockerSecret("wrong", "close-sesame"))
+	s.create(s.dockerSecret("right", registry.PrivatePassword))
+	s.same("the nodes that failed without a secret", pulled(), job("stranger").Status.FailedNodes)
+	s.untilEvent("PullImageFailed", "no basic auth credentials")
+	s.same("the nodes that failed with a wrong password", pulled(), job("guest", "wrong").Status.FailedNodes)
+	s.untilEvent("PullImageFailed", "401 Unauthorized")
+	if status := job("member", "wrong", "right").Status; status.Succeeded != int32(len(pulled())) { //nolint:gosec // few
+		s.Errorf("with the right password: %+v", status)
+	}
+	s.until("no copy of a secret is left where nodes read", func() string {
+		copies := &corev1.SecretList{}
+		if err := s.client.List(s.Context(), copies, client.InNamespace("kruise-daemon-config")); err != nil {
+			return err.Error()
+		}
+		for _, secret := range copies.Items {
+			if source := secret.Annotations[v1beta1.PullSecretSourceKey]; strings.HasPrefix(source, s.name+"/") {
+				return secret.Name + " is a copy of " + source
+			}
+		}
+		return ""
+	})
+}
+
+// dockerSecret is a secret for the private registry of the lab.
+func (s *space) dockerSecret(name, password string) *corev1.Secret {
+	config := fmt.Sprintf(`{"auths":{%q:{"username":%q,"password":%q}}}`, registry.PrivateRegistry, registry.PrivateUser, password)
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.name, Name: name}, Type: corev1.SecretTypeDockerConfigJson,
+		Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte(config)},
 	}
 }
 

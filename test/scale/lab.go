@@ -35,6 +35,8 @@ const (
 type lab struct {
 	layout  cluster.Layout
 	objects client.Client
+	// daemons speaks for the daemons that are played.
+	daemons client.WithWatch
 	// kube speaks protobuf, and bare is the same with a user agent of its own.
 	kube, bare kubernetes.Interface
 	// processes are the programs of the lab, by name.
@@ -116,6 +118,11 @@ func (l *lab) connect() error {
 		}
 	}
 	if l.objects, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		return fmt.Errorf("making a client of the lab: %w", err)
+	}
+	played := rest.CopyConfig(config)
+	played.UserAgent = agentDaemons
+	if l.daemons, err = client.NewWithWatch(played, client.Options{Scheme: scheme}); err != nil {
 		return fmt.Errorf("making a client of the lab: %w", err)
 	}
 	compact := rest.CopyConfig(config)

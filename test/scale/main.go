@@ -33,6 +33,7 @@ type settings struct {
 	profiling time.Duration
 	lab       string
 	simulated int
+	pulls     int
 	keep      bool
 	goBench   bool
 	patience  time.Duration
@@ -78,6 +79,7 @@ func parse() (settings, error) {
 	flag.DurationVar(&s.profiling, "profile-time", 30*time.Second, "how much of each phase the profiles cover; a shorter phase waits for them")
 	flag.StringVar(&s.lab, "lab", "bench", "name of the lab that is brought up and removed; it must not be up already")
 	flag.IntVar(&s.simulated, "simulated", 20, "number of simulated nodes, of 1000 pods each at most; for DaemonSets there are as many as pods")
+	flag.IntVar(&s.pulls, "pulls", 0, "measure instead, once, so many images that every simulated node pulls ahead of time")
 	flag.BoolVar(&s.keep, "keep", false, "leave the lab up at the end")
 	flag.BoolVar(&s.goBench, "go-bench", true, "run the Go benchmarks of plan, too")
 	flag.DurationVar(&s.patience, "patience", 15*time.Minute, "how long one step may take before the measurement is given up")
@@ -116,6 +118,10 @@ func measureAll(ctx context.Context, s settings, report *report) (err error) {
 	report.versions = l.versions
 	b := &bench{settings: s, lab: l, report: report}
 	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	if s.pulls > 0 {
+		report.pulls, err = b.measurePulls(ctx)
 		return err
 	}
 	for _, n := range s.pods {

@@ -27,7 +27,7 @@ import (
 // installCRDs makes the API server serve the kinds that are measured. There are no webhooks here: they cost the same for a workload
 // of one pod and of a thousand, and nothing in these measurements needs their conversion, their defaults or their checks.
 func (l *lab) installCRDs(ctx context.Context) error {
-	for _, resource := range []string{"clonesets", "statefulsets", "daemonsets"} {
+	for _, resource := range []string{"clonesets", "statefulsets", "daemonsets", "nodeimages", "imagepulljobs"} {
 		if err := l.installCRD(ctx, fmt.Sprintf(crdFiles, resource)); err != nil {
 			return err
 		}
@@ -74,8 +74,8 @@ type manager struct {
 	log        *os.File
 }
 
-// startManager starts a kruise-manager and waits until it works on CloneSets.
-func startManager(ctx context.Context, l *lab, controller string, profiling bool) (*manager, error) {
+// startManager starts a kruise-manager with some gates on, and waits until it works on CloneSets.
+func startManager(ctx context.Context, l *lab, controller string, profiling bool, gates ...string) (*manager, error) {
 	metrics, errMetrics := freeAddress()
 	pprof, errPprof := freeAddress()
 	webhook, errWebhook := freeAddress()
@@ -86,8 +86,8 @@ func startManager(ctx context.Context, l *lab, controller string, profiling bool
 	_, port, _ := strings.Cut(webhook, ":")
 	m := &manager{metrics: metrics, pprof: pprof, controller: controller, log: logFile, ended: make(chan error, 1)}
 	m.cmd = exec.Command(managerProgram, "--kubeconfig="+l.layout.Kubeconfig(), "--enable-leader-election=false",
-		"--metrics-addr="+metrics, "--health-probe-addr=0", "--webhook-port="+port, "--feature-gates=EnableExternalCerts=true",
-		"--enable-pprof="+strconv.FormatBool(profiling), "--pprof-addr="+pprof)
+		"--metrics-addr="+metrics, "--health-probe-addr=0", "--webhook-port="+port, "--feature-gates="+strings.Join(append(gates, "EnableExternalCerts=true"), ","),
+		"--enable-pprof="+strconv.FormatBool(profiling), "--pprof-addr="+pprof, "--nodeimage-creation-delay=0s")
 	m.cmd.Env = append(os.Environ(), "POD_NAMESPACE=default")
 	m.cmd.Stdout, m.cmd.Stderr = logFile, logFile
 	// An interrupt of the terminal is for this program, which then stops the manager itself.

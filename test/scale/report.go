@@ -33,6 +33,8 @@ type report struct {
 	// idles are shares of a core, by scenario and number of standing pods.
 	idles   []*idle
 	goBench string
+	// pulls is what was measured of images that are pulled ahead.
+	pulls string
 }
 
 type idle struct {
@@ -148,6 +150,7 @@ func (r *report) markdown() string {
 		r.processors(&out, rows)
 		r.requests(&out, rows)
 	}
+	out.WriteString(r.pulls)
 	r.idle(&out)
 	r.goals(&out)
 	if r.goBench != "" {

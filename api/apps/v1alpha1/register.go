@@ -23,6 +23,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&PodProbeMarker{}, &PodProbeMarkerList{}, &NodePodProbe{}, &NodePodProbeList{})
 	scheme.AddKnownTypes(GroupVersion, &ContainerRecreateRequest{}, &ContainerRecreateRequestList{})
 	scheme.AddKnownTypes(GroupVersion, &StatefulSet{}, &StatefulSetList{})
+	scheme.AddKnownTypes(GroupVersion, &PersistentPodState{}, &PersistentPodStateList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -109,6 +109,10 @@ type RuntimeContainerMeta struct {
 	RestartCount int32 `json:"restartCount"`
 	// hashes tell what the container was started from.
 	Hashes RuntimeContainerHashes `json:"hashes"`
+	// stopTime is when the agent begins to stop the container, to have it started with another environment. It is written down
+	// some seconds before, so that kubelet knows the new environment by then, and the preStop hook never runs twice. An addition to
+	// the older form.
+	StopTime *metav1.Time `json:"stopTime,omitempty"`
 }
 
 // RuntimeContainerHashes tell what a container was started from.

@@ -36,6 +36,8 @@ const (
 	InPlaceUpdateGraceKeyOld = "inplace-update-grace"
 	// RuntimeContainerMetaKey holds what the node agent knows of the pod's containers, as JSON.
 	RuntimeContainerMetaKey = "apps.kruise.io/runtime-containers-meta"
+	// SidecarSetInjectedListKey on a pod names the SidecarSets that were injected into it.
+	SidecarSetInjectedListKey = "kruise.io/sidecarset-injected-list"
 	// VolumeClaimTemplateHashKey on a ControllerRevision holds the hash of the claim templates.
 	VolumeClaimTemplateHashKey = "kruise.io/cloneset-volumeclaimtemplate-hash"
 	// ImagePreDownloadParallelismKey is the v1alpha1 form of imagePreDownloadParallelism.
@@ -85,3 +87,18 @@ const StartInPlaceUpdateReason = "StartInPlaceUpdate"
 // SidecarTerminated is the condition of a pod whose main containers have ended and whose sidecars are being stopped: its
 // phase speaks of the main containers alone.
 const SidecarTerminated corev1.PodConditionType = "SidecarTerminated"
+
+// Environment variables by which a container of a job's pod says that it is no part of the work, and ends with it. They are
+// written out: what they take from elsewhere is not looked at.
+const (
+	// TerminateSidecarEnv is "true" for a container that is stopped when the others have ended.
+	TerminateSidecarEnv = "KRUISE_TERMINATE_SIDECAR_WHEN_JOB_EXIT"
+	// TerminateSidecarWithImageEnv is the image, one that ends by itself, which such a container is given where a virtual kubelet
+	// runs it.
+	TerminateSidecarWithImageEnv = "KRUISE_TERMINATE_SIDECAR_WHEN_JOB_EXIT_WITH_IMAGE"
+	// IgnoreExitCodeEnv is "true" for such a container whose exit code says nothing of the work.
+	IgnoreExitCodeEnv = "KRUISE_TERMINATE_SIDECAR_IGNORE_EXIT_CODE"
+)
+
+// SidecarTerminationPrefix begins the name of the request that stops the sidecars of a pod; the pod's UID ends it.
+const SidecarTerminationPrefix = "sidecar-termination-"

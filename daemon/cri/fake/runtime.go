@@ -48,8 +48,9 @@ type Container struct {
 	// ExitCode is that of a container that was stopped. Default: 137.
 	ExitCode    int32
 	Annotations map[string]string
-	// Env is what the command env prints in it.
-	Env []string
+	// Env is its environment, which the command env prints and, unless it is Discreet, the runtime tells.
+	Env      []string
+	Discreet bool
 	// Stops are the grace periods of the stops that reached it while it ran, in seconds.
 	Stops []int64
 	// Commands are the commands that ran in it.
@@ -67,6 +68,8 @@ type Image struct {
 	Size          uint64
 	// Remote says that it has to be pulled first.
 	Remote bool
+	// Users are who may pull it; none for everybody.
+	Users []string
 	// Pulls are the user names of the pulls that brought it, or brought it again.
 	Pulls []string
 }

@@ -2,6 +2,7 @@ package fake
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -69,7 +70,15 @@ func (r *Runtime) ContainerStatus(_ context.Context, req *criv1.ContainerStatusR
 	if c.Exited() {
 		answer.ExitCode = c.ExitCode
 	}
-	return &criv1.ContainerStatusResponse{Status: answer}, nil
+	told := map[string]string{}
+	if req.GetVerbose() && !c.Discreet {
+		info, err := json.Marshal(map[string]any{"runtimeSpec": map[string]any{"process": map[string]any{"env": c.Env}}})
+		if err != nil {
+			return nil, status.Errorf(codes.Internal, "telling of container %q: %v", c.ID, err)
+		}
+		told["info"] = string(info)
+	}
+	return &criv1.ContainerStatusResponse{Status: answer, Info: told}, nil
 }
 
 // ListPodSandbox implements the service of the interface.
@@ -150,8 +159,15 @@ func (r *Runtime) PullImage(_ context.Context, req *criv1.PullImageRequest) (*cr
 	if i == nil {
 		return nil, status.Errorf(codes.NotFound, "no image %q", req.GetImage().GetImage())
 	}
+	user := req.GetAuth().GetUsername()
+	if req.GetAuth().GetServerAddress() != "" {
+		user = "" // as containerd does where a mirror stands in for the registry, whose address is another
+	}
+	if len(i.Users) > 0 && !slices.Contains(i.Users, user) {
+		return nil, status.Errorf(codes.Unknown, "image %q: unexpected status 401 Unauthorized", req.GetImage().GetImage())
+	}
 	i.Remote = false
-	i.Pulls = append(i.Pulls, req.GetAuth().GetUsername())
+	i.Pulls = append(i.Pulls, user)
 	r.changed.Broadcast()
 	return &criv1.PullImageResponse{ImageRef: i.ID}, nil
 }

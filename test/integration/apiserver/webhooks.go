@@ -52,7 +52,7 @@ func webhookConfigurations(port int) []client.Object {
 	validating := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	validating.Name = validatingWebhooks
 	for kind, version := range map[string]string{
-		"cloneset": "v1beta1", "daemonset": "v1beta1", "imagelistpulljob": "v1beta1", "imagepulljob": "v1beta1", "podprobemarker": "v1alpha1", "statefulset": "v1beta1",
+		"cloneset": "v1beta1", "daemonset": "v1beta1", "imagelistpulljob": "v1beta1", "imagepulljob": "v1beta1", "persistentpodstate": "v1beta1", "podprobemarker": "v1alpha1", "statefulset": "v1beta1",
 	} {
 		validating.Webhooks = append(validating.Webhooks, admissionregistrationv1.ValidatingWebhook{
 			Name: "v" + kind + ".kb.io", ClientConfig: at("/validate-apps-kruise-io-" + kind), Rules: rules(version, kind+"s"),

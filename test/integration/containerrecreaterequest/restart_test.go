@@ -37,7 +37,7 @@ func start(t *testing.T) *cluster {
 	tied(t)
 	c := &cluster{T: t, runtime: fake.New(t), namespace: server.Namespace(t)}
 	replica, err := server.RunReplica(t.Context(), func(m *manager.Options, o *serve.Options) {
-		m.WebhooksOnly, m.Kinds = false, []string{"ContainerRecreateRequest"}
+		m.WebhooksOnly, m.Kinds, m.TerminateSidecars = false, []string{"ContainerRecreateRequest"}, true
 		o.Namespace = c.namespace
 	})
 	if err != nil {

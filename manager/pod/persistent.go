@@ -1,0 +1,163 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/index"
+	"kruise.io/kruise/plan/affinity"
+	"kruise.io/kruise/plan/podwebhook"
+)
+
+// +kubebuilder:rbac:groups=apps.kruise.io,resources=persistentpodstates,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps.kruise.io;apps,resources=statefulsets,verbs=get;list;watch
+
+// memory is what is known of pods that were there before. A nil memory knows of none.
+type memory struct {
+	states *index.Store[*v1beta1.PersistentPodState]
+	native *index.Store[*appsv1.StatefulSet]
+	// advanced is nil where the API server does not serve the kind.
+	advanced *index.Store[*v1beta1.StatefulSet]
+}
+
+// remember starts to watch what pods are remembered by; nil where the API server does not serve the kind.
+func remember(ctx context.Context, mgr ctrl.Manager) (*memory, error) {
+	if served, err := serves(mgr, v1beta1.GroupVersion.WithKind("PersistentPodState")); err != nil || !served {
+		return nil, err
+	}
+	m := &memory{}
+	var err error
+	if m.states, err = index.For(ctx, mgr.GetCache(), &v1beta1.PersistentPodState{}); err != nil {
+		return nil, err
+	}
+	if m.native, err = index.For(ctx, mgr.GetCache(), &appsv1.StatefulSet{}); err != nil {
+		return nil, err
+	}
+	if served, err := serves(mgr, v1beta1.GroupVersion.WithKind("StatefulSet")); err != nil || !served {
+		return m, err
+	}
+	m.advanced, err = index.For(ctx, mgr.GetCache(), &v1beta1.StatefulSet{})
+	return m, err
+}
+
+// serves says whether the API server serves a kind.
+func serves(mgr ctrl.Manager, kind schema.GroupVersionKind) (bool, error) {
+	_, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
+	if meta.IsNoMatchError(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("asking the API server for %s: %w", kind, err)
+	}
+	return true, nil
+}
+
+// watch wakes the keeper of the webhooks when other pods are to be sent back.
+func (m *memory) watch(mgr ctrl.Manager, b *builder.Builder) *builder.Builder {
+	if m == nil {
+		return b
+	}
+	b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &v1beta1.PersistentPodState{}, wakes[*v1beta1.PersistentPodState](), asksAnew[*v1beta1.PersistentPodState]())).
+		WatchesRawSource(source.Kind(mgr.GetCache(), &appsv1.StatefulSet{}, wakes[*appsv1.StatefulSet](), comesOrGoes[*appsv1.StatefulSet]()))
+	if m.advanced != nil {
+		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &v1beta1.StatefulSet{}, wakes[*v1beta1.StatefulSet](), comesOrGoes[*v1beta1.StatefulSet]()))
+	}
+	return b
+}
+
+// comesOrGoes lets through that an object is there or not: what is asked of a StatefulSet, its selector, never changes.
+func comesOrGoes[T any]() predicate.TypedPredicate[T] {
+	return predicate.TypedFuncs[T]{UpdateFunc: func(event.TypedUpdateEvent[T]) bool { return false }}
+}
+
+// of is the object by which a pod is remembered: of several for its workload, the oldest.
+func (m *memory) of(pod *corev1.Pod) (*v1beta1.PersistentPodState, error) {
+	if m == nil {
+		return nil, nil
+	}
+	owner, ok := affinity.Owner(pod)
+	if !ok || !affinity.Known(owner.GroupKind) {
+		return nil, nil
+	}
+	states, err := m.states.InNamespace(pod.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	var oldest *v1beta1.PersistentPodState
+	for _, s := range states {
+		if target, ok := affinity.Of(s); ok && target == owner && s.DeletionTimestamp == nil && (oldest == nil || older(s, oldest)) {
+			oldest = s
+		}
+	}
+	return oldest, nil
+}
+
+func older(a, b *v1beta1.PersistentPodState) bool {
+	if a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return a.Name < b.Name
+	}
+	return a.CreationTimestamp.Before(&b.CreationTimestamp)
+}
+
+// selector is that of a workload; nil while it is not there.
+func (m *memory) selector(namespace string, target affinity.Target) *metav1.LabelSelector {
+	key := types.NamespacedName{Namespace: namespace, Name: target.Name}
+	if target.Group == appsv1.GroupName {
+		if set, ok := m.native.Get(key); ok {
+			return set.Spec.Selector
+		}
+		return nil
+	}
+	if m.advanced == nil {
+		return nil
+	}
+	if set, ok := m.advanced.Get(key); ok {
+		return set.Spec.Selector
+	}
+	return nil
+}
+
+func asksForReturn(w *world) ([]podwebhook.Demand, error) {
+	if w.memory == nil {
+		return nil, nil
+	}
+	var out []podwebhook.Demand
+	for _, s := range w.memory.states.All() {
+		target, ok := affinity.Of(s)
+		if !ok || !affinity.Known(target.GroupKind) || s.DeletionTimestamp != nil {
+			continue
+		}
+		selector := w.memory.selector(s.Namespace, target)
+		if selector == nil {
+			continue
+		}
+		d := podwebhook.Demand{Namespace: s.Namespace, Pods: selector, Condition: affinity.Asked(target)}
+		if s.Spec.RequiredPersistentTopology == nil { // what is only preferred is not worth waiting for
+			d.Policy = admissionregistrationv1.Ignore
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+func sendBack(pod *corev1.Pod, f *facts) field.ErrorList {
+	if f.state != nil {
+		affinity.Inject(pod, f.state)
+	}
+	return nil
+}
