@@ -48,16 +48,19 @@ func takeOver(ctx context.Context, meeting string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range messages {
-		sockets, err := syscall.ParseUnixRights(&messages[i])
-		if err != nil || len(sockets) == 0 {
-			continue
-		}
-		file := os.NewFile(uintptr(sockets[0]), "listener")
-		defer file.Close()
-		return net.FileListener(file)
+	if len(messages) != 1 {
+		return nil, fmt.Errorf("%d messages came with the answer, want one with a socket", len(messages))
 	}
-	return nil, errors.New("no socket was handed over")
+	sockets, err := syscall.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, err
+	}
+	if len(sockets) != 1 {
+		return nil, fmt.Errorf("%d sockets were handed over, want one", len(sockets))
+	}
+	file := os.NewFile(uintptr(sockets[0]), "listener")
+	defer file.Close()
+	return net.FileListener(file)
 }
 
 // handOver gives the listening socket to whoever asks for it, until ctx ends. Whoever took it over is asked from then on.

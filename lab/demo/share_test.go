@@ -63,5 +63,7 @@ func TestOneTakesOverFromAnotherAndNobodyWhoAsksIsLost(t *testing.T) {
 		stop, ended = stopNext, endedNext
 	}
 	stop()
-	<-ended
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
