@@ -138,7 +138,7 @@ func patience(streams genericiooptions.IOStreams, now func() time.Time) func(int
 
 // title names a workload.
 func title(w kinds.Workload) string {
-	return fmt.Sprintf("%s %s/%s", w.Kind().Name, w.Object().GetNamespace(), w.Object().GetName())
+	return w.Kind().Name + " " + explain.Title(w.Object().GetNamespace(), w.Object().GetName())
 }
 
 // about says which workload an error is about.

@@ -63,6 +63,11 @@ func stageOf(t *testing.T, object client.Object) *stage {
 		s.workload = kinds.Called("asts").New()
 		*s.workload.Object().(*v1beta1.StatefulSet) = *o
 		comeUp = time.Minute // one pod after the other
+	case *v1beta1.SidecarSet:
+		s.workload = kinds.Called("sidecarset").New()
+		*s.workload.Object().(*v1beta1.SidecarSet) = *o
+		s.reconcile() // so that there is a revision to inject
+		s.addPods(3)
 	case *v1beta1.DaemonSet:
 		s.workload = kinds.Called("ads").New()
 		*s.workload.Object().(*v1beta1.DaemonSet) = *o
@@ -189,18 +194,21 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var answer any
 	plural := strings.ToLower(s.workload.Kind().Name) + "s"
-	switch path := strings.TrimPrefix(r.URL.Path, "/apis/apps.kruise.io/v1beta1/namespaces/default/"); path {
+	path := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/apis/apps.kruise.io/v1beta1/"), "namespaces/default/")
+	switch path {
 	case plural + "/demo":
 		answer = s.workload.Object()
 	case plural:
 		answer = map[string]any{"items": []any{s.workload.Object()}}
 	case "/api/v1/nodes":
 		answer = &corev1.NodeList{Items: selected(s.w.Nodes, selector, func(n *corev1.Node) map[string]string { return n.Labels })}
-	case "/api/v1/namespaces/default/pods":
+	case "/api/v1/namespaces":
+		answer = &corev1.NamespaceList{Items: []corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "default"}}}}
+	case "/api/v1/namespaces/default/pods", "/api/v1/pods":
 		answer = &corev1.PodList{Items: selected(s.w.Pods, selector, func(p *corev1.Pod) map[string]string { return p.Labels })}
 	case "/api/v1/namespaces/default/persistentvolumeclaims":
 		answer = &corev1.PersistentVolumeClaimList{Items: selected(s.w.Claims, selector, func(c *corev1.PersistentVolumeClaim) map[string]string { return c.Labels })}
-	case "/apis/apps/v1/namespaces/default/controllerrevisions":
+	case "/apis/apps/v1/namespaces/default/controllerrevisions", "/apis/apps/v1/controllerrevisions":
 		answer = &appsv1.ControllerRevisionList{Items: selected(s.revisions, selector, func(r *appsv1.ControllerRevision) map[string]string { return r.Labels })}
 	default:
 		missing := apierrors.NewNotFound(schema.GroupResource{Group: "apps.kruise.io", Resource: plural}, strings.TrimPrefix(path, plural+"/"))

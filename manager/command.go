@@ -38,6 +38,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			flags.BoolVar(&assign, "assign-pods-by-scheduler", true,
 				"Have the scheduler put pods of DaemonSets on their nodes. Otherwise they are created there, and no scheduler is asked.")
 			flags.IntVar(&options.StatefulSetWorkers, "statefulset-workers", podops.DefaultWorkers, "StatefulSets that are worked on at a time.")
+			flags.IntVar(&options.SidecarSets.Workers, "sidecarset-workers", podops.DefaultWorkers, "SidecarSets that are worked on at a time.")
 			flags.IntVar(&options.Recreate.Workers, "crr-workers", podops.DefaultWorkers, "ContainerRecreateRequests that are worked on at a time.")
 			flags.BoolVar(&options.Workloads.ExcludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false,
 				"Leave pods in PreparingDelete out of the count of pods of every CloneSet, as spec.scaleStrategy.excludePreparingDelete does of one.")
@@ -83,7 +84,7 @@ func ignoredFlags() []program.IgnoredFlag {
 	}
 	for _, kind := range []string{
 		"advancedcronjob", "broadcastjob",
-		"podunavailablebudget", "resourcedistribution", "sidecarset", "uniteddeployment", "workloadspread",
+		"podunavailablebudget", "resourcedistribution", "uniteddeployment", "workloadspread",
 	} {
 		flags = append(flags, program.IgnoredFlag{Name: kind + "-workers", Why: notYet})
 	}

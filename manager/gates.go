@@ -27,6 +27,9 @@ const (
 const (
 	gatePodWebhook   = "PodWebhook"
 	gatePodReadiness = "KruisePodReadinessGate"
+	gateSortSidecars = "EnableSortSidecarContainerByName"
+	// gateAnyAnnotation switches sidecarset.Options.AnyAnnotation.
+	gateAnyAnnotation = "SidecarSetPatchPodMetadataDefaultsAllowed"
 )
 
 // The gates of the protection against deletion.
@@ -51,6 +54,7 @@ func (o *Options) setGates(set *gate.Set) {
 	o.Recreate.Off = !set.Enabled(gateDaemon)
 	o.Images.Enabled = set.Enabled(gatePullImages) || set.Enabled(gatePullAhead)
 	o.Pod.Enabled, o.Pod.GateForAll = set.Enabled(gatePodWebhook), set.Enabled(gatePodReadiness)
+	o.Pod.SortSidecars, o.SidecarSets.AnyAnnotation = set.Enabled(gateSortSidecars), set.Enabled(gateAnyAnnotation)
 	o.TerminateSidecars = set.Enabled(gateTerminator)
 	o.Probes, o.Pod.Serverless = set.Enabled(gateProbes), set.Enabled(gateServerlessProbes)
 	o.Protection.Enabled, o.Protection.Definitions = set.Enabled(gateProtection), set.Enabled(gateDefinitionsProtection)
@@ -68,6 +72,8 @@ func gateTable() []gate.Gate {
 		gate.Gate{Name: gateExternalCerts, Spec: alpha},
 		gate.Gate{Name: gatePodWebhook, Spec: beta},
 		gate.Gate{Name: gatePodReadiness, Spec: alpha, Needs: []string{gatePodWebhook}},
+		gate.Gate{Name: gateSortSidecars, Spec: alpha, Needs: []string{gatePodWebhook}},
+		gate.Gate{Name: gateAnyAnnotation, Spec: alpha},
 		gate.Gate{Name: gateDaemon, Spec: beta},
 		gate.Gate{Name: gateWatching, Spec: beta, Needs: []string{gateDaemon}},
 		gate.Gate{Name: gatePullImages, Spec: alpha, Needs: []string{gateDaemon}},
@@ -97,14 +103,12 @@ func inert() []gate.Gate {
 	return []gate.Gate{
 		{Name: "CloneSetEventHandlerOptimization", Spec: alpha, Inert: true},
 		{Name: "DefaultHostNetworkHostPortsInPodTemplates", Spec: alpha, Inert: true},
-		{Name: "EnableSortSidecarContainerByName", Spec: alpha, Inert: true},
 		{Name: "EnhancedLivenessProbe", Spec: alpha, Inert: true},
 		{Name: "ForceDeleteTimeoutExpectationGate", Spec: alpha, Inert: true},
 		{Name: "InPlacePodVerticalScaling", Spec: alpha, Inert: true},
 		{Name: "PodUnavailableBudgetDeleteGate", Spec: betaOn, Inert: true},
 		{Name: "PodUnavailableBudgetUpdateGate", Spec: alpha, Inert: true},
 		{Name: "ResourceDistributionGate", Spec: beta, Inert: true},
-		{Name: "SidecarSetPatchPodMetadataDefaultsAllowed", Spec: alpha, Inert: true},
 		{Name: "TemplateNoDefaults", Spec: alpha, Inert: true},
 		{Name: "WorkloadSpread", Spec: betaOn, Inert: true},
 	}

@@ -34,6 +34,7 @@ import (
 	"kruise.io/kruise/manager/podprobemarker"
 	"kruise.io/kruise/manager/podreadiness"
 	"kruise.io/kruise/manager/protection"
+	"kruise.io/kruise/manager/sidecarset"
 	"kruise.io/kruise/manager/sidecarterminator"
 	"kruise.io/kruise/manager/statefulset"
 	"kruise.io/kruise/plan/workload"
@@ -64,6 +65,8 @@ type Options struct {
 	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
 	Images images.Options
+	// SidecarSets are the options of SidecarSets; their namespace is filled in.
+	SidecarSets sidecarset.Options
 	// Pod tunes the admission of pods.
 	Pod pod.Options
 	// Protection switches the protection against deletion.
@@ -101,10 +104,14 @@ func (e entry) named(kinds []string) bool {
 // registry is THE list.
 func registry(o *Options, place serve.Place) []entry {
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
+	sidecarSets, sidecarSet := sidecarset.Conversion(), o.SidecarSets
+	sidecarSet.Namespace, sidecarSet.Only = place.Namespace, place.Only
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Options: o.Workloads}
 	states := persistentpodstate.Conversion()
 	pulls := &images.Shared{Options: o.Images}
+	pods := o.Pod
+	pods.Sidecars = entry{kind: v1beta1.GroupVersion.WithKind("SidecarSet")}.named(o.Kinds)
 	return []entry{
 		{
 			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneSet.SetupWebhook,
@@ -127,8 +134,13 @@ func registry(o *Options, place serve.Place) []entry {
 			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupRecreate(ctx, mgr, o) },
 		},
 		{
-			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"}, webhook: o.Pod.SetupWebhook,
-			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, o.Pod, place) },
+			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"},
+			webhook:    func(mgr ctrl.Manager) error { return pods.SetupWebhook(mgr, place.Namespace) },
+			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, pods, place) },
+		},
+		{
+			kind: v1beta1.GroupVersion.WithKind("SidecarSet"), on: true, converts: &sidecarSets,
+			webhook: sidecarSet.SetupWebhook, controller: sidecarSet.SetupController,
 		},
 		{
 			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: o.Probes, webhook: podprobemarker.SetupWebhook,

@@ -6,6 +6,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -217,7 +218,7 @@ func (e *Explanation) remedy(v *kinds.View, lags bool) string {
 		}
 	}
 	if blocked := e.inPlaceOnly(v); blocked != "" {
-		return "change only what can be changed in place, or set podUpdatePolicy to InPlaceIfPossible"
+		return cmp.Or(v.BlockedRemedy, "change only what can be changed in place, or set podUpdatePolicy to InPlaceIfPossible")
 	}
 	for _, updated := range []bool{true, false} { // a bad new revision is what stops a rollout
 		for _, p := range e.Pods {
@@ -230,7 +231,7 @@ func (e *Explanation) remedy(v *kinds.View, lags bool) string {
 		switch {
 		case w.Wish != string(podset.WishUpdate):
 		case v.Rules.Paused:
-			return "to go on, set spec.updateStrategy.rollingUpdate.paused to false"
+			return "to go on, set " + strategy(v) + ".paused to false"
 		case v.Rules.OnDelete:
 			return v.OnDeleteRemedy
 		}
@@ -239,10 +240,13 @@ func (e *Explanation) remedy(v *kinds.View, lags bool) string {
 		return "ask again; if the answer stays the same, " + manager
 	}
 	if e.AtRest && e.Counts.Updated < e.Counts.Wanted {
-		return "to update more pods, lower spec.updateStrategy.rollingUpdate.partition"
+		return "to update more pods, lower " + strategy(v) + ".partition"
 	}
 	return ""
 }
+
+// strategy is the field that holds paused and partition.
+func strategy(v *kinds.View) string { return cmp.Or(v.Strategy, "spec.updateStrategy.rollingUpdate") }
 
 // inPlaceOnly is what cannot be changed in place and may not be changed otherwise.
 func (e *Explanation) inPlaceOnly(v *kinds.View) string {

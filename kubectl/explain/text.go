@@ -17,7 +17,7 @@ const podsTold = 10
 // Text is the explanation for people. A set at rest is one paragraph.
 func (e *Explanation) Text(now time.Time) string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "%s %s/%s: %s.\n", e.Kind, e.Namespace, e.Name, e.Summary)
+	fmt.Fprintf(&t, "%s %s: %s.\n", e.Kind, Title(e.Namespace, e.Name), e.Summary)
 	if e.AtRest {
 		if e.Remedy != "" {
 			fmt.Fprintf(&t, "What to do: %s.\n", e.Remedy)
@@ -37,6 +37,14 @@ func (e *Explanation) Text(now time.Time) string {
 		fmt.Fprintf(&t, "\nWhat to do: %s.\n", e.Remedy)
 	}
 	return t.String()
+}
+
+// Title is the name of a workload with its namespace, if it is in one.
+func Title(namespace, name string) string {
+	if namespace == "" {
+		return name
+	}
+	return namespace + "/" + name
 }
 
 func (e *Explanation) rollout(t *strings.Builder) {

@@ -36,7 +36,11 @@ func Foresee(ctx context.Context, set kinds.Workload, owned kinds.Owned, now tim
 	if len(owned.Nodes) > 0 {
 		p.w.Nodes = owned.Nodes
 	}
-	p.w.Import(owned.Pods, owned.Selected)
+	pods := owned.Pods
+	if set.Kind().Cluster {
+		pods = kinds.Apart(owned.All)
+	}
+	p.w.Import(pods, owned.Selected)
 	view, err := p.view()
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kruise.io/kruise/kubectl/explain"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/revision"
 )
@@ -13,7 +14,7 @@ import (
 // Text is the forecast for people.
 func (f *Forecast) Text(now time.Time) string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "%s %s/%s: what would be done, nothing is changed.\n", f.Kind, f.Namespace, f.Name)
+	fmt.Fprintf(&t, "%s %s: what would be done, nothing is changed.\n", f.Kind, explain.Title(f.Namespace, f.Name))
 	fmt.Fprintf(&t, "Assumed: %s.\n", strings.Join(f.Assumptions, "; "))
 	for _, r := range f.Others {
 		r.Tell(&t)

@@ -48,29 +48,38 @@ func (c *Change) common(replicas **int32, pod *corev1.PodSpec, spec *field.Path)
 
 // images changes the images of the template.
 func (c *Change) images(pod *corev1.PodSpec, spec *field.Path) field.ErrorList {
+	var all []*corev1.Container
+	for _, list := range [][]corev1.Container{pod.Containers, pod.InitContainers} {
+		for i := range list {
+			all = append(all, &list[i])
+		}
+	}
+	return c.imagesOf(all, spec.Child("template", "spec"))
+}
+
+// imagesOf changes the images of containers.
+func (c *Change) imagesOf(containers []*corev1.Container, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for _, image := range c.Images {
-		errs = append(errs, setImage(pod, image, spec.Child("template", "spec"))...)
+	for _, text := range c.Images {
+		errs = append(errs, setImage(containers, text, path.Child("containers"))...)
 	}
 	return errs
 }
 
-func setImage(pod *corev1.PodSpec, text string, path *field.Path) field.ErrorList {
+func setImage(containers []*corev1.Container, text string, path *field.Path) field.ErrorList {
 	name, image, ok := strings.Cut(text, "=")
 	if !ok || name == "" || image == "" {
-		return field.ErrorList{field.Invalid(path.Child("containers"), text, "--set-image takes CONTAINER=IMAGE")}
+		return field.ErrorList{field.Invalid(path, text, "--set-image takes CONTAINER=IMAGE")}
 	}
 	var names []string
-	for _, containers := range [][]corev1.Container{pod.Containers, pod.InitContainers} {
-		for i := range containers {
-			if containers[i].Name == name {
-				containers[i].Image = image
-				return nil
-			}
-			names = append(names, containers[i].Name)
+	for _, c := range containers {
+		if c.Name == name {
+			c.Image = image
+			return nil
 		}
+		names = append(names, c.Name)
 	}
-	return field.ErrorList{field.NotSupported(path.Child("containers").Key(name), name, names)}
+	return field.ErrorList{field.NotSupported(path.Key(name), name, names)}
 }
 
 // setCount sets a field that is an integer or a percentage, which may have a fraction or not.

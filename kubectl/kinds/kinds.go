@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,6 +33,8 @@ type Kind struct {
 	Native []string
 	// Nodes says that its pods are told apart by their nodes, which have to be known.
 	Nodes bool
+	// Cluster says that its objects are in no namespace, and their pods in any.
+	Cluster bool
 	// New makes an empty workload, NewList an empty list of its objects.
 	New     func() Workload
 	NewList func() client.ObjectList
@@ -39,7 +42,7 @@ type Kind struct {
 
 // All lists the kinds.
 func All() []*Kind {
-	return []*Kind{cloneSets(), statefulSets(), daemonSets()}
+	return []*Kind{cloneSets(), statefulSets(), daemonSets(), sidecarSets()}
 }
 
 // Called finds the kind that a word names, with or without its group and version; nil for none.
@@ -62,13 +65,17 @@ type Owned struct {
 	workload.Owned
 	// Selected are the claims that it selects, whoever controls them.
 	Selected []*corev1.PersistentVolumeClaim
+	// All are all the pods that were read, whoever controls them.
+	All []*corev1.Pod
+	// NamespaceLabels tells the labels of a namespace, for kinds that are in none.
+	NamespaceLabels func(name string) map[string]string
 	// Nodes are the nodes of the cluster, for kinds whose pods are told apart by them.
 	Nodes []*corev1.Node
 }
 
 // Sort sorts all the pods and claims that there are into those that a workload controls and those that nobody does.
 func (o *Owned) Sort(of metav1.Object, pods []*corev1.Pod, claims []*corev1.PersistentVolumeClaim) {
-	o.Pods, o.Unowned, o.Claims, o.Selected = nil, nil, nil, claims
+	o.Pods, o.Unowned, o.Claims, o.Selected, o.All = nil, nil, nil, claims, pods
 	exists := map[string]bool{}
 	for _, pod := range pods {
 		exists[pod.Name] = true
@@ -123,6 +130,11 @@ type View struct {
 	Policy string
 	// OnDeleteRemedy says how pods are brought to the newest revision when only their end does that.
 	OnDeleteRemedy string
+	// BlockedRemedy says what to do about pods that cannot be updated in place and are not to be recreated. Default: to change
+	// podUpdatePolicy.
+	BlockedRemedy string
+	// Strategy is the field that holds paused and partition. Default: spec.updateStrategy.rollingUpdate.
+	Strategy string
 	// ObservedGeneration and Conditions are those of the status.
 	ObservedGeneration int64
 	Conditions         []Condition
@@ -136,6 +148,16 @@ type View struct {
 	Act func(w *world.World, plan podset.Plan) error
 	// Report keeps in the status what the controller would, as far as decisions turn on it.
 	Report func(t podset.Tally)
+	// Revise makes the newest revision where it is no template of pods. Nil: it is one.
+	Revise func() *appsv1.ControllerRevision
+}
+
+// NewRevision makes the newest revision, to be created.
+func (v *View) NewRevision() *appsv1.ControllerRevision {
+	if v.Revise != nil {
+		return v.Revise()
+	}
+	return v.Revisions.NewRevision()
 }
 
 // Condition is a condition of a workload. Its JSON form is stable: fields may be added.

@@ -37,13 +37,15 @@ func Connect(config *rest.Config) (*Cluster, error) {
 		appsv1.SchemeGroupVersion.WithKind("ControllerRevision"),
 		corev1.SchemeGroupVersion.WithKind("Pod"), corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"),
 	}
-	for _, kind := range kinds.All() {
-		read = append(read, v1beta1.GroupVersion.WithKind(kind.Name))
-	}
 	for _, kind := range read {
 		mapper.Add(kind, meta.RESTScopeNamespace)
 	}
-	mapper.Add(corev1.SchemeGroupVersion.WithKind("Node"), meta.RESTScopeRoot)
+	for _, kind := range kinds.All() {
+		mapper.Add(v1beta1.GroupVersion.WithKind(kind.Name), scope(kind))
+	}
+	for _, kind := range []string{"Node", "Namespace"} {
+		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeRoot)
+	}
 	reader, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {
 		return nil, err
@@ -51,9 +53,19 @@ func Connect(config *rest.Config) (*Cluster, error) {
 	return &Cluster{reader: reader}, nil
 }
 
+func scope(kind *kinds.Kind) meta.RESTScope {
+	if kind.Cluster {
+		return meta.RESTScopeRoot
+	}
+	return meta.RESTScopeNamespace
+}
+
 // Read reads a workload of a kind and what belongs to it.
 func (c *Cluster) Read(ctx context.Context, kind *kinds.Kind, namespace, name string) (kinds.Workload, kinds.Owned, error) {
 	found, none := kind.New(), kinds.Owned{}
+	if kind.Cluster {
+		namespace = ""
+	}
 	if err := c.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, found.Object()); err != nil {
 		return nil, none, err
 	}
@@ -62,6 +74,10 @@ func (c *Cluster) Read(ctx context.Context, kind *kinds.Kind, namespace, name st
 		return nil, none, fmt.Errorf("%s %s/%s: spec.selector: %w", kind.Name, namespace, name, err)
 	}
 	of := []client.ListOption{client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: selector}}
+	if kind.Cluster {
+		owned, err := c.guests(ctx, found, of)
+		return found, owned, err
+	}
 	var pods corev1.PodList
 	var claims corev1.PersistentVolumeClaimList
 	var revisions appsv1.ControllerRevisionList
@@ -94,6 +110,35 @@ func (c *Cluster) Read(ctx context.Context, kind *kinds.Kind, namespace, name st
 	return found, owned, nil
 }
 
+// guests reads the pods that a workload of the whole cluster selects, the namespaces that they are in, and its revisions.
+func (c *Cluster) guests(ctx context.Context, found kinds.Workload, of []client.ListOption) (kinds.Owned, error) {
+	var pods corev1.PodList
+	var namespaces corev1.NamespaceList
+	var revisions appsv1.ControllerRevisionList
+	err := c.reader.List(ctx, &pods, of...)
+	if err == nil {
+		err = c.reader.List(ctx, &namespaces)
+	}
+	if err == nil {
+		err = c.reader.List(ctx, &revisions, client.MatchingLabels{v1beta1.SidecarSetNameKey: found.Object().GetName()})
+	}
+	if err != nil {
+		return kinds.Owned{}, err
+	}
+	labels := map[string]map[string]string{}
+	for i := range namespaces.Items {
+		labels[namespaces.Items[i].Name] = namespaces.Items[i].Labels
+	}
+	owned := kinds.Owned{NamespaceLabels: func(name string) map[string]string { return labels[name] }}
+	owned.Sort(found.Object(), pointers(pods.Items), nil)
+	for _, r := range pointers(revisions.Items) {
+		if metav1.IsControlledBy(r, found.Object()) {
+			owned.Revisions = append(owned.Revisions, r)
+		}
+	}
+	return owned, nil
+}
+
 func pointers[T any](items []T) []*T {
 	var out []*T
 	for i := range items {
@@ -105,6 +150,9 @@ func pointers[T any](items []T) []*T {
 // Names are the names of the workloads of a kind in a namespace that begin with a prefix, in order.
 func (c *Cluster) Names(ctx context.Context, kind *kinds.Kind, namespace, prefix string) ([]string, error) {
 	list := kind.NewList()
+	if kind.Cluster {
+		namespace = ""
+	}
 	if err := c.reader.List(ctx, list, client.InNamespace(namespace)); err != nil {
 		return nil, err
 	}

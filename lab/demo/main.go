@@ -1,6 +1,7 @@
 // Command demo is the server that the walk-throughs run: small, harmless and easy to tell apart. Its page shows which version
 // answers, in which pod, since when, and the value of the environment variable "test", so that an update in place can be
-// watched from outside. It stops at once when it is told to. With -mark it serves nothing, but adds the time to a file: a hook
+// watched from outside. It stops at once when it is told to. With -share several of it serve on one port, and one that stops
+// answers what it was asked before, so that another one can take over. With -mark it serves nothing, but adds the time to a file: a hook
 // that leaves a trace.
 package main
 
@@ -15,6 +16,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // version is stamped by the linker: -X main.version=1.10.2.
@@ -30,6 +33,7 @@ func main() {
 func run() error {
 	port := flag.String("port", either(os.Getenv("PORT"), "8080"), "port to serve on; the environment variable PORT sets the default")
 	mark := flag.String("mark", "", "file to add the time to, instead of serving")
+	share := flag.Bool("share", os.Getenv("SHARE_PORT") == "true", "share the port with others; the environment variable SHARE_PORT sets the default")
 	flag.Parse()
 	if *mark != "" {
 		return leave(*mark)
@@ -40,13 +44,26 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("read the host name: %w", err)
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("", *port))
+	var config net.ListenConfig
+	if *share {
+		config.Control = shared
+	}
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort("", *port))
 	if err != nil {
 		return fmt.Errorf("listen on port %s: %w", *port, err)
 	}
 	page := page{Version: version, Pod: either(os.Getenv("POD_NAME"), host), Test: os.Getenv("test"), Started: time.Now()}
 	fmt.Printf("demo %s serves on %s as %s\n", page.Version, listener.Addr(), page.Pod)
-	return serve(ctx, listener, page)
+	return serve(ctx, listener, page, *share)
+}
+
+// shared lets several programs listen on one port.
+func shared(_, _ string, c syscall.RawConn) error {
+	var err error
+	if e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }); e != nil {
+		return e
+	}
+	return err
 }
 
 // leave adds the time to a file.
@@ -67,12 +84,19 @@ func either(value, fallback string) string {
 	return value
 }
 
-// serve answers until ctx ends and then stops without waiting for open requests.
-func serve(ctx context.Context, listener net.Listener, p page) error {
+// serve answers until ctx ends and then stops, without waiting for open requests unless it is to finish them.
+func serve(ctx context.Context, listener net.Listener, p page, finish bool) error {
 	server := &http.Server{Handler: p.handler(), ReadHeaderTimeout: 5 * time.Second}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	stopped := make(chan error, 1)
+	defer context.AfterFunc(ctx, func() {
+		if finish {
+			stopped <- server.Shutdown(context.WithoutCancel(ctx))
+			return
+		}
+		stopped <- server.Close()
+	})()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve on %s: %w", listener.Addr(), err)
 	}
-	return nil
+	return <-stopped
 }

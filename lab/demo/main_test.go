@@ -21,7 +21,7 @@ func start(t *testing.T) (url string, stop context.CancelFunc, done <-chan error
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	p := page{Version: "1.10.2", Pod: "demo-clone-abcde", Test: "<foo>", Started: time.Unix(0, 0)}
-	go func() { ended <- serve(ctx, listener, p) }()
+	go func() { ended <- serve(ctx, listener, p, false) }()
 	return "http://" + listener.Addr().String(), cancel, ended
 }
 

@@ -79,7 +79,9 @@ func (c *CloneSet) decide(w *world.World) (turn, error) {
 
 func (r *Round) facts() ([]replica.Replica, podset.Plan) { return r.Pods, r.Plan }
 
-func (c *CloneSet) template() *corev1.PodTemplateSpec { return &c.Spec.Template }
+func (c *CloneSet) container(name string) *corev1.Container {
+	return containerOf(&c.Spec.Template, name)
+}
 
 func (c *CloneSet) patch(patch []byte) error {
 	after, err := merged(&v1beta1.CloneSet{Spec: c.Spec}, patch)

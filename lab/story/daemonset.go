@@ -133,7 +133,9 @@ func (d *DaemonSet) newID() string {
 	return letters(d.names - 1)
 }
 
-func (d *DaemonSet) template() *corev1.PodTemplateSpec { return &d.Spec.Template }
+func (d *DaemonSet) container(name string) *corev1.Container {
+	return containerOf(&d.Spec.Template, name)
+}
 
 func (d *DaemonSet) patch(patch []byte) error {
 	after, err := merged(&v1beta1.DaemonSet{Spec: d.Spec}, patch)

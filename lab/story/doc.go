@@ -19,6 +19,7 @@
 //	finalizer <pod> <name>     put a finalizer on a pod; <name>- takes it away
 //	delete <pod>               delete a pod, as kubectl does; delete-claim does the same to a claim
 //	stranger <pod> [claim]     create a pod of somebody else, which may have a claim
+//	pods <n> <key>=<value>     create so many pods with these labels, if any, into which a SidecarSet is injected
 //
 // What happens in the cluster:
 //

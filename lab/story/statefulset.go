@@ -151,7 +151,9 @@ func (s *StatefulSet) read(w *world.World) (*workload.StatefulSet, error) {
 	}, s.Options)
 }
 
-func (s *StatefulSet) template() *corev1.PodTemplateSpec { return &s.Spec.Template }
+func (s *StatefulSet) container(name string) *corev1.Container {
+	return containerOf(&s.Spec.Template, name)
+}
 
 func (s *StatefulSet) patch(patch []byte) error {
 	after, err := merged(&v1beta1.StatefulSet{Spec: s.Spec}, patch)

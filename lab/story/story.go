@@ -19,6 +19,7 @@ const (
 	Manifest            = "cloneset.yaml"
 	StatefulSetManifest = "statefulset.yaml"
 	DaemonSetManifest   = "daemonset.yaml"
+	SidecarSetManifest  = "sidecarset.yaml"
 	Script              = "script"
 	Log                 = "log"
 )
@@ -29,8 +30,8 @@ type set interface {
 	decide(w *world.World) (turn, error)
 	// status tells what its status would say.
 	status(w *world.World) (string, error)
-	// template is its pod template, which may be changed.
-	template() *corev1.PodTemplateSpec
+	// container is a container that it makes, by name, which may be changed; nil for none.
+	container(name string) *corev1.Container
 	// patch merges into its manifest.
 	patch(merge []byte) error
 	// gate opens a feature gate.
@@ -47,7 +48,9 @@ type turn interface {
 
 // manifests are the readers of manifests, by the names of their files. Each returns the name of the workload, too.
 func manifests() map[string]func(text []byte) (string, set, error) {
-	return map[string]func([]byte) (string, set, error){Manifest: readCloneSet, StatefulSetManifest: readStatefulSet, DaemonSetManifest: readDaemonSet}
+	return map[string]func([]byte) (string, set, error){
+		Manifest: readCloneSet, StatefulSetManifest: readStatefulSet, DaemonSetManifest: readDaemonSet, SidecarSetManifest: readSidecarSet,
+	}
 }
 
 // longest is how long a world may take to come to rest.

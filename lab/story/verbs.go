@@ -2,6 +2,7 @@ package story
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -39,6 +40,7 @@ func (p *player) verbs() map[string]func(rest string) error {
 
 		"delete-claim": p.deleteClaim,
 		"stranger":     p.stranger,
+		"pods":         p.pods,
 
 		"nodes":       p.nodes,
 		"node":        p.node,
@@ -162,14 +164,29 @@ func merged[T any](before *T, patch []byte) (*T, error) {
 
 func (p *player) image(text string) error {
 	name, image, _ := strings.Cut(text, "=")
-	containers := p.c.template().Spec.Containers
-	for i := range containers {
-		if c := &containers[i]; c.Name == name {
-			c.Image = image
-			return nil
-		}
+	if c := p.c.container(name); c != nil {
+		c.Image = image
+		return nil
 	}
 	return fmt.Errorf("there is no container %q", name)
+}
+
+func containerOf(template *corev1.PodTemplateSpec, name string) *corev1.Container {
+	for i := range template.Spec.Containers {
+		if c := &template.Spec.Containers[i]; c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// pods lets somebody create pods that the set is injected into.
+func (p *player) pods(text string) error {
+	s, ok := p.c.(*SidecarSet)
+	if !ok {
+		return errors.New("the pods are the workload's own")
+	}
+	return s.addPods(p.w, text)
 }
 
 func (p *player) label(text string) error {

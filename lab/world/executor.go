@@ -18,8 +18,8 @@ func (w *World) Writes(workload podset.Workload, s podset.Step) ([]Write, error)
 		}
 		return append(writes, func() error { return w.Create(pod) }, func() error { return w.open(pod.Name) }), nil
 	}
-	pod := w.Pod(s.Pod.Name)
-	if pod == nil || pod.UID != s.Pod.UID {
+	pod := w.podWith(s.Pod.UID)
+	if pod == nil {
 		return nil, nil
 	}
 	if s.Do == podset.Expand {

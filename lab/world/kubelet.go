@@ -81,11 +81,10 @@ func (w *World) Running(pod *corev1.Pod, name string) string {
 // annotations in its environment.
 func (w *World) Current(pod *corev1.Pod, name string) bool {
 	c := w.containers[pod.UID][name]
-	i := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == name })
-	if c == nil || i < 0 || !c.running {
+	spec := inplace.ContainerOf(pod, name)
+	if c == nil || spec == nil || !c.running {
 		return false
 	}
-	spec := &pod.Spec.Containers[i]
 	env, _ := inplace.EnvHash(spec, &pod.ObjectMeta)
 	return c.ran == spec.Image && c.env == env && equality.Semantic.DeepEqual(c.resources, spec.Resources)
 }
@@ -105,35 +104,23 @@ func (w *World) Evict(name string) error {
 }
 
 func (w *World) report(pod *corev1.Pod) {
-	all, pending := true, false
-	var statuses []corev1.ContainerStatus
-	for i := range pod.Spec.Containers {
-		spec := &pod.Spec.Containers[i]
-		status := corev1.ContainerStatus{Name: spec.Name, Image: spec.Image}
+	var statuses, natives []corev1.ContainerStatus
+	pending := false
+	for _, spec := range running(&pod.Spec) {
 		c := w.containers[pod.UID][spec.Name]
-		if c != nil {
-			status.Resources = c.resources.DeepCopy()
-			pending = pending || w.Resize != "" && !equality.Semantic.DeepEqual(c.resources, spec.Resources)
-		}
 		if c != nil && c.id != "" { // a dead container is reported until the next one runs
 			pod.Status.Phase = corev1.PodRunning
-			status.Image, status.ImageID, status.ContainerID, status.RestartCount = c.ran, cmp.Or(c.imageID, w.digest(c.ran)), c.id, c.restarts
 		}
-		switch {
-		case c != nil && c.stuck != nil:
-			status = *c.stuck
-		case c != nil && c.running:
-			status.Ready = !w.Unready[c.ran] && !w.Now.Before(c.since.Add(w.StartTakes+w.ReadyTakes))
-			status.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.since.Add(w.StartTakes))}
-		case w.Bad[spec.Image]:
-			status.State.Waiting = &corev1.ContainerStateWaiting{Reason: cmp.Or(w.reasons[spec.Image], "ImagePullBackOff")}
-		default:
-			status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}
+		pending = pending || c != nil && w.Resize != "" && !equality.Semantic.DeepEqual(c.resources, spec.Resources)
+		if status := w.status(c, spec); spec.RestartPolicy != nil {
+			natives = append(natives, status)
+		} else {
+			statuses = append(statuses, status)
 		}
-		all = all && status.Ready
-		statuses = append(statuses, status)
 	}
-	pod.Status.ContainerStatuses = statuses
+	notReady := func(s corev1.ContainerStatus) bool { return !s.Ready }
+	all := !slices.ContainsFunc(slices.Concat(statuses, natives), notReady)
+	pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses = statuses, natives
 	if !w.OldKubelet {
 		pod.Status.ObservedGeneration = pod.Generation
 	}
@@ -152,10 +139,47 @@ func (w *World) report(pod *corev1.Pod) {
 	w.replace(pod)
 }
 
+// running are the containers of a pod that run as long as the pod does: its own, and native sidecars among the init
+// containers. Other init containers are not modelled.
+func running(spec *corev1.PodSpec) []*corev1.Container {
+	var out []*corev1.Container
+	for i := range spec.InitContainers {
+		if c := &spec.InitContainers[i]; c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			out = append(out, c)
+		}
+	}
+	for i := range spec.Containers {
+		out = append(out, &spec.Containers[i])
+	}
+	return out
+}
+
+// status is what kubelet reports of a container.
+func (w *World) status(c *container, spec *corev1.Container) corev1.ContainerStatus {
+	status := corev1.ContainerStatus{Name: spec.Name, Image: spec.Image}
+	if c != nil {
+		status.Resources = c.resources.DeepCopy()
+	}
+	if c != nil && c.id != "" {
+		status.Image, status.ImageID, status.ContainerID, status.RestartCount = c.ran, cmp.Or(c.imageID, w.digest(c.ran)), c.id, c.restarts
+	}
+	switch {
+	case c != nil && c.stuck != nil:
+		status = *c.stuck
+	case c != nil && c.running:
+		status.Ready = !w.Unready[c.ran] && !w.Now.Before(c.since.Add(w.StartTakes+w.ReadyTakes))
+		status.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.since.Add(w.StartTakes))}
+	case w.Bad[spec.Image]:
+		status.State.Waiting = &corev1.ContainerStateWaiting{Reason: cmp.Or(w.reasons[spec.Image], "ImagePullBackOff")}
+	default:
+		status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}
+	}
+	return status
+}
+
 func (w *World) act(pod *corev1.Pod) {
 	containers := w.containers[pod.UID]
-	for i := range pod.Spec.Containers {
-		spec := &pod.Spec.Containers[i]
+	for _, spec := range running(&pod.Spec) {
 		c := containers[spec.Name]
 		if c == nil {
 			c = &container{image: spec.Image, since: w.Now, resources: *spec.Resources.DeepCopy()}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,6 +50,7 @@ type World struct {
 	held       map[types.UID]bool // pods that scheduler and kubelet get no further with
 	reasons    map[string]string  // why a bad image does not run, where it is not that it cannot be pulled
 	serial     int
+	version    int // of what was changed last
 
 	fileSystems map[types.UID]types.UID // the users of claims whose file systems are to grow
 }
@@ -74,6 +76,16 @@ func New() *World {
 func (w *World) Pod(name string) *corev1.Pod {
 	for _, pod := range w.Pods {
 		if pod.Name == name {
+			return pod
+		}
+	}
+	return nil
+}
+
+// podWith returns the pod of a UID, nil if there is none.
+func (w *World) podWith(uid types.UID) *corev1.Pod {
+	for _, pod := range w.Pods {
+		if pod.UID == uid {
 			return pod
 		}
 	}
@@ -150,6 +162,11 @@ func (w *World) PatchPod(name string, patch []byte) error {
 				spec.Containers[i].Image = before.Spec.Containers[i].Image
 			}
 		}
+		for i := range spec.InitContainers {
+			if i < len(before.Spec.InitContainers) {
+				spec.InitContainers[i].Image = before.Spec.InitContainers[i].Image
+			}
+		}
 		if !equality.Semantic.DeepEqual(before.Spec, *spec) {
 			return apierrors.NewBadRequest(fmt.Sprintf("pod %s: only images may change in a spec", name))
 		}
@@ -218,7 +235,7 @@ func (w *World) patched(name string, patch []byte) (*corev1.Pod, error) {
 	if err := json.Unmarshal(merged, after); err != nil {
 		return nil, fmt.Errorf("patch pod %s: %w", name, err)
 	}
-	if after.UID != pod.UID {
+	if after.UID != pod.UID || after.ResourceVersion != pod.ResourceVersion {
 		return nil, conflict(name)
 	}
 	return after, nil
@@ -240,6 +257,8 @@ func (w *World) change(name string, uid types.UID, change func(*corev1.Pod)) err
 }
 
 func (w *World) replace(pod *corev1.Pod) {
+	w.version++
+	pod.ResourceVersion = strconv.Itoa(w.version)
 	for i := range w.Pods {
 		if w.Pods[i].UID == pod.UID {
 			w.Pods[i] = pod
@@ -257,5 +276,5 @@ func notFound(name string) error {
 }
 
 func conflict(name string) error {
-	return apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, name, fmt.Errorf("the UID is another"))
+	return apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, name, fmt.Errorf("it is another one by now"))
 }

@@ -31,12 +31,23 @@ type Templates struct {
 func (c Templates) Check(
 	ctx context.Context, namespace string, template *corev1.PodTemplateSpec, claims []corev1.PersistentVolumeClaim, spec *field.Path,
 ) field.ErrorList {
-	ctx, cancel := context.WithTimeout(ctx, templateTimeout)
-	defer cancel()
 	template = template.DeepCopy()
 	for i := range claims { // containers mount these by name
 		workload.Mount(&template.Spec, claims[i].Name, claims[i].Name)
 	}
+	return c.check(ctx, namespace, template, func(field string) *field.Path { return spec.Child(templateField(field)) })
+}
+
+// CheckPod is Check for a pod whose fields stand in the object under a path.
+func (c Templates) CheckPod(ctx context.Context, namespace string, pod *corev1.PodSpec, path *field.Path) field.ErrorList {
+	template := &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "kruise-check"}}, Spec: *pod.DeepCopy()}
+	return c.check(ctx, namespace, template, func(field string) *field.Path { return path.Child(strings.TrimPrefix(field, "template.spec.")) })
+}
+
+// check creates the template, dry, and names what is wrong with it by the fields of the object that it stands in.
+func (c Templates) check(ctx context.Context, namespace string, template *corev1.PodTemplateSpec, name func(string) *field.Path) field.ErrorList {
+	ctx, cancel := context.WithTimeout(ctx, templateTimeout)
+	defer cancel()
 	err := c.Client.Create(ctx, &corev1.PodTemplate{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "kruise-check-"},
 		Template:   *template,
@@ -48,22 +59,22 @@ func (c Templates) Check(
 		log.FromContext(ctx).Info("The API server gave no opinion on the pod template; it is accepted unchecked", "reason", err.Error())
 		return nil
 	}
-	return causes(err, spec)
+	return causes(err, name)
 }
 
-// causes turns the causes of an Invalid error about a PodTemplate into errors about the field of the spec that
-// the template stands in. Both name the template alike.
-func causes(err error, spec *field.Path) field.ErrorList {
+// causes turns the causes of an Invalid error about a PodTemplate into errors about the fields of the object that the template
+// stands in.
+func causes(err error, name func(string) *field.Path) field.ErrorList {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
-		return field.ErrorList{&field.Error{Type: field.ErrorTypeInvalid, Field: spec.Child("template").String(), BadValue: field.OmitValueType{}, Detail: err.Error()}}
+		return field.ErrorList{&field.Error{Type: field.ErrorTypeInvalid, Field: name("template").String(), BadValue: field.OmitValueType{}, Detail: err.Error()}}
 	}
 	var errs field.ErrorList
 	for _, cause := range status.Status().Details.Causes {
 		kind := field.ErrorType(cause.Type)
 		errs = append(errs, &field.Error{
 			Type:  kind,
-			Field: spec.Child(templateField(cause.Field)).String(),
+			Field: name(cause.Field).String(),
 			// The message holds the bad value already, behind the words for the type that every error begins with.
 			BadValue: field.OmitValueType{},
 			Detail:   strings.TrimPrefix(strings.TrimPrefix(cause.Message, kind.String()), ": "),

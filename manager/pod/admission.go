@@ -46,7 +46,7 @@ type mutating struct {
 }
 
 // Handle implements admission.Handler.
-func (m *mutating) Handle(_ context.Context, req admission.Request) admission.Response {
+func (m *mutating) Handle(ctx context.Context, req admission.Request) admission.Response {
 	pod := &corev1.Pod{}
 	if err := m.decoder.Decode(req, pod); err != nil {
 		return admission.Errored(http.StatusBadRequest, fmt.Errorf("reading the pod: %w", err))
@@ -59,7 +59,7 @@ func (m *mutating) Handle(_ context.Context, req admission.Request) admission.Re
 	if pod.Namespace == "" {
 		pod.Namespace = req.Namespace
 	}
-	facts, err := m.world.factsOf(pod)
+	facts, err := m.world.factsOf(ctx, pod)
 	if err != nil {
 		return admission.Errored(http.StatusInternalServerError, err)
 	}
@@ -72,7 +72,9 @@ func (m *mutating) Handle(_ context.Context, req admission.Request) admission.Re
 	if err != nil {
 		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("encoding the pod: %w", err))
 	}
-	return admission.PatchResponseFromRaw(before, after)
+	response := admission.PatchResponseFromRaw(before, after)
+	response.Warnings = facts.warnings
+	return response
 }
 
 // refused tells a user what is wrong with the pod, and which line of the chain found it.

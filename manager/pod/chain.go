@@ -30,6 +30,7 @@ func chain() []mutator {
 	return []mutator{
 		// First, so that a pod can be kept out of service whatever else becomes of it. Pods start all the same without it.
 		{name: "readiness-gate", policy: admissionregistrationv1.Ignore, asks: asksForReadinessGate, change: addReadinessGate},
+		sidecarLine(),
 		// After all that adds containers, which take part in the order. A pod that asked for an order must not start in another.
 		{name: "launch-priority", policy: admissionregistrationv1.Fail, asks: asksForOrder, change: order},
 		// Anywhere: it adds no container. A pod that must return and started elsewhere would stay there.
@@ -37,6 +38,12 @@ func chain() []mutator {
 		// Last, since it speaks of containers by name, which all stand there by now. A pod runs without being probed.
 		{name: "serverless-probes", policy: admissionregistrationv1.Ignore, asks: asksForProbes, change: askForProbes},
 	}
+}
+
+// sidecarLine stands before all that speaks of containers, since it adds some. A pod that runs without its sidecar does so for
+// as long as it lives, which nobody sees; each SidecarSet can say that it may.
+func sidecarLine() mutator {
+	return mutator{name: "sidecars", policy: admissionregistrationv1.Fail, asks: asksForSidecars, change: injectSidecars}
 }
 
 func asksForReadinessGate(w *world) ([]podwebhook.Demand, error) {

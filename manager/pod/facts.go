@@ -1,6 +1,9 @@
 package pod
 
 import (
+	"cmp"
+	"context"
+
 	corev1 "k8s.io/api/core/v1"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 
@@ -15,6 +18,10 @@ type world struct {
 	gateForAll bool
 	// markers are the PodProbeMarkers that virtual kubelets are asked for; nil where they are not.
 	markers *index.Store[*v1alpha1.PodProbeMarker]
+	// sets are the SidecarSets; nil where there can be none.
+	sets *index.Store[*v1beta1.SidecarSet]
+	// sidecars finds those of a pod; nil where no pod is admitted.
+	sidecars *setStore
 	// memory is where pods are to be sent back to.
 	memory *memory
 }
@@ -28,9 +35,13 @@ type facts struct {
 	state *v1beta1.PersistentPodState
 	// name is the name that the pod gets if a line needs to know one and it has none.
 	name string
+	// sidecars are what is injected; nil is nothing.
+	sidecars *sidecars
+	// warnings are what the lines tell whoever creates the pod.
+	warnings []string
 }
 
-func (w *world) factsOf(pod *corev1.Pod) (*facts, error) {
+func (w *world) factsOf(ctx context.Context, pod *corev1.Pod) (*facts, error) {
 	f := &facts{gateForAll: w.gateForAll, name: generated(pod.GenerateName)}
 	var err error
 	if f.state, err = w.memory.of(pod); err != nil {
@@ -38,6 +49,11 @@ func (w *world) factsOf(pod *corev1.Pod) (*facts, error) {
 	}
 	if w.markers != nil {
 		if f.markers, err = w.markers.InNamespace(pod.Namespace); err != nil {
+			return nil, err
+		}
+	}
+	if w.sidecars != nil {
+		if f.sidecars, err = w.sidecars.of(ctx, pod, cmp.Or(pod.Name, f.name)); err != nil {
 			return nil, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -24,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
+	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/kit/serve"
 )
@@ -36,6 +38,8 @@ type Options struct {
 	GateForAll bool
 	// Serverless asks virtual kubelets for the probes of PodProbeMarkers.
 	Serverless bool
+	// Sidecars injects SidecarSets, and SortSidecars sorts the containers of all of them by name.
+	Sidecars, SortSidecars bool
 	// TimeoutSeconds is how long the API server waits for an answer, from 1 to 30. Default: 10.
 	TimeoutSeconds int32
 	// Policies change what becomes of the pods that ask for a line of the chain while no manager answers: Fail or Ignore, by
@@ -80,8 +84,9 @@ func (o Options) policy(line mutator) admissionregistrationv1.FailurePolicyType 
 	return line.policy
 }
 
-// SetupWebhook serves the chain. A replica is ready once it has read the objects that the chain needs.
-func (o Options) SetupWebhook(mgr ctrl.Manager) error {
+// SetupWebhook serves the chain. A replica is ready once it has read the objects that the chain needs. The revisions of
+// SidecarSets are in the manager's own namespace.
+func (o Options) SetupWebhook(mgr ctrl.Manager, own string) error {
 	var synced atomic.Bool
 	served := &world{}
 	err := mgr.Add(everyReplica(func(ctx context.Context) error {
@@ -89,8 +94,15 @@ func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 		if err != nil {
 			return err
 		}
+		told := func() bool { return true }
+		if w.sets != nil {
+			if w.sidecars, told, err = newSetStore(ctx, mgr, own, o); err != nil {
+				return fmt.Errorf("watching SidecarSets: %w", err)
+			}
+		}
 		*served = *w
-		synced.Store(mgr.GetCache().WaitForCacheSync(ctx)) // nobody looks at the world before
+		// Nobody looks at the world before.
+		synced.Store(mgr.GetCache().WaitForCacheSync(ctx) && toolscache.WaitForCacheSync(ctx.Done(), told))
 		return nil
 	}))
 	if err == nil {
@@ -115,17 +127,28 @@ func (o Options) world(ctx context.Context, mgr ctrl.Manager) (*world, error) {
 	if w.memory, err = remember(ctx, mgr); err != nil {
 		return nil, fmt.Errorf("watching PersistentPodStates: %w", err)
 	}
-	if !o.Serverless {
-		return w, nil
+	if err := watch(ctx, mgr, o.Serverless, &w.markers, &v1alpha1.PodProbeMarker{}); err != nil {
+		return nil, err
 	}
-	kind := v1alpha1.GroupVersion.WithKind("PodProbeMarker")
-	if served, err := serves(mgr, kind); err != nil || !served {
-		return w, err
-	}
-	if w.markers, err = index.For(ctx, mgr.GetCache(), &v1alpha1.PodProbeMarker{}); err != nil {
-		return nil, fmt.Errorf("watching %s: %w", kind.Kind, err)
+	if err := watch(ctx, mgr, o.Sidecars, &w.sets, &v1beta1.SidecarSet{}); err != nil {
+		return nil, err
 	}
 	return w, nil
+}
+
+// watch opens the store of a kind, if it is wanted and served.
+func watch[T client.Object](ctx context.Context, mgr ctrl.Manager, wanted bool, store **index.Store[T], kind T) error {
+	gvk, err := mgr.GetClient().GroupVersionKindFor(kind)
+	if err != nil {
+		return fmt.Errorf("watching %T: %w", kind, err)
+	}
+	if served, err := serves(mgr, gvk); err != nil || !served || !wanted {
+		return err
+	}
+	if *store, err = index.For(ctx, mgr.GetCache(), kind); err != nil {
+		return fmt.Errorf("watching %s: %w", gvk.Kind, err)
+	}
+	return nil
 }
 
 // everyReplica runs in every replica, whether it leads or not.
@@ -166,6 +189,9 @@ func SetupController(ctx context.Context, mgr ctrl.Manager, o Options, place ser
 	if w.markers != nil {
 		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &v1alpha1.PodProbeMarker{}, wakes[*v1alpha1.PodProbeMarker](), asksAnew[*v1alpha1.PodProbeMarker]()))
 	}
+	if w.sets != nil {
+		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &v1beta1.SidecarSet{}, wakes[*v1beta1.SidecarSet](), predicate.Or(asksAnew[*v1beta1.SidecarSet](), asksOtherwise())))
+	}
 	err = w.memory.watch(mgr, b).Complete(&keeper{read: configurations, write: mgr.GetClient(), world: w, chain: chain(), options: o, place: place, clock: clock.RealClock{}})
 	if err != nil {
 		return fmt.Errorf("set up the webhooks for pods: %w", err)
@@ -183,5 +209,12 @@ func asksAnew[T client.Object]() predicate.TypedPredicate[T] {
 	return predicate.TypedFuncs[T]{UpdateFunc: func(e event.TypedUpdateEvent[T]) bool {
 		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
 			(e.ObjectOld.GetDeletionTimestamp() == nil) != (e.ObjectNew.GetDeletionTimestamp() == nil)
+	}}
+}
+
+// asksOtherwise lets through that a SidecarSet asks with another policy, which is not in its spec.
+func asksOtherwise() predicate.TypedPredicate[*v1beta1.SidecarSet] {
+	return predicate.TypedFuncs[*v1beta1.SidecarSet]{UpdateFunc: func(e event.TypedUpdateEvent[*v1beta1.SidecarSet]) bool {
+		return policyOf(e.ObjectOld) != policyOf(e.ObjectNew)
 	}}
 }

@@ -34,6 +34,8 @@ const (
 	reasonCreatedJob       = "CreatedImagePullJob"
 	reasonFailedCreateJob  = "FailedCreateImagePullJob"
 	reasonScaleOutLimited  = "ScaleUpLimited"
+	reasonNotUpgradable    = "NotUpgradablePods"
+	reasonMissed           = "SidecarsMissed"
 )
 
 const (
@@ -120,6 +122,10 @@ func (r Reasons) eventOf(n podset.Note) loop.Event {
 		e.Warning, e.Reason = true, reasonPodsBroken
 	case podset.CauseResize:
 		e.Warning, e.Reason = true, reasonResizePending
+	case podset.CauseMissed:
+		e.Warning, e.Reason, e.Action = true, reasonMissed, "InjectPod"
+	case podset.CauseNotUpgradable:
+		e.Reason = reasonNotUpgradable
 	case podset.CauseHook:
 		e.Reason = reasonWaitingForHook
 	case podset.CauseVolume:

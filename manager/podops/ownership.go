@@ -11,8 +11,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"kruise.io/kruise/kit/slowstart"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/workload"
 )
 
 // Adopt makes a workload the controller of a pod that nobody owns. A pod that somebody else adopted first is refused.
@@ -44,6 +46,15 @@ func (e *Executor) Release(ctx context.Context, owner types.NamespacedName, owne
 	log.FromContext(ctx).Info("Release", "pod", pod.Name, "why", "its labels no longer match the selector")
 	body := fmt.Sprintf(`{"metadata":{"uid":%q,"ownerReferences":[{"$patch":"delete","uid":%q}]}}`, pod.UID, ownerUID)
 	return e.patch(ctx, owner, pod, inplace.Patches{Pod: []byte(body)})
+}
+
+// PatchStatuses writes the statuses of pods beside a plan, side by side. Those behind one that fails are left for the next
+// decision.
+func (e *Executor) PatchStatuses(ctx context.Context, owner types.NamespacedName, patches []workload.PodPatch) error {
+	_, err := slowstart.Run(ctx, len(patches), slowstart.Limits{First: parallel, Parallel: parallel}, func(ctx context.Context, i int) error {
+		return e.patch(ctx, owner, patches[i].Pod, inplace.Patches{Status: patches[i].Body})
+	})
+	return err
 }
 
 // PatchClaim changes a claim. One that is gone is no error.

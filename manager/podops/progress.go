@@ -118,6 +118,9 @@ func failureText(failure error, results []Result, fresh string) string {
 	return bounded(strings.Join(slices.Compact(strings.Split(text, "\n")), "; "), longestMessage)
 }
 
+// Bounded is a text that a condition's message has room for.
+func Bounded(text string) string { return bounded(text, longestMessage) }
+
 // bounded cuts a text at a character, not within one.
 func bounded(text string, most int) string {
 	if len(text) <= most {

@@ -56,18 +56,17 @@ func (b *Base) EnsureRevision(ctx context.Context, owner types.NamespacedName, n
 	return false, nil
 }
 
-// amendRevision gives a revision the number and the hash of claims that it would be made with now.
+// amendRevision gives a revision the number, the hash of claims and the custom version that it would be made with now.
 func (b *Base) amendRevision(ctx context.Context, owner types.NamespacedName, kept, wanted *appsv1.ControllerRevision) error {
-	hash := wanted.Annotations[v1beta1.ClaimTemplatesHashKey]
-	if hash == "" || hash == kept.Annotations[v1beta1.ClaimTemplatesHashKey] {
-		hash = ""
-		if kept.Revision == wanted.Revision {
-			return nil
-		}
-	}
 	meta := map[string]any{}
-	if hash != "" {
+	if hash := wanted.Annotations[v1beta1.ClaimTemplatesHashKey]; hash != "" && hash != kept.Annotations[v1beta1.ClaimTemplatesHashKey] {
 		meta["annotations"] = map[string]string{v1beta1.ClaimTemplatesHashKey: hash}
+	}
+	if version := wanted.Labels[v1beta1.SidecarSetCustomVersionKey]; version != "" && version != kept.Labels[v1beta1.SidecarSetCustomVersionKey] {
+		meta["labels"] = map[string]string{v1beta1.SidecarSetCustomVersionKey: version}
+	}
+	if len(meta) == 0 && kept.Revision == wanted.Revision {
+		return nil
 	}
 	return b.mergeRevision(ctx, owner, kept, map[string]any{"metadata": meta, "revision": wanted.Revision})
 }

@@ -21,6 +21,8 @@ type podPatch struct {
 	annotations map[string]*string
 	conditions  []conditionPatch
 	containers  []containerPatch
+	// initContainers are native sidecars among the init containers.
+	initContainers []containerPatch
 	// exact makes the patch hold only for the pod as it was read.
 	exact bool
 }
@@ -100,12 +102,16 @@ func (p *podPatch) state(to lifecycle.State, now time.Time) {
 // images sets images in the order of the pod's containers: a strategic merge in another order would move containers
 // around, and a pod's containers cannot be moved.
 func (p *podPatch) images(images map[string]string) {
-	for i := range p.pod.Spec.Containers {
-		name := p.pod.Spec.Containers[i].Name
-		if image, ok := images[name]; ok {
-			p.containers = append(p.containers, containerPatch{Name: name, Image: image})
+	named := func(containers []corev1.Container) (patches []containerPatch) {
+		for i := range containers {
+			if image, ok := images[containers[i].Name]; ok {
+				patches = append(patches, containerPatch{Name: containers[i].Name, Image: image})
+			}
 		}
+		return patches
 	}
+	p.containers = append(p.containers, named(p.pod.Spec.Containers)...)
+	p.initContainers = append(p.initContainers, named(p.pod.Spec.InitContainers)...)
 }
 
 // resources sets values of resources, in the order of the pod's containers, too.
@@ -133,7 +139,7 @@ func (p *podPatch) outOfService(now time.Time) {
 }
 
 func (p *podPatch) empty() bool {
-	return len(p.labels) == 0 && len(p.annotations) == 0 && len(p.conditions) == 0 && len(p.containers) == 0
+	return len(p.labels) == 0 && len(p.annotations) == 0 && len(p.conditions) == 0 && len(p.containers) == 0 && len(p.initContainers) == 0
 }
 
 func (p *podPatch) unlessEmpty() []byte {
@@ -159,8 +165,15 @@ func (p *podPatch) bytes() []byte {
 	if len(p.conditions) > 0 {
 		out["status"] = map[string]any{"conditions": p.conditions}
 	}
+	spec := map[string]any{}
 	if len(p.containers) > 0 {
-		out["spec"] = map[string]any{"containers": p.containers}
+		spec["containers"] = p.containers
+	}
+	if len(p.initContainers) > 0 {
+		spec["initContainers"] = p.initContainers
+	}
+	if len(spec) > 0 {
+		out["spec"] = spec
 	}
 	text, err := json.Marshal(out)
 	if err != nil { // maps of strings and API types always have a JSON form

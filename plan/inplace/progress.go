@@ -168,7 +168,9 @@ func runsImage(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState, name string, 
 	}
 	wanted := specImage(pod, name)
 	if now.ImageID != before.ImageID {
-		overtaken := before.Image != "" && !sameImage(now.Image, wanted) && sameImage(now.Image, before.Image)
+		earlier := append(slices.Clip(before.OvertakenImages), before.Image, startedFrom(before))
+		overtaken := before.Image != "" && !sameImage(now.Image, wanted) &&
+			slices.ContainsFunc(earlier, func(image string) bool { return sameImage(now.Image, image) })
 		return !overtaken
 	}
 	if before.ContainerID != "" {
@@ -189,19 +191,26 @@ func observed(pod *corev1.Pod) bool {
 	return seen == 0 || seen >= pod.Generation
 }
 
+// containerStatus finds what kubelet reports of a container. Native sidecars are among the init containers, and no two
+// containers of a pod have the same name.
 func containerStatus(pod *corev1.Pod, name string) *corev1.ContainerStatus {
-	for i := range pod.Status.ContainerStatuses {
-		if pod.Status.ContainerStatuses[i].Name == name {
-			return &pod.Status.ContainerStatuses[i]
+	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses} {
+		for i := range statuses {
+			if statuses[i].Name == name {
+				return &statuses[i]
+			}
 		}
 	}
 	return nil
 }
 
+// containerOf finds a container of a pod's spec in the same way.
 func containerOf(pod *corev1.Pod, name string) *corev1.Container {
-	for i := range pod.Spec.Containers {
-		if pod.Spec.Containers[i].Name == name {
-			return &pod.Spec.Containers[i]
+	for _, containers := range [][]corev1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
+		for i := range containers {
+			if containers[i].Name == name {
+				return &containers[i]
+			}
 		}
 	}
 	return nil

@@ -46,18 +46,25 @@ type record struct {
 // newRecord begins the record of an update. It goes on waiting for what an earlier update changed and nobody has carried
 // out yet; todo is all that is to be changed now.
 func newRecord(pod *corev1.Pod, revision string, todo work, now time.Time) *record {
+	if earlier, ok := StateOf(pod); ok && !settled(pod) {
+		return recordAfter(pod, &earlier, revision, todo, now)
+	}
+	return recordAfter(pod, nil, revision, todo, now)
+}
+
+// recordAfter begins the record of an update that follows the one of another record; nil for none.
+func recordAfter(pod *corev1.Pod, earlier *v1beta1.InPlaceUpdateState, revision string, todo work, now time.Time) *record {
 	r := &record{pod: pod, back: map[string]bool{}, InPlaceUpdateState: v1beta1.InPlaceUpdateState{
 		Revision: revision,
 		// A time in an object has whole seconds. Cut off, it would make the grace period that counts from it too short.
 		UpdateTimestamp:       metav1.NewTime(now.Add(time.Second - 1).Truncate(time.Second)),
 		LastContainerStatuses: map[string]v1beta1.InPlaceUpdateContainerStatus{},
 	}}
-	earlier, ok := StateOf(pod)
-	if !ok || settled(pod) {
+	if earlier == nil {
 		return r
 	}
 	for name, before := range earlier.LastContainerStatuses {
-		if restarted(pod, &earlier, name, before) {
+		if restarted(pod, earlier, name, before) {
 			continue
 		}
 		if neverLeft(pod, name, before, todo) {
@@ -69,8 +76,8 @@ func newRecord(pod *corev1.Pod, revision string, todo work, now time.Time) *reco
 		}
 		r.LastContainerStatuses[name] = before
 	}
-	for _, name := range envOfOthers(pod, &earlier) {
-		if before := r.LastContainerStatuses[name]; !envRenewed(pod, &earlier, name, before) {
+	for _, name := range envOfOthers(pod, earlier) {
+		if before := r.LastContainerStatuses[name]; !envRenewed(pod, earlier, name, before) {
 			before.EnvFromMetadata = true
 			r.LastContainerStatuses[name] = before
 		}
@@ -107,14 +114,17 @@ func startedFrom(before v1beta1.InPlaceUpdateContainerStatus) string {
 
 // take writes a batch into the record: what its containers ran before, what they get, and what comes later.
 func (r *record) take(batch, later work, at time.Time) {
-	for i := range r.pod.Spec.Containers {
-		c := &r.pod.Spec.Containers[i]
-		if wanted, ok := batch.resources[c.Name]; ok {
-			r.resize(c.Name, wanted)
+	for _, name := range batch.names() {
+		c := containerOf(r.pod, name)
+		if c == nil {
+			continue
 		}
-		_, env := batch.metadata[c.Name]
-		if _, image := batch.images[c.Name]; env || image && !r.back[c.Name] {
-			r.LastContainerStatuses[c.Name] = r.before(c, batch)
+		if wanted, ok := batch.resources[name]; ok {
+			r.resize(name, wanted)
+		}
+		_, env := batch.metadata[name]
+		if _, image := batch.images[name]; env || image && !r.back[name] {
+			r.LastContainerStatuses[name] = r.before(c, batch)
 		}
 	}
 	r.NextContainerImages, r.NextContainerRefMetadata, r.NextContainerResources = later.images, later.metadata, later.resources
@@ -139,6 +149,9 @@ func (r *record) before(c *corev1.Container, batch work) v1beta1.InPlaceUpdateCo
 	same := waiting && now.ContainerID == out.ContainerID // the earlier update has not restarted it
 	if _, ok := batch.images[c.Name]; ok && !r.back[c.Name] {
 		started := startedFrom(out)
+		if same && out.ContainerID == "" { // nobody knows which of them it starts from
+			out.OvertakenImages = append(slices.Clip(out.OvertakenImages), out.Image)
+		}
 		out.Image, out.ImageID, out.StartedImage = c.Image, now.ImageID, ""
 		if same && started != c.Image {
 			out.StartedImage = started

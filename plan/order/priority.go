@@ -2,6 +2,8 @@ package order
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -81,6 +83,30 @@ func trailingInteger(text string) int64 {
 		return 0
 	}
 	return n
+}
+
+// everyValue stands, in a term, for every value that a pod has.
+const everyValue = "*"
+
+// Expanded puts a term for each value of its key that a pod has, in their order, in the place of a term whose value is *.
+func Expanded(terms []v1beta1.UpdateScatterTerm, pods []*replica.Replica) []v1beta1.UpdateScatterTerm {
+	var out []v1beta1.UpdateScatterTerm
+	for _, term := range terms {
+		if term.Value != everyValue {
+			out = append(out, term)
+			continue
+		}
+		values := map[string]bool{}
+		for _, r := range pods {
+			if value, ok := r.Labels[term.Key]; ok {
+				values[value] = true
+			}
+		}
+		for _, value := range slices.Sorted(maps.Keys(values)) {
+			out = append(out, v1beta1.UpdateScatterTerm{Key: term.Key, Value: value})
+		}
+	}
+	return out
 }
 
 // Scattered spreads the pods that carry the label of each term evenly over the order, the last of them staying last, and

@@ -28,6 +28,12 @@ type Grower interface {
 	Growth(step Step) ([]ClaimPatch, error)
 }
 
+// Patcher is a workload that makes the patches of its steps itself, since its pods are not its own.
+type Patcher interface {
+	// PodPatches are what a step changes in its pod.
+	PodPatches(step Step, pod *corev1.Pod, now time.Time) (inplace.Patches, error)
+}
+
 // ClaimPatch changes a claim.
 type ClaimPatch struct {
 	// Slot is that of the pod whose claim it is.
@@ -39,6 +45,9 @@ type ClaimPatch struct {
 
 // Patches are what a step changes in its pod.
 func (s Step) Patches(w Workload, pod *corev1.Pod, now time.Time) (inplace.Patches, error) {
+	if p, ok := w.(Patcher); ok {
+		return p.PodPatches(s, pod, now)
+	}
 	switch s.Do {
 	case Update:
 		target, err := w.Target(pod, s)

@@ -1,5 +1,6 @@
 // Package podset decides which pods of a workload to create, delete and update next. Pool decides about pods that are all
-// alike, Sequence about pods with ordinals; both are put together from the same bricks (draft).
+// alike, Sequence about pods with ordinals, PerNode about pods that are one for each node, and Sidecars about containers in
+// pods that belong to others. All are put together from the same bricks (draft).
 //
 // A decision is made from facts alone: what is wanted, what the pods are, and the time. It returns the steps that may be
 // taken now, each with its reason, and a note for everything that is wanted and makes no step. The same facts give the
@@ -89,6 +90,7 @@ const (
 	WishAvailable Wish = "become available"
 	WishResize    Wish = "be resized"
 	WishGrow      Wish = "have larger claims"
+	WishInject    Wish = "be injected"
 )
 
 // Cause is a sort of reason that does not pass by itself, but by what somebody does.
@@ -122,6 +124,12 @@ const (
 	CauseNode Cause = "Node"
 	// CauseResize: kubelet puts a resize off, or refuses it.
 	CauseResize Cause = "Resize"
+	// CauseNotUpdate: running pods are not to be updated at all.
+	CauseNotUpdate Cause = "NotUpdate"
+	// CauseMissed: nobody injected sidecars when pods were created.
+	CauseMissed Cause = "Missed"
+	// CauseNotUpgradable: sidecars of running pods cannot be changed in this way.
+	CauseNotUpgradable Cause = "NotUpgradable"
 )
 
 // Note says why something wanted makes no step.

@@ -22,6 +22,9 @@ type aim struct {
 	// hopeless is how many of the broken ones do not come into service by themselves. They stop the update, but not the
 	// repair of pods that serve nobody either.
 	hopeless int
+	// repairsFreely brings pods that serve nobody there however many of that revision are broken: whoever updates pods of
+	// others cannot tell which of them are broken for reasons of their own.
+	repairsFreely bool
 	// inOrder puts pods in the order in which they are updated.
 	inOrder func([]*replica.Replica) []*replica.Replica
 	// outOfTurn says whether a pod may go before one that the budget keeps waiting. Nil: every pod that serves nobody may.
@@ -162,6 +165,9 @@ func (s *spender) grow(r *replica.Replica, state storage.State) bool {
 
 // full says whether as many pods of the wanted revision are broken, or about to be, as may be when this one is to follow.
 func (s *spender) full(r *replica.Replica) bool {
+	if s.repairsFreely { // what is broken is in left
+		return false
+	}
 	broken := s.broken
 	if !r.Available {
 		broken -= s.hopeless

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"maps"
 	"net"
 	"os"
@@ -121,31 +120,10 @@ func losesNoRequest(s *space) {
 	service := s.service(set)
 	s.untilPage(service, "1.10.2")
 
-	done := make(chan struct{})
-	answers := map[string]int{}
-	var lost []string
-	var users sync.WaitGroup
-	users.Go(func() {
-		pace := time.NewTicker(20 * time.Millisecond)
-		defer pace.Stop()
-		for {
-			asked := time.Now()
-			says, err := page(s.Context(), service)
-			if err != nil {
-				lost = append(lost, fmt.Sprintf("%s, after %s: %v", asked.Format(time.StampMilli), time.Since(asked), err))
-			}
-			answers[says["version"]]++
-			select {
-			case <-pace.C:
-			case <-done:
-				return
-			}
-		}
-	})
+	stop := s.ask(service)
 	s.untilDone(s.change("serve", image("1.10.3")))
 	s.untilPage(service, "1.10.3")
-	close(done)
-	users.Wait()
+	answers, lost := stop()
 	s.Logf("answers by version: %v", answers)
 	if len(lost) > 0 {
 		s.Errorf("%d requests were lost:\n%s", len(lost), strings.Join(lost, "\n"))

@@ -105,6 +105,7 @@ func nothingWaits(s *space) {
 	managers := s.managers()
 	s.start("orphan", 2)
 	before := s.podsNow("orphan")
+	dead, back := s.twoPolicies()
 	s.kubectl(s.T, "", "scale", "deployment", manager, "--namespace", kruiseNamespace, "--replicas=0")
 	s.Cleanup(func() {
 		s.kubectl(s.T, "", "scale", "deployment", manager, "--namespace", kruiseNamespace, "--replicas=2")
@@ -149,8 +150,11 @@ func nothingWaits(s *space) {
 	s.same("the pod that was left alone", s.identities(before[1:]), s.identities(s.podsNow("orphan")))
 	s.same("its container", lives(before[1:], app), lives(s.podsNow("orphan"), app))
 
+	dead()
+
 	s.kubectl(s.T, "", "scale", "deployment", manager, "--namespace", kruiseNamespace, "--replicas=2")
 	managers.untilManagersAre(2)
+	back()
 	s.untilPods("the missing pod is made up for", 2, serves)
 }
 

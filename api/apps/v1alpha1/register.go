@@ -22,7 +22,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&ImageListPullJob{}, &ImageListPullJobList{}, &NodeImage{}, &NodeImageList{},
 		&PodProbeMarker{}, &PodProbeMarkerList{}, &NodePodProbe{}, &NodePodProbeList{})
 	scheme.AddKnownTypes(GroupVersion, &ContainerRecreateRequest{}, &ContainerRecreateRequestList{})
-	scheme.AddKnownTypes(GroupVersion, &StatefulSet{}, &StatefulSetList{})
+	scheme.AddKnownTypes(GroupVersion, &StatefulSet{}, &StatefulSetList{}, &SidecarSet{}, &SidecarSetList{})
 	scheme.AddKnownTypes(GroupVersion, &PersistentPodState{}, &PersistentPodStateList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -34,6 +34,9 @@ type InPlaceUpdateState struct {
 	PreCheckBeforeNext *InPlaceUpdatePreCheckBeforeNext `json:"preCheckBeforeNext,omitempty"`
 	// containerBatchesRecord is one entry for each batch that was carried out.
 	ContainerBatchesRecord []InPlaceUpdateContainerBatch `json:"containerBatchesRecord,omitempty"`
+	// podNotReady says, of an update of sidecars, that the pod was not ready when it began, and not for that update's sake. An
+	// addition to the older form.
+	PodNotReady bool `json:"podNotReady,omitempty"`
 }
 
 // InPlaceUpdatePreCheckBeforeNext is what must hold before the next batch of containers is changed.
@@ -62,6 +65,9 @@ type InPlaceUpdateContainerStatus struct {
 	// startedImage is the image that the container was started from. Default: image. It is another one where an update
 	// overtakes one that had not restarted the container yet. An addition to the older form, too.
 	StartedImage string `json:"startedImage,omitempty"`
+	// overtakenImages are images of earlier updates that this one overtakes, from which the container may be started before
+	// kubelet sees this one; only where kubelet had reported no container yet. An addition to the older form, too.
+	OvertakenImages []string `json:"overtakenImages,omitempty"`
 	// envFromMetadata says that the container is restarted for the labels or annotations that its env takes in. An
 	// addition to the older form, too.
 	EnvFromMetadata bool `json:"envFromMetadata,omitempty"`

@@ -22,7 +22,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion, &CloneSet{}, &CloneSetList{}, &DaemonSet{}, &DaemonSetList{}, &ImagePullJob{}, &ImagePullJobList{},
 		&ImageListPullJob{}, &ImageListPullJobList{}, &NodeImage{}, &NodeImageList{})
 	scheme.AddKnownTypes(GroupVersion, &ContainerRecreateRequest{}, &ContainerRecreateRequestList{})
-	scheme.AddKnownTypes(GroupVersion, &StatefulSet{}, &StatefulSetList{})
+	scheme.AddKnownTypes(GroupVersion, &StatefulSet{}, &StatefulSetList{}, &SidecarSet{}, &SidecarSetList{})
 	scheme.AddKnownTypes(GroupVersion, &PersistentPodState{}, &PersistentPodStateList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -114,11 +114,11 @@ func (s *Server) Stop() error {
 }
 
 // Namespace makes a namespace for one test.
-func (s *Server) Namespace(t *testing.T) string {
-	t.Helper()
+func (s *Server) Namespace(tb testing.TB) string {
+	tb.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
-	if err := s.Client.Create(t.Context(), ns); err != nil {
-		t.Fatalf("creating a namespace: %v", err)
+	if err := s.Client.Create(tb.Context(), ns); err != nil {
+		tb.Fatalf("creating a namespace: %v", err)
 	}
 	return ns.Name
 }

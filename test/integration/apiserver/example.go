@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -18,6 +19,8 @@ import (
 type Example struct {
 	// Kind and Resource name the kind, in the group apps.kruise.io.
 	Kind, Resource string
+	// Cluster says that objects of the kind are in no namespace.
+	Cluster bool
 	// Text is the manifest.
 	Text string
 }
@@ -28,7 +31,9 @@ func (e Example) Object(t *testing.T, version, namespace, patch string) *unstruc
 	t.Helper()
 	object := e.With(t, patch)
 	object.SetGroupVersionKind(schema.GroupVersionKind{Group: "apps.kruise.io", Version: version, Kind: e.Kind})
-	object.SetNamespace(namespace)
+	if !e.Cluster {
+		object.SetNamespace(namespace)
+	}
 	return object
 }
 
@@ -85,13 +90,16 @@ type Refusal struct {
 // Unchecked is what the API server says where a schema that does not hold keeps it from looking at the rules.
 const Unchecked = `, <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]`
 
-// Refuses checks that objects made of an example are refused with the words that are wanted.
+// Refuses checks that objects made of an example are refused with the words that are wanted. Those that are in no namespace are
+// tried one after the other, so that none sees another.
 func (s *Server) Refuses(t *testing.T, e Example, refusals map[string]Refusal) {
 	t.Helper()
 	namespace := s.Namespace(t)
 	for name, tc := range refusals {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			if !e.Cluster {
+				t.Parallel()
+			}
 			object := e.Object(t, tc.Version, namespace, tc.Set)
 			var err error
 			if tc.Old == "" {
@@ -101,6 +109,11 @@ func (s *Server) Refuses(t *testing.T, e Example, refusals map[string]Refusal) {
 				if err := s.Client.Create(t.Context(), existing); err != nil {
 					t.Fatalf("the object to be changed was refused: %v", err)
 				}
+				defer func() {
+					if err := s.Client.Delete(context.WithoutCancel(t.Context()), existing); err != nil {
+						t.Error(err)
+					}
+				}()
 				object.SetNamespace(existing.GetNamespace())
 				object.SetResourceVersion(existing.GetResourceVersion())
 				err = s.Client.Update(t.Context(), object)
@@ -135,7 +148,7 @@ func (s *Server) Read(t *testing.T, object *unstructured.Unstructured, version s
 	return got.Object
 }
 
-// Printed is what kubectl get prints of the only object of a kind in a namespace, as it asks the API server for it: names and
+// Printed is what kubectl get prints of the only object of a kind in a namespace (empty for one that is in none), as it asks the API server for it: names and
 // values of the columns, first those of the usual table, then those of -o wide. An age is shown as ?.
 func (s *Server) Printed(t *testing.T, resource, version, namespace string) (usual, wide string) {
 	t.Helper()
@@ -147,7 +160,11 @@ func (s *Server) Printed(t *testing.T, resource, version, namespace string) (usu
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := raw.RESTClient().Get().AbsPath("/apis/apps.kruise.io", version, "namespaces", namespace, resource).
+	path := resource
+	if namespace != "" {
+		path = "namespaces/" + namespace + "/" + resource
+	}
+	text, err := raw.RESTClient().Get().AbsPath("/apis/apps.kruise.io", version, path).
 		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").DoRaw(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func webhookConfigurations(port int) []client.Object {
 	}
 	mutating := &admissionregistrationv1.MutatingWebhookConfiguration{}
 	mutating.Name = mutatingWebhooks
-	for _, kind := range []string{"cloneset", "daemonset", "containerrecreaterequest", "statefulset"} {
+	for _, kind := range []string{"cloneset", "daemonset", "containerrecreaterequest", "sidecarset", "statefulset"} {
 		mutating.Webhooks = append(mutating.Webhooks, admissionregistrationv1.MutatingWebhook{
 			Name: "m" + kind + ".kb.io", ClientConfig: at("/mutate-apps-kruise-io-" + kind), Rules: rules("v1beta1", kind+"s"),
 			MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
@@ -52,7 +52,7 @@ func webhookConfigurations(port int) []client.Object {
 	validating := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	validating.Name = validatingWebhooks
 	for kind, version := range map[string]string{
-		"cloneset": "v1beta1", "daemonset": "v1beta1", "imagelistpulljob": "v1beta1", "imagepulljob": "v1beta1", "persistentpodstate": "v1beta1", "podprobemarker": "v1alpha1", "statefulset": "v1beta1",
+		"cloneset": "v1beta1", "daemonset": "v1beta1", "imagelistpulljob": "v1beta1", "imagepulljob": "v1beta1", "persistentpodstate": "v1beta1", "podprobemarker": "v1alpha1", "sidecarset": "v1beta1", "statefulset": "v1beta1",
 	} {
 		validating.Webhooks = append(validating.Webhooks, admissionregistrationv1.ValidatingWebhook{
 			Name: "v" + kind + ".kb.io", ClientConfig: at("/validate-apps-kruise-io-" + kind), Rules: rules(version, kind+"s"),

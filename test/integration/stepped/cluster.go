@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -125,8 +126,14 @@ func (w *World) run(pod *corev1.Pod) bool {
 	after.Status.Phase = corev1.PodRunning
 	after.Status.ObservedGeneration = pod.Generation
 	ready := true
+	for _, container := range pod.Spec.InitContainers {
+		if container.RestartPolicy != nil && *container.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			status := w.start(&after.Status.InitContainerStatuses, pod.UID, container)
+			ready = ready && status.Ready
+		}
+	}
 	for _, container := range pod.Spec.Containers {
-		status := w.start(after, container)
+		status := w.start(&after.Status.ContainerStatuses, pod.UID, container)
 		ready = ready && status.Ready
 	}
 	w.condition(after, corev1.PodInitialized, true)
@@ -147,13 +154,13 @@ func (w *World) run(pod *corev1.Pod) bool {
 }
 
 // start brings a container to the image of its spec.
-func (w *World) start(pod *corev1.Pod, container corev1.Container) corev1.ContainerStatus {
-	i := slices.IndexFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == container.Name })
+func (w *World) start(statuses *[]corev1.ContainerStatus, pod types.UID, container corev1.Container) corev1.ContainerStatus {
+	i := slices.IndexFunc(*statuses, func(s corev1.ContainerStatus) bool { return s.Name == container.Name })
 	if i < 0 {
-		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{Name: container.Name, RestartCount: -1})
-		i = len(pod.Status.ContainerStatuses) - 1
+		*statuses = append(*statuses, corev1.ContainerStatus{Name: container.Name, RestartCount: -1})
+		i = len(*statuses) - 1
 	}
-	status := &pod.Status.ContainerStatuses[i]
+	status := &(*statuses)[i]
 	switch {
 	case w.BrokenImages[container.Image]:
 		status.Ready, status.Started = false, ptr.To(false)
@@ -162,7 +169,7 @@ func (w *World) start(pod *corev1.Pod, container corev1.Container) corev1.Contai
 	case status.Image != container.Image || !status.Ready:
 		status.RestartCount++
 		status.Image, status.ImageID = container.Image, "sha256:"+container.Image
-		status.ContainerID = fmt.Sprintf("test://%s-%s-%d", pod.UID, container.Name, status.RestartCount)
+		status.ContainerID = fmt.Sprintf("test://%s-%s-%d", pod, container.Name, status.RestartCount)
 		status.Ready, status.Started = true, ptr.To(true)
 		status.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(w.Clock.Now())}}
 	}

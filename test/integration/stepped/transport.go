@@ -75,6 +75,10 @@ func target(urlPath string) (resource, name string) {
 	parts := strings.Split(strings.Trim(urlPath, "/"), "/")
 	if i := slices.Index(parts, "namespaces"); i >= 0 && len(parts) > i+2 {
 		parts = parts[i+2:]
+	} else if parts[0] == "apis" && len(parts) > 3 { // of the whole cluster
+		parts = parts[3:]
+	} else if parts[0] == "api" && len(parts) > 2 {
+		parts = parts[2:]
 	}
 	resource = parts[0]
 	if len(parts) > 1 {

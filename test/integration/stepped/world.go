@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -34,6 +35,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
@@ -106,7 +108,9 @@ func (w *World) Restart() {
 		Scheme: w.scheme, Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
 		Cache: cache.Options{
 			DefaultFieldSelector: fields.OneTermEqualSelector("metadata.namespace", w.Namespace),
-			ByObject:             map[client.Object]cache.ByObject{&corev1.Node{}: {Field: fields.Everything()}},
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Node{}: {Field: fields.Everything()}, &v1beta1.SidecarSet{}: {Field: fields.Everything()}, namespaces(): {Field: fields.Everything()},
+			},
 		},
 	})
 	if err != nil {
@@ -124,6 +128,13 @@ func (w *World) Restart() {
 			w.Errorf("the manager stopped: %v", err)
 		}
 	}
+}
+
+// namespaces is the metadata of namespaces.
+func namespaces() client.Object {
+	kind := &metav1.PartialObjectMetadata{}
+	kind.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return kind
 }
 
 // Pass lets time pass on the reconciler's clock.
@@ -228,17 +239,20 @@ func (w *World) versions(ctx context.Context, reader client.Reader, kind client.
 		return nil, fmt.Errorf("%T is no list", kind)
 	}
 	var where []client.ListOption
-	_, nodes := list.(*corev1.NodeList) // they are in no namespace; those of a world are named after it
-	if !nodes {
+	namespaced, err := w.API.IsObjectNamespaced(list)
+	if err != nil {
+		return nil, err
+	}
+	if namespaced { // what is in no namespace is named after its world
 		where = append(where, client.InNamespace(w.Namespace))
 	}
 	if err := reader.List(ctx, list, where...); err != nil {
 		return nil, err
 	}
 	out := map[string]string{}
-	err := meta.EachListItem(list, func(item runtime.Object) error {
+	err = meta.EachListItem(list, func(item runtime.Object) error {
 		object, err := meta.Accessor(item)
-		if err == nil && (!nodes || strings.HasPrefix(object.GetName(), w.Namespace+"-")) {
+		if err == nil && (namespaced || strings.HasPrefix(object.GetName(), w.Namespace+"-")) {
 			out[object.GetName()+" "+string(object.GetUID())] = object.GetResourceVersion()
 		}
 		return err

@@ -1,0 +1,62 @@
+// Package sidecarset proves, on a real API server, what users of SidecarSet see before any controller runs: which objects are
+// refused and with which words, which defaults are filled in, how the versions convert, what is printed, and what pods carry.
+package sidecarset
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/test/integration/apiserver"
+)
+
+var server *apiserver.Server
+
+func TestMain(m *testing.M) {
+	os.Exit(apiserver.Main(m, func(s *apiserver.Server) { server = s }))
+}
+
+const v1alpha1, v1beta1 = "v1alpha1", "v1beta1"
+
+// demo is a small SidecarSet that is let in.
+func demo() apiserver.Example {
+	return apiserver.Example{Kind: "SidecarSet", Resource: "sidecarsets", Cluster: true, Text: `
+kind: SidecarSet
+metadata: {name: demo}
+spec:
+  selector: {matchLabels: {app: web}}
+  containers:
+  - {name: log, image: "log:1"}
+`}
+}
+
+// eventually waits for a state of the world.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) { return holds(), nil })
+	if err != nil {
+		t.Fatalf("not seen within half a minute: %s", what)
+	}
+}
+
+// create makes an object that goes with the test. The webhook may still see one that an earlier test deleted.
+func create(t *testing.T, object client.Object) {
+	t.Helper()
+	eventually(t, "creation of "+object.GetName(), func() bool {
+		err := server.Client.Create(t.Context(), object)
+		if err != nil && !strings.Contains(err.Error(), "for pods that both can match") {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+	t.Cleanup(func() {
+		if err := server.Client.Delete(context.WithoutCancel(t.Context()), object); err != nil {
+			t.Error(err)
+		}
+	})
+}
