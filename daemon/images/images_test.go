@@ -3,6 +3,7 @@ package images
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -26,6 +28,8 @@ import (
 	crifake "kruise.io/kruise/daemon/cri/fake"
 	"kruise.io/kruise/plan/images"
 )
+
+var errAway = errors.New("the API server is away")
 
 // node is a node with a runtime, and the daemon on it.
 type node struct {
@@ -38,6 +42,7 @@ type node struct {
 	woken   chan struct{}
 	stop    func()
 	writes  int
+	away    bool // the API server takes no status
 }
 
 func newNode(t *testing.T, change ...func(*Options)) *node {
@@ -49,7 +54,14 @@ func newNode(t *testing.T, change ...func(*Options)) *node {
 		}
 	}
 	n := &node{T: t, runtime: crifake.New(t)}
-	n.api = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1beta1.NodeImage{}).Build()
+	n.api = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1beta1.NodeImage{}).WithInterceptorFuncs(interceptor.Funcs{
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			if n.away {
+				return errAway
+			}
+			return c.SubResource(sub).Patch(ctx, o, p, opts...)
+		},
+	}).Build()
 	runtimes := cri.NewNode([]string{n.runtime.Socket()}, cri.Options{ReconnectWithin: time.Millisecond})
 	t.Cleanup(func() {
 		if err := runtimes.Close(); err != nil {
@@ -284,6 +296,29 @@ func TestARuntimeThatIsAwayCostsNoAttempt(t *testing.T) {
 	n.runtime.Break("PullImage", crifake.Fault{Times: 7, Code: codes.Unavailable, Message: "restarting"})
 	n.want("nginx:1", func(s *v1beta1.ImageSpec) { s.Tags[0].PullPolicy.BackoffLimit = new(int32(0)) })
 	n.await("1/0/0/1/0 nginx:1 v0 Succeeded nginx@sha256:nginx:1")
+}
+
+func TestWhileTheAPIServerIsAwayAPullGoesOnOnceAndIsToldAfterwards(t *testing.T) {
+	n := newNode(t)
+	n.there(true, "nginx:1")
+	n.want("nginx:1")
+	n.away = true
+	for n.pulls("nginx:1") == 0 {
+		_, err := n.c.Reconcile(n.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: "node-1"}})
+		if err != nil && !errors.Is(err, errAway) {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		if _, err := n.c.Reconcile(n.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: "node-1"}}); !errors.Is(err, errAway) {
+			t.Errorf("it is not told again: %v", err)
+		}
+	}
+	n.away = false
+	n.await("1/0/0/1/0 nginx:1 v0 Succeeded nginx@sha256:nginx:1")
+	if got := n.pulls("nginx:1"); got != 1 {
+		t.Errorf("it was pulled %d times", got)
+	}
 }
 
 func TestARuntimeThatIsRestartedIsWaitedFor(t *testing.T) {

@@ -67,8 +67,8 @@ func newWorld(t *testing.T, change func(*corev1.Pod, *corev1.Node)) *world {
 	return w
 }
 
-// look reconciles the pod several times and returns it; what is done is done once, and told once.
-func (w *world) look() *corev1.Pod {
+// look reconciles the pod several times and returns it; so many things are done, each once, and told once.
+func (w *world) look(done int) *corev1.Pod {
 	w.Helper()
 	key := types.NamespacedName{Namespace: "shop", Name: "report"}
 	for range 3 {
@@ -76,7 +76,7 @@ func (w *world) look() *corev1.Pod {
 			w.Fatal(err)
 		}
 	}
-	if w.writes != 1 || len(w.events.Events) != 1 {
+	if w.writes != done || len(w.events.Events) != done {
 		w.Errorf("%d writes and %d events", w.writes, len(w.events.Events))
 	}
 	pod := &corev1.Pod{}
@@ -88,7 +88,7 @@ func (w *world) look() *corev1.Pod {
 
 func TestASidecarIsStoppedByOneRequest(t *testing.T) {
 	w := newWorld(t, func(*corev1.Pod, *corev1.Node) {})
-	w.look()
+	w.look(1)
 	r := &v1beta1.ContainerRecreateRequest{}
 	if err := w.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "sidecar-termination-1"}, r); err != nil {
 		t.Fatal(err)
@@ -105,11 +105,11 @@ func TestASidecarIsStoppedByOneRequest(t *testing.T) {
 	}
 }
 
-func TestAPodWhoseSidecarSaysNothingIsMarkedAsEnded(t *testing.T) {
+func TestAPodWhoseSidecarSaysNothingIsMarkedAsEndedAndThenTheSidecarIsStopped(t *testing.T) {
 	w := newWorld(t, func(pod *corev1.Pod, _ *corev1.Node) {
 		pod.Spec.Containers[1].Env = append(pod.Spec.Containers[1].Env, corev1.EnvVar{Name: v1beta1.IgnoreExitCodeEnv, Value: "true"})
 	})
-	if pod := w.look(); pod.Status.Phase != corev1.PodSucceeded || len(pod.Status.Conditions) != 1 || len(pod.Status.ContainerStatuses) != 2 {
+	if pod := w.look(2); pod.Status.Phase != corev1.PodSucceeded || len(pod.Status.Conditions) != 1 || len(pod.Status.ContainerStatuses) != 2 {
 		t.Errorf("%+v", pod.Status)
 	}
 }
@@ -118,7 +118,7 @@ func TestTheImageIsChangedOnAVirtualKubelet(t *testing.T) {
 	w := newWorld(t, func(_ *corev1.Pod, node *corev1.Node) {
 		node.Labels = map[string]string{v1beta1.VirtualKubeletKey: v1beta1.VirtualKubeletValue}
 	})
-	if pod := w.look(); pod.Spec.Containers[0].Image != "work" || pod.Spec.Containers[1].Image != "true:1" {
+	if pod := w.look(1); pod.Spec.Containers[0].Image != "work" || pod.Spec.Containers[1].Image != "true:1" {
 		t.Errorf("%+v", pod.Spec.Containers)
 	}
 }

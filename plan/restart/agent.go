@@ -146,6 +146,8 @@ func (p *AgentPlan) one(f Facts, s *v1beta1.ContainerRecreateState, c *v1beta1.C
 		return // it is, once that is written down
 	}
 	switch attempt := f.Attempts[s.Name]; {
+	case stopping(s) && attempt.Running: // also when it ended by itself in the middle of its hook: one is stopped at a time
+		s.Message = "is being stopped"
 	case exists && now.ID != s.ContainerID:
 		s.IsKilled = s.IsKilled || s.StopTime != nil
 		p.successor(f, s, now)
@@ -153,9 +155,7 @@ func (p *AgentPlan) one(f Facts, s *v1beta1.ContainerRecreateState, c *v1beta1.C
 		s.Phase, s.Message = v1beta1.ContainerRecreateRequestFailed, attempt.Failure
 	case stopping(s) && exists && now.Running && !attempt.Done:
 		s.Message = "is being stopped"
-		if !attempt.Running {
-			p.Stop = &Stop{Name: s.Name, ID: s.ContainerID, Since: s.StopTime.Time, Hook: f.Mine[s.Name] == s.ContainerID}
-		}
+		p.Stop = &Stop{Name: s.Name, ID: s.ContainerID, Since: s.StopTime.Time, Hook: f.Mine[s.Name] == s.ContainerID}
 	default:
 		p.gone(f, s, c, now, exists)
 	}

@@ -207,6 +207,27 @@ func TestContainersAreStoppedOneByOneAndInOrderOnceTheOneBeforeIsRecreated(t *te
 	}
 }
 
+func TestTheNextContainerWaitsForTheStopOfOneThatEndedByItselfInItsHook(t *testing.T) {
+	r := request("one", v1beta1.ContainerRecreateRequestStrategy{}, "app", "log")
+	r.Status = act(r, Facts{Runtime: map[string]Container{"app": running("app", 0), "log": running("log", 0)}}).Status
+	f := Facts{
+		Runtime:  map[string]Container{"app": {ID: id("app", 0)}, "log": running("log", 0)},
+		Attempts: map[string]Attempt{"app": {Running: true}},
+	}
+	for _, successor := range []bool{false, true} {
+		if successor {
+			f.Runtime["app"] = running("app", 1)
+		}
+		if s := act(r, f).Status.ContainerRecreateStates; s[0].IsKilled || s[1].StopTime != nil {
+			t.Errorf("with a successor: %t: %+v", successor, s)
+		}
+	}
+	f.Attempts["app"] = Attempt{Done: true}
+	if s := act(r, f).Status.ContainerRecreateStates; !s[0].IsKilled || s[1].StopTime == nil {
+		t.Errorf("when the stop has ended: %+v", s)
+	}
+}
+
 func TestAContainerThatFailsEndsTheRequestUnlessFailuresAreIgnored(t *testing.T) {
 	for policy, want := range map[v1beta1.ContainerRecreateRequestFailurePolicyType]string{
 		v1beta1.ContainerRecreateRequestFailurePolicyFail:   "Completed app=Failed log=Failed",

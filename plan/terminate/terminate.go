@@ -6,7 +6,8 @@
 //
 //   - The sidecars whose exit codes count are stopped by one request for the node's agent, which runs their preStop hooks.
 //   - When those have ended, a pod in which only sidecars are left whose exit codes say nothing is marked as ended: its phase is
-//     what the exit codes of all the others come to, and kubelet stops what is left.
+//     what the exit codes of all the others come to. Kubelet keeps that phase, but stops nothing for it, so what is left is
+//     stopped by a request, too.
 //   - On a virtual kubelet, whose containers no agent stops, sidecars are given an image that ends by itself.
 //
 // A container that kubelet starts again after it was stopped, as it does after a failure where the restart policy is OnFailure,
@@ -114,6 +115,8 @@ func Decide(pod *corev1.Pod, virtual bool, request *v1beta1.ContainerRecreateReq
 		p.replace(pod, slices.Concat(s.counted, s.ignored))
 	case !counted:
 		p.stop(pod, s.counted, request, now)
+	default:
+		p.stop(pod, s.ignored, request, now)
 	}
 	return p
 }
@@ -144,7 +147,7 @@ func (p *Plan) mark(pod *corev1.Pod, s sides, now time.Time) {
 	if !all(pod, s.work, well) || !all(pod, s.counted, well) {
 		phase = corev1.PodFailed
 	}
-	p.Why = fmt.Sprintf("the work is done: the pod has %s, and sidecars whose exit codes are ignored are stopped: %s", strings.ToLower(string(phase)), names(s.ignored))
+	p.Why = fmt.Sprintf("the work is done: the pod has %s, whatever becomes of sidecars whose exit codes are ignored: %s", strings.ToLower(string(phase)), list(s.ignored))
 	p.Status = encode(pod, "status", map[string]any{"phase": phase, "conditions": []map[string]any{{
 		"type": v1beta1.SidecarTerminated, "status": corev1.ConditionTrue, "reason": "WorkDone", "message": p.Why,
 		"lastTransitionTime": metav1.NewTime(now),
@@ -164,28 +167,29 @@ func (p *Plan) replace(pod *corev1.Pod, sidecars []*corev1.Container) {
 	if len(changed) == 0 {
 		return
 	}
-	p.Why = "the work is done: sidecars get an image that ends by itself: " + names(changed)
+	p.Why = "the work is done: sidecars get an image that ends by itself: " + list(changed)
 	p.Spec = encode(pod, "spec", map[string]any{"containers": patch})
 }
 
 // stop has the sidecars that run stopped by a request, unless that is under way.
 func (p *Plan) stop(pod *corev1.Pod, sidecars []*corev1.Container, r *v1beta1.ContainerRecreateRequest, now time.Time) {
 	var left []*corev1.Container
+	tried := false
 	for _, c := range sidecars {
 		if status := restart.StatusOf(pod, c.Name); status != nil && status.State.Running != nil && !stopped(r, status) {
-			left = append(left, c)
+			left, tried = append(left, c), tried || names(r, c)
 		}
 	}
 	switch {
 	case len(left) == 0 || r != nil && (!restart.Completed(r) || r.DeletionTimestamp != nil):
 		return
-	case r != nil && r.Status.CompletionTime != nil && now.Before(r.Status.CompletionTime.Add(again)):
+	case tried && r.Status.CompletionTime != nil && now.Before(r.Status.CompletionTime.Add(again)):
 		p.Wake = r.Status.CompletionTime.Add(again)
 		return
 	case r != nil:
 		p.Delete = r
 	}
-	p.Why = "the work is done: sidecars are stopped: " + names(left)
+	p.Why = "the work is done: sidecars are stopped: " + list(left)
 	p.Create = &v1beta1.ContainerRecreateRequest{ObjectMeta: metav1.ObjectMeta{
 		Namespace: pod.Namespace, Name: RequestName(pod.UID),
 		OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}},
@@ -197,6 +201,11 @@ func (p *Plan) stop(pod *corev1.Pod, sidecars []*corev1.Container, r *v1beta1.Co
 	for _, c := range left {
 		p.Create.Spec.Containers = append(p.Create.Spec.Containers, v1beta1.ContainerRecreateRequestContainer{Name: c.Name})
 	}
+}
+
+// names says whether a request, if there is one, is about a container.
+func names(r *v1beta1.ContainerRecreateRequest, c *corev1.Container) bool {
+	return r != nil && slices.ContainsFunc(r.Spec.Containers, func(named v1beta1.ContainerRecreateRequestContainer) bool { return named.Name == c.Name })
 }
 
 // stopped says whether a request has stopped a container, so that the one that runs is its successor.
@@ -212,7 +221,7 @@ func stopped(r *v1beta1.ContainerRecreateRequest, now *corev1.ContainerStatus) b
 // RequestName is the name of the request that stops the sidecars of a pod.
 func RequestName(pod types.UID) string { return v1beta1.SidecarTerminationPrefix + string(pod) }
 
-func names(containers []*corev1.Container) string {
+func list(containers []*corev1.Container) string {
 	var out []string
 	for _, c := range containers {
 		out = append(out, c.Name)

@@ -145,6 +145,7 @@ func TestARequestThatStoppedNothingIsMadeAgainAfterAWhile(t *testing.T) {
 	}
 	r.Status.Phase, r.Status.CompletionTime = v1beta1.ContainerRecreateRequestCompleted, &metav1.Time{Time: start}
 	r.Status.ContainerRecreateStates = []v1beta1.ContainerRecreateState{{Name: "side", IsKilled: true, ContainerID: "containerd://former"}}
+	r.Spec.Containers = r.Spec.Containers[:2]
 	if plan := Decide(p, false, r, start.Add(time.Second)); does(t, plan) != "" || !plan.Wake.Equal(start.Add(again)) {
 		t.Errorf("just after it: %+v", plan)
 	}
@@ -154,6 +155,27 @@ func TestARequestThatStoppedNothingIsMadeAgainAfterAWhile(t *testing.T) {
 	r.DeletionTimestamp = &metav1.Time{Time: start}
 	if got := does(t, Decide(p, false, r, start.Add(again))); got != "" {
 		t.Errorf("while it is deleted: %q", got)
+	}
+}
+
+func TestWhatIsLeftOfAPodThatIsMarkedIsStoppedAtOnce(t *testing.T) {
+	p := pod(corev1.RestartPolicyNever, "work:0", "side:0", "ign:running")
+	r := &v1beta1.ContainerRecreateRequest{}
+	r.Spec.Containers = []v1beta1.ContainerRecreateRequestContainer{{Name: "side"}}
+	r.Status.Phase, r.Status.CompletionTime = v1beta1.ContainerRecreateRequestCompleted, &metav1.Time{Time: start}
+	if got := does(t, Decide(p, false, r, start)); got != "Succeeded" {
+		t.Errorf("at first: %q", got)
+	}
+	p.Status.Phase, p.Status.Conditions = corev1.PodSucceeded, []corev1.PodCondition{{Type: v1beta1.SidecarTerminated, Status: corev1.ConditionTrue}}
+	if got := does(t, Decide(p, false, r, start)); !Concerns(p) || got != "again, stop ign" {
+		t.Errorf("and then: %q", got)
+	}
+	if got := does(t, Decide(p, false, nil, start)); got != "stop ign" {
+		t.Errorf("and then, where there was no request before: %q", got)
+	}
+	p.Status.ContainerStatuses[2] = statusOf("ign", "3")
+	if got := does(t, Decide(p, false, nil, start)); got != "" {
+		t.Errorf("at last: %q", got)
 	}
 }
 
@@ -225,7 +247,7 @@ func TestAPodWhoseWorkEndsComesToAnEndWithWhatItsCountedContainersSay(t *testing
 			}
 			i := rapid.IntRange(0, len(p.Spec.Containers)-1).Draw(t, "container")
 			asked := request != nil && slices.ContainsFunc(request.Spec.Containers, func(c v1beta1.ContainerRecreateRequestContainer) bool { return c.Name == p.Spec.Containers[i].Name })
-			if p.Status.ContainerStatuses[i].State.Running != nil && (asked || p.Status.Phase != corev1.PodRunning) {
+			if p.Status.ContainerStatuses[i].State.Running != nil && asked {
 				end(i)
 			}
 			if !slices.ContainsFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.State.Terminated == nil }) {
@@ -237,6 +259,12 @@ func TestAPodWhoseWorkEndsComesToAnEndWithWhatItsCountedContainersSay(t *testing
 			plan := Decide(p, false, request, start)
 			if plan.Create != nil {
 				request = plan.Create
+				request.Status.Phase = v1beta1.ContainerRecreateRequestRecreating
+			}
+			if request != nil && !slices.ContainsFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
+				return s.State.Running != nil && names(request, &corev1.Container{Name: s.Name})
+			}) {
+				request.Status.Phase = v1beta1.ContainerRecreateRequestCompleted
 			}
 			if plan.Status != nil {
 				after := &corev1.Pod{}

@@ -1,16 +1,19 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -92,18 +95,22 @@ func pullsPrivately(s *space) {
 	if status := job("member", "wrong", "right").Status; status.Succeeded != int32(len(pulled())) { //nolint:gosec // few
 		s.Errorf("with the right password: %+v", status)
 	}
-	s.until("no copy of a secret is left where nodes read", func() string {
-		copies := &corev1.SecretList{}
-		if err := s.client.List(s.Context(), copies, client.InNamespace("kruise-daemon-config")); err != nil {
-			return err.Error()
-		}
-		for _, secret := range copies.Items {
-			if source := secret.Annotations[v1beta1.PullSecretSourceKey]; strings.HasPrefix(source, s.name+"/") {
-				return secret.Name + " is a copy of " + source
-			}
-		}
-		return ""
+	s.untilForgotten()
+}
+
+// untilForgotten waits until no copy of a secret of the namespace is left where nodes read.
+func (s *space) untilForgotten() {
+	s.Helper()
+	copies := &corev1.SecretList{}
+	err := wait.PollUntilContextTimeout(s.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		err := s.client.List(ctx, copies, client.InNamespace("kruise-daemon-config"))
+		return !slices.ContainsFunc(copies.Items, func(secret corev1.Secret) bool {
+			return strings.HasPrefix(secret.Annotations[v1beta1.PullSecretSourceKey], s.name+"/")
+		}), err
 	})
+	if err != nil {
+		s.Fatalf("waited in vain until no copy of a secret was left; last seen: %d secrets (%v)", len(copies.Items), err)
+	}
 }
 
 // dockerSecret is a secret for the private registry of the lab.

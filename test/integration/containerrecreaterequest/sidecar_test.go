@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -63,9 +62,5 @@ func TestAJobWhoseSidecarSaysNothingByItsExitCodeIsMarkedAsEnded(t *testing.T) {
 	if !slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == v1beta1.SidecarTerminated }) {
 		t.Errorf("%+v", p.Status.Conditions)
 	}
-	r := &v1beta1.ContainerRecreateRequest{}
-	key := client.ObjectKey{Namespace: c.namespace, Name: terminate.RequestName(p.UID)}
-	if err := server.Client.Get(t.Context(), key, r); !apierrors.IsNotFound(err) {
-		t.Errorf("kubelet stops what is left, and there is a request: %v", err)
-	}
+	c.runtime.Await("silent-log", fake.Container.Exited)
 }
