@@ -69,9 +69,8 @@ func (s *space) eventually(what string, holds func() bool) {
 // drainWaits drains a node under a budget. It runs alone: nobody else can use the node meanwhile.
 func drainWaits(s *space) {
 	const replicas = 6
-	if n := s.asksAboutPods(); n > 0 {
-		s.Errorf("%d webhooks ask about pods, and there is no budget", n)
-	}
+	nobody := func() bool { return s.asksAboutPods() == 0 }
+	s.eventually("the budgets of other stories are gone, and nobody is asked about pods", nobody)
 	s.start("kept", replicas)
 	b := s.budget("kept", replicas, 0)
 	pods := s.podsNow("kept")
@@ -105,7 +104,7 @@ func drainWaits(s *space) {
 	if err := s.client.Delete(s.Context(), b); err != nil {
 		s.Fatal(err)
 	}
-	s.eventually("nobody is asked about pods any more", func() bool { return s.asksAboutPods() == 0 })
+	s.eventually("nobody is asked about pods any more", nobody)
 }
 
 // crowded is the node with the most of some pods.
