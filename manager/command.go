@@ -46,6 +46,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 			flags.IntVar(&options.PersistentPodStateWorkers, "persistentpodstate-workers", podops.DefaultWorkers, "PersistentPodStates that are worked on at a time.")
 			flags.IntVar(&options.PodProbeMarkerWorkers, "podprobemarker-workers", podops.DefaultWorkers, "PodProbeMarkers that are worked on at a time.")
 			flags.IntVar(&options.NodePodProbeWorkers, "nodepodprobe-workers", podops.DefaultWorkers, "Nodes whose probes are worked on at a time.")
+			flags.IntVar(&options.BudgetWorkers, "podunavailablebudget-workers", podops.DefaultWorkers, "PodUnavailableBudgets that are worked on at a time.")
 			flags.Int32Var(&options.Pod.TimeoutSeconds, "pod-webhook-timeout-seconds", 10, "How long the API server waits for an answer about a pod, in seconds, from 1 to 30.")
 			flags.StringToStringVar(&options.Pod.Policies, "pod-webhook-failure-policy", nil,
 				"What the API server does with pods that ask for something while no manager answers, as name=Fail|Ignore,... Names and defaults: "+pod.Defaults()+".")
@@ -84,7 +85,7 @@ func ignoredFlags() []program.IgnoredFlag {
 	}
 	for _, kind := range []string{
 		"advancedcronjob", "broadcastjob",
-		"podunavailablebudget", "resourcedistribution", "uniteddeployment", "workloadspread",
+		"resourcedistribution", "uniteddeployment", "workloadspread",
 	} {
 		flags = append(flags, program.IgnoredFlag{Name: kind + "-workers", Why: notYet})
 	}

@@ -52,7 +52,7 @@ func TestEveryGateIsKnownAndOnlyThoseThatSwitchSomethingAreShown(t *testing.T) {
 		names = append(names, match[1])
 	}
 	if want := []string{
-		"CloneSetPartitionRollback", "CloneSetShortHash", "DaemonSetPruneIneligibleNodes", "DaemonWatchingPod", "DeletionProtectionForCRDCascadingGate", "EnableExternalCerts", "EnablePodProbeMarkerOnServerless", "EnableSortSidecarContainerByName", "ImagePullJobGate", "InPlaceUpdateEnvFromMetadata", "InPlaceWorkloadVerticalScaling", "KruiseDaemon", "KruisePodReadinessGate", "PodIndexLabel", "PodProbeMarkerGate", "PodWebhook", "PreDownloadImageForDaemonSetUpdate", "PreDownloadImageForInPlaceUpdate", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
+		"CloneSetPartitionRollback", "CloneSetShortHash", "DaemonSetPruneIneligibleNodes", "DaemonWatchingPod", "DeletionProtectionForCRDCascadingGate", "EnableExternalCerts", "EnablePodProbeMarkerOnServerless", "EnableSortSidecarContainerByName", "ImagePullJobGate", "InPlacePodVerticalScaling", "InPlaceUpdateEnvFromMetadata", "InPlaceWorkloadVerticalScaling", "KruiseDaemon", "KruisePodReadinessGate", "PodIndexLabel", "PodProbeMarkerGate", "PodUnavailableBudgetDeleteGate", "PodUnavailableBudgetUpdateGate", "PodWebhook", "PreDownloadImageForDaemonSetUpdate", "PreDownloadImageForInPlaceUpdate", "PreparingUpdateAsUpdate", "RecreatePodWhenChangeVCTInCloneSetGate",
 		"ResourcesDeletionProtection", "SidecarSetPatchPodMetadataDefaultsAllowed", "SidecarTerminator", "StatefulSetAutoDeletePVC", "StatefulSetAutoResizePVCGate", "StatefulSetStartOrdinal",
 	}; !slices.Equal(names, want) {
 		t.Errorf("shown are %q, want %q", names, want)

@@ -21,6 +21,8 @@ import (
 
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/api/apps/v1beta1"
+	policyv1alpha1 "kruise.io/kruise/api/policy/v1alpha1"
+	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/cloneset"
@@ -29,10 +31,12 @@ import (
 	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/manager/launchpriority"
 	"kruise.io/kruise/manager/nodepodprobe"
+	"kruise.io/kruise/manager/permits"
 	"kruise.io/kruise/manager/persistentpodstate"
 	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/manager/podprobemarker"
 	"kruise.io/kruise/manager/podreadiness"
+	"kruise.io/kruise/manager/podunavailablebudget"
 	"kruise.io/kruise/manager/protection"
 	"kruise.io/kruise/manager/sidecarset"
 	"kruise.io/kruise/manager/sidecarterminator"
@@ -69,6 +73,9 @@ type Options struct {
 	SidecarSets sidecarset.Options
 	// Pod tunes the admission of pods.
 	Pod pod.Options
+	// Budgets say what PodUnavailableBudgets protect pods from, and BudgetWorkers how many are worked on at a time.
+	Budgets       permits.Options
+	BudgetWorkers int
 	// Protection switches the protection against deletion.
 	Protection protection.Options
 	// TerminateSidecars ends the sidecars of jobs with their work.
@@ -90,6 +97,8 @@ type entry struct {
 	forAll bool
 	// converts says how versions are converted, if it takes more than another apiVersion.
 	converts *convert.Kind
+	// every adds what every replica has beside its webhooks, if there is any.
+	every func(ctx context.Context, mgr ctrl.Manager) error
 	// webhook and controller add them to the manager. A kind that no user writes has no webhook, one that is only judged no
 	// controller.
 	webhook    func(mgr ctrl.Manager) error
@@ -103,14 +112,17 @@ func (e entry) named(kinds []string) bool {
 
 // registry is THE list.
 func registry(o *Options, place serve.Place) []entry {
-	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Options: o.Workloads}
+	desk := permits.New(o.Budgets)
+	budgets := podunavailablebudget.Options{Workers: o.BudgetWorkers, Permits: desk}
+	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Permits: desk, Options: o.Workloads}
+	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Permits: desk, Options: o.Workloads}
+	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Permits: desk, Options: o.Workloads}
 	sidecarSets, sidecarSet := sidecarset.Conversion(), o.SidecarSets
 	sidecarSet.Namespace, sidecarSet.Only = place.Namespace, place.Only
-	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Options: o.Workloads}
-	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Options: o.Workloads}
 	states := persistentpodstate.Conversion()
 	pulls := &images.Shared{Options: o.Images}
 	pods := o.Pod
+	pods.Permits = desk
 	pods.Sidecars = entry{kind: v1beta1.GroupVersion.WithKind("SidecarSet")}.named(o.Kinds)
 	return []entry{
 		{
@@ -133,8 +145,13 @@ func registry(o *Options, place serve.Place) []entry {
 			kind: v1beta1.GroupVersion.WithKind("ContainerRecreateRequest"), on: true, webhook: o.Recreate.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupRecreate(ctx, mgr, o) },
 		},
+		// Before pods, whose admission asks for the budgets. Its webhook is served even where no gate is on, to say so.
 		{
-			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet"},
+			kind: policyv1beta1.GroupVersion.WithKind("PodUnavailableBudget"), on: true, webhook: budgets.SetupWebhook, every: budgets.Open,
+			controller: budgets.SetupController,
+		},
+		{
+			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet", "PodUnavailableBudget"},
 			webhook:    func(mgr ctrl.Manager) error { return pods.SetupWebhook(mgr, place.Namespace) },
 			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, pods, place) },
 		},
@@ -203,7 +220,7 @@ func Component(o *Options) (serve.Component, error) {
 		Name:          Name,
 		Scheme:        scheme,
 		Mutating:      []string{"kruise-mutating-webhook-configuration", pod.MutatingConfiguration},
-		Validating:    []string{"kruise-validating-webhook-configuration"},
+		Validating:    []string{"kruise-validating-webhook-configuration", pod.ValidatingConfiguration},
 		ExternalCerts: o.ExternalCerts,
 		Setup: func(ctx context.Context, mgr ctrl.Manager, place serve.Place) error {
 			return setup(ctx, mgr, o, place)
@@ -220,7 +237,7 @@ func Component(o *Options) (serve.Component, error) {
 // NewScheme makes a scheme that knows the kinds of Kubernetes and ours.
 func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta1.AddToScheme, v1alpha1.AddToScheme, policyv1beta1.AddToScheme, policyv1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("making the scheme: %w", err)
 		}
@@ -256,6 +273,11 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options, place serve.Place)
 		}
 		if e.webhook != nil {
 			if err := e.webhook(mgr); err != nil {
+				return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
+			}
+		}
+		if e.every != nil {
+			if err := e.every(ctx, mgr); err != nil {
 				return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
 			}
 		}

@@ -1,7 +1,7 @@
 // Command demo is the server that the walk-throughs run: small, harmless and easy to tell apart. Its page shows which version
 // answers, in which pod, since when, and the value of the environment variable "test", so that an update in place can be
-// watched from outside. It stops at once when it is told to. With -share several of it serve on one port, and one that stops
-// answers what it was asked before, so that another one can take over. With -mark it serves nothing, but adds the time to a file: a hook
+// watched from outside. It stops at once when it is told to. With -share one that starts takes
+// over the port of one that runs beside it, and that one answers what it was asked before it stops. With -mark it serves nothing, but adds the time to a file: a hook
 // that leaves a trace.
 package main
 
@@ -16,8 +16,6 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // version is stamped by the linker: -X main.version=1.10.2.
@@ -33,7 +31,7 @@ func main() {
 func run() error {
 	port := flag.String("port", either(os.Getenv("PORT"), "8080"), "port to serve on; the environment variable PORT sets the default")
 	mark := flag.String("mark", "", "file to add the time to, instead of serving")
-	share := flag.Bool("share", os.Getenv("SHARE_PORT") == "true", "share the port with others; the environment variable SHARE_PORT sets the default")
+	share := flag.String("share", os.Getenv("SHARE"), "folder by which one takes over from another; the environment variable SHARE sets the default")
 	flag.Parse()
 	if *mark != "" {
 		return leave(*mark)
@@ -44,26 +42,13 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("read the host name: %w", err)
 	}
-	var config net.ListenConfig
-	if *share {
-		config.Control = shared
-	}
-	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort("", *port))
+	listener, err := listen(ctx, net.JoinHostPort("", *port), *share)
 	if err != nil {
 		return fmt.Errorf("listen on port %s: %w", *port, err)
 	}
 	page := page{Version: version, Pod: either(os.Getenv("POD_NAME"), host), Test: os.Getenv("test"), Started: time.Now()}
 	fmt.Printf("demo %s serves on %s as %s\n", page.Version, listener.Addr(), page.Pod)
-	return serve(ctx, listener, page, *share)
-}
-
-// shared lets several programs listen on one port.
-func shared(_, _ string, c syscall.RawConn) error {
-	var err error
-	if e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }); e != nil {
-		return e
-	}
-	return err
+	return serve(ctx, listener, page, *share != "")
 }
 
 // leave adds the time to a file.
@@ -87,16 +72,23 @@ func either(value, fallback string) string {
 // serve answers until ctx ends and then stops, without waiting for open requests unless it is to finish them.
 func serve(ctx context.Context, listener net.Listener, p page, finish bool) error {
 	server := &http.Server{Handler: p.handler(), ReadHeaderTimeout: 5 * time.Second}
+	open := &counted{Listener: listener}
 	stopped := make(chan error, 1)
 	defer context.AfterFunc(ctx, func() {
+		var err error
 		if finish {
-			stopped <- server.Shutdown(context.WithoutCancel(ctx))
-			return
+			// The server's own way to stop drops what it has accepted and not read yet.
+			server.SetKeepAlivesEnabled(false)
+			err = listener.Close()
+			open.wait()
 		}
-		stopped <- server.Close()
+		stopped <- errors.Join(err, server.Close())
 	})()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(open); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serve on %s: %w", listener.Addr(), err)
 	}
-	return <-stopped
+	if err := <-stopped; !errors.Is(err, net.ErrClosed) { // it is closed twice
+		return err
+	}
+	return nil
 }

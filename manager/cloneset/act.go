@@ -31,7 +31,7 @@ func (w *work) Act(ctx context.Context) error {
 		}
 	}
 	var failure error
-	w.results, failure = w.Run(ctx, podops.Job{Owner: w.key, Steps: w.plan.Steps, Pods: w.view.Pods, Workload: w.view})
+	w.results, failure = w.Run(ctx, podops.Job{Owner: w.key, Steps: w.plan.Steps, Pods: w.view.Pods, Workload: w.view, Plan: &w.plan})
 	return errors.Join(failure, w.tidy(ctx))
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/loop"
+	"kruise.io/kruise/manager/permits"
 	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/workload"
 )
@@ -21,6 +22,8 @@ const kindCloneSet = "CloneSet"
 type Options struct {
 	// Workers is how many CloneSets are worked on at a time. Default: podops.DefaultWorkers.
 	Workers int
+	// Permits is asked before a pod is taken out of service. Nil: all is permitted.
+	Permits *permits.Desk
 	// Options are what the user of the whole cluster decides about workloads.
 	workload.Options
 }
@@ -37,7 +40,7 @@ type Controller struct {
 
 func (o Options) kind() podops.Kind[*v1beta1.CloneSet] {
 	return podops.Kind[*v1beta1.CloneSet]{
-		Name: kindCloneSet, New: func() *v1beta1.CloneSet { return &v1beta1.CloneSet{} }, Claims: true, PullAhead: o.PullAhead,
+		Name: kindCloneSet, New: func() *v1beta1.CloneSet { return &v1beta1.CloneSet{} }, Claims: true, PullAhead: o.PullAhead, Permits: o.Permits,
 	}
 }
 

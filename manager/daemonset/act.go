@@ -36,7 +36,7 @@ func (w *work) Act(ctx context.Context) error {
 		}
 	}
 	var failure error
-	w.results, failure = w.Run(ctx, podops.Job{Owner: w.key, Steps: w.plan.Steps, Pods: w.view.Pods, Workload: w.view})
+	w.results, failure = w.Run(ctx, podops.Job{Owner: w.key, Steps: w.plan.Steps, Pods: w.view.Pods, Workload: w.view, Plan: &w.plan})
 	for _, r := range w.results {
 		if r.Err == nil && failed(r.Step) {
 			w.pauses.Failed(w.pauseOf(r.Step.Pod.Node), w.Clock.Now())

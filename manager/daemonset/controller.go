@@ -14,6 +14,7 @@ import (
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/kit/pause"
+	"kruise.io/kruise/manager/permits"
 	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/workload"
 )
@@ -31,6 +32,8 @@ const (
 type Options struct {
 	// Workers is how many DaemonSets are worked on at a time. Default: podops.DefaultWorkers.
 	Workers int
+	// Permits is asked before a pod is taken out of service. Nil: all is permitted.
+	Permits *permits.Desk
 	// Options are what the user of the whole cluster decides about workloads.
 	workload.Options
 }
@@ -49,7 +52,7 @@ type Controller struct {
 
 func (o Options) kind() podops.Kind[*v1beta1.DaemonSet] {
 	return podops.Kind[*v1beta1.DaemonSet]{
-		Name: kindDaemonSet, New: func() *v1beta1.DaemonSet { return &v1beta1.DaemonSet{} }, PullAhead: o.PullAheadForDaemonSets,
+		Name: kindDaemonSet, New: func() *v1beta1.DaemonSet { return &v1beta1.DaemonSet{} }, PullAhead: o.PullAheadForDaemonSets, Permits: o.Permits,
 	}
 }
 

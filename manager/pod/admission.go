@@ -13,13 +13,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
-// mutatePath is where pods are sent that are about to be created.
-const mutatePath = "/mutate-pod"
+const (
+	// mutatePath is where pods are sent that are about to be created.
+	mutatePath = "/mutate-pod"
+	// validatePath is where requests are sent that change, delete or evict pods.
+	validatePath = "/validate-pod"
+)
 
-// setupWebhook serves the chain on the manager's webhook server.
-func setupWebhook(mgr ctrl.Manager, w *world, synced func() bool) {
-	chain := &admission.Webhook{Handler: &mutating{world: w, chain: chain(), decoder: admission.NewDecoder(mgr.GetScheme())}}
-	mgr.GetWebhookServer().Register(mutatePath, &whenSynced{synced: synced, next: chain})
+// setupWebhooks serves the chains on the manager's webhook server.
+func setupWebhooks(mgr ctrl.Manager, w *world, synced func() bool) {
+	decoder := admission.NewDecoder(mgr.GetScheme())
+	for path, handler := range map[string]admission.Handler{
+		mutatePath: &mutating{world: w, chain: chain(), decoder: decoder},
+		validatePath: &validating{
+			world: w, chain: validators(), decoder: decoder, live: mgr.GetAPIReader(), recorder: mgr.GetEventRecorder("pod-webhook"),
+		},
+	} {
+		mgr.GetWebhookServer().Register(path, &whenSynced{synced: synced, next: &admission.Webhook{Handler: handler}})
+	}
 }
 
 // whenSynced answers once the caches are filled. Before that it answers as a manager that is not there, so that the policy

@@ -102,7 +102,7 @@ func TestOptionsThatCannotBeAreNamed(t *testing.T) {
 	}{
 		"no time":         {Options{}, "--pod-webhook-timeout-seconds: 0 is not from 1 to 30"},
 		"too much time":   {Options{TimeoutSeconds: 31}, "--pod-webhook-timeout-seconds: 31 is not from 1 to 30"},
-		"an unknown line": {Options{TimeoutSeconds: 1, Policies: map[string]string{"launch": "Fail"}}, `--pod-webhook-failure-policy: "launch" is none of readiness-gate, sidecars, launch-priority, persistent-pod-state, serverless-probes`},
+		"an unknown line": {Options{TimeoutSeconds: 1, Policies: map[string]string{"launch": "Fail"}}, `--pod-webhook-failure-policy: "launch" is none of readiness-gate, sidecars, launch-priority, budget-marks, persistent-pod-state, serverless-probes, budget-deletions, budget-changes`},
 		"another policy":  {Options{TimeoutSeconds: 1, Policies: map[string]string{"launch-priority": "fail"}}, `--pod-webhook-failure-policy: launch-priority=fail: the policy is Fail or Ignore`},
 	} {
 		t.Run(name, func(t *testing.T) {

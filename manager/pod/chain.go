@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/launch"
 	"kruise.io/kruise/plan/podwebhook"
@@ -33,6 +34,8 @@ func chain() []mutator {
 		sidecarLine(),
 		// After all that adds containers, which take part in the order. A pod that asked for an order must not start in another.
 		{name: "launch-priority", policy: admissionregistrationv1.Fail, asks: asksForOrder, change: order},
+		// Anywhere: it adds annotations that no other line reads. A pod that missed it is tied to its budget by the controller.
+		{name: "budget-marks", policy: admissionregistrationv1.Ignore, asks: asksForBudget, change: tie},
 		// Anywhere: it adds no container. A pod that must return and started elsewhere would stay there.
 		{name: "persistent-pod-state", policy: admissionregistrationv1.Fail, asks: asksForReturn, change: sendBack},
 		// Last, since it speaks of containers by name, which all stand there by now. A pod runs without being probed.
@@ -81,5 +84,24 @@ func asksForProbes(w *world) ([]podwebhook.Demand, error) {
 
 func askForProbes(pod *corev1.Pod, f *facts) field.ErrorList {
 	probe.Annotate(pod, probe.Matching(f.markers, pod))
+	return nil
+}
+
+func asksForBudget(w *world) ([]podwebhook.Demand, error) {
+	var out []podwebhook.Demand
+	for _, b := range liveBudgets(w) {
+		d := podwebhook.Demand{Namespace: b.Namespace, Pods: b.Spec.Selector}
+		if _, named := disruption.Target(b); named {
+			d.Condition = disruption.OwnedBy(b)
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+func tie(pod *corev1.Pod, f *facts) field.ErrorList {
+	if f.budget != nil {
+		disruption.Tie(pod, f.budget)
+	}
 	return nil
 }

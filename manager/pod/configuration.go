@@ -18,9 +18,14 @@ import (
 	"kruise.io/kruise/plan/podwebhook"
 )
 
-// MutatingConfiguration is the configuration whose webhooks the manager keeps: whoever installs the manager makes it,
-// empty, and takes it away. The manager never makes one, so none outlives it.
-const MutatingConfiguration = "kruise-pod-mutating-webhook-configuration"
+// The configurations whose webhooks the manager keeps: whoever installs the manager makes them, empty, and takes them away.
+// The manager never makes one, so none outlives it.
+const (
+	// MutatingConfiguration sends pods that are about to be created through the chain.
+	MutatingConfiguration = "kruise-pod-mutating-webhook-configuration"
+	// ValidatingConfiguration asks about pods that are about to be changed, deleted or evicted.
+	ValidatingConfiguration = "kruise-pod-validating-webhook-configuration"
+)
 
 const (
 	// configurationPace is the shortest time between two writes of a configuration: objects may come by the thousand.
@@ -29,73 +34,123 @@ const (
 	awaitCertificate = 200 * time.Millisecond
 )
 
-// keeper keeps the webhooks of the configuration as the objects that exist ask for.
+// keeper keeps the webhooks of the configurations as the objects that exist ask for.
 type keeper struct {
-	// read reads the configuration, write writes it.
+	// read reads the configurations, write writes them.
 	read    client.Reader
 	write   client.Client
 	world   *world
-	chain   []mutator
+	sides   map[string]side
 	options Options
 	place   serve.Place
 	clock   clock.PassiveClock
 
-	wrote time.Time
+	wrote map[string]time.Time
 }
 
-// Reconcile implements reconcile.Reconciler. There is one thing to keep, so the request says nothing.
-func (k *keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
-	if wait := k.wrote.Add(configurationPace).Sub(k.clock.Now()); wait > 0 {
+// side is one configuration: what asks for its webhooks, and how they stand in it.
+type side struct {
+	path string
+	asks []asking
+	// empty makes an empty configuration.
+	empty func() client.Object
+	// authorities reads the CAs of a configuration, by webhook, and set sets its webhooks, spelled out with every default of
+	// the API server, so that they can be compared with what it stores.
+	authorities func(client.Object) map[string][]byte
+	set         func(client.Object, []call)
+}
+
+// asking is what a line of a chain asks for.
+type asking struct {
+	name   string
+	policy admissionregistrationv1.FailurePolicyType
+	asks   func(*world) ([]podwebhook.Demand, error)
+}
+
+// call is a webhook, and how it is called.
+type call struct {
+	podwebhook.Webhook
+	config  admissionregistrationv1.WebhookClientConfig
+	timeout int32
+}
+
+// sides are the two configurations, by name.
+func sides() map[string]side {
+	var mutate, validate []asking
+	for _, line := range chain() {
+		mutate = append(mutate, asking{line.name, line.policy, line.asks})
+	}
+	for _, line := range validators() {
+		validate = append(validate, asking{line.name, line.policy, line.asks})
+	}
+	return map[string]side{
+		MutatingConfiguration: {
+			path: mutatePath, asks: mutate, empty: func() client.Object { return &admissionregistrationv1.MutatingWebhookConfiguration{} },
+			authorities: mutatingAuthorities, set: setMutating,
+		},
+		ValidatingConfiguration: {
+			path: validatePath, asks: validate, empty: func() client.Object { return &admissionregistrationv1.ValidatingWebhookConfiguration{} },
+			authorities: validatingAuthorities, set: setValidating,
+		},
+	}
+}
+
+// Reconcile implements reconcile.Reconciler. The request names the configuration.
+func (k *keeper) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	side := k.sides[req.Name]
+	if wait := k.wrote[req.Name].Add(configurationPace).Sub(k.clock.Now()); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	call, ok := k.place.ClientConfig(mutatePath)
+	config, ok := k.place.ClientConfig(side.path)
 	if !ok {
 		return reconcile.Result{RequeueAfter: awaitCertificate}, nil
 	}
-	is := &admissionregistrationv1.MutatingWebhookConfiguration{}
-	if err := k.read.Get(ctx, client.ObjectKey{Name: MutatingConfiguration}, is); err != nil {
+	is := side.empty()
+	if err := k.read.Get(ctx, req.NamespacedName, is); err != nil {
 		if apierrors.IsNotFound(err) {
-			log.FromContext(ctx).Info("WARNING: no pod is changed at its creation: the configuration is missing. Install it with the chart", "configuration", MutatingConfiguration)
+			log.FromContext(ctx).Info("WARNING: the API server asks nobody about pods: the configuration is missing. Install it with the chart", "configuration", req.Name)
 			return reconcile.Result{}, nil
 		}
-		return reconcile.Result{}, fmt.Errorf("reading MutatingWebhookConfiguration %s: %w", MutatingConfiguration, err)
+		return reconcile.Result{}, fmt.Errorf("reading webhook configuration %s: %w", req.Name, err)
 	}
-	webhooks, err := k.webhooks()
+	webhooks, err := k.webhooks(side)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	want := is.DeepCopy()
-	want.Webhooks = k.mutating(webhooks, call, authorities(is))
-	if equality.Semantic.DeepEqual(is.Webhooks, want.Webhooks) {
+	want := is.DeepCopyObject().(client.Object)
+	side.set(want, k.calls(webhooks, config, side.authorities(is)))
+	if equality.Semantic.DeepEqual(is, want) {
 		return reconcile.Result{}, nil
 	}
 	if err := k.write.Patch(ctx, want, client.MergeFromWithOptions(is, client.MergeFromWithOptimisticLock{})); err != nil {
 		if apierrors.IsConflict(err) { // the certificates were renewed meanwhile; that write comes by as an event
 			return reconcile.Result{RequeueAfter: awaitCertificate}, nil
 		}
-		return reconcile.Result{}, fmt.Errorf("writing MutatingWebhookConfiguration %s: %w", MutatingConfiguration, err)
+		return reconcile.Result{}, fmt.Errorf("writing webhook configuration %s: %w", req.Name, err)
 	}
-	k.wrote = k.clock.Now()
-	log.FromContext(ctx).Info("Changed for which pods the API server asks", "webhooks", len(webhooks))
+	k.wrote[req.Name] = k.clock.Now()
+	log.FromContext(ctx).Info("Changed for which pods the API server asks", "configuration", req.Name, "webhooks", len(webhooks))
 	return reconcile.Result{}, nil
 }
 
-// webhooks asks every line of the chain.
-func (k *keeper) webhooks() ([]podwebhook.Webhook, error) {
+// webhooks asks every line of a chain.
+func (k *keeper) webhooks(s side) ([]podwebhook.Webhook, error) {
 	if !k.options.Enabled {
 		return nil, nil
 	}
 	var all []podwebhook.Demand
-	for _, line := range k.chain {
+	for _, line := range s.asks {
 		demands, err := line.asks(k.world)
 		if err != nil {
 			return nil, fmt.Errorf("asking which pods need %s: %w", line.name, err)
 		}
-		policy := k.options.policy(line)
+		policy := k.options.policy(line.name, line.policy)
 		for _, d := range demands {
-			d.Operation = podwebhook.Create
 			if d.Policy == "" {
 				d.Policy = policy
+			}
+			if d.Operation == "" {
+				d.Operation = podwebhook.Create
 			}
 			if only := k.place.Only; only != "" {
 				if d.Namespace != "" && d.Namespace != only {
@@ -109,40 +164,92 @@ func (k *keeper) webhooks() ([]podwebhook.Webhook, error) {
 	return podwebhook.For(all, []string{metav1.NamespaceSystem, metav1.NamespacePublic, k.place.Namespace}), nil
 }
 
-// authorities are the CAs of a configuration by webhook: whoever keeps the certificates has the last word on them.
-func authorities(is *admissionregistrationv1.MutatingWebhookConfiguration) map[string][]byte {
-	out := map[string][]byte{}
-	for i := range is.Webhooks {
-		out[is.Webhooks[i].Name] = is.Webhooks[i].ClientConfig.CABundle
+// calls says how webhooks are called. Whoever keeps the certificates has the last word on CAs that stand there already.
+func (k *keeper) calls(webhooks []podwebhook.Webhook, config admissionregistrationv1.WebhookClientConfig, authorities map[string][]byte) []call {
+	var out []call
+	for _, w := range webhooks {
+		c := call{Webhook: w, config: *config.DeepCopy(), timeout: k.options.TimeoutSeconds}
+		if ca := authorities[w.Name]; len(ca) > 0 {
+			c.config.CABundle = ca
+		}
+		if w.ObjectSelector == nil {
+			c.ObjectSelector = &metav1.LabelSelector{}
+		}
+		out = append(out, c)
 	}
 	return out
 }
 
-// mutating spells webhooks out, with every default of the API server, so that they can be compared with what it stores.
-func (k *keeper) mutating(webhooks []podwebhook.Webhook, call admissionregistrationv1.WebhookClientConfig, authorities map[string][]byte) []admissionregistrationv1.MutatingWebhook {
+// rules are the requests that a webhook is about. Resources of pods are changed where clusters have it so: by a request of its own.
+func (c *call) rules() []admissionregistrationv1.RuleWithOperations {
+	operation, resources := admissionregistrationv1.Create, []string{"pods"}
+	switch c.Operation {
+	case podwebhook.Update:
+		operation, resources = admissionregistrationv1.Update, []string{"pods", "pods/resize"}
+	case podwebhook.Delete:
+		operation = admissionregistrationv1.Delete
+	case podwebhook.Evict:
+		resources = []string{"pods/eviction"}
+	}
+	return []admissionregistrationv1.RuleWithOperations{{
+		Operations: []admissionregistrationv1.OperationType{operation},
+		Rule: admissionregistrationv1.Rule{
+			APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: resources, Scope: new(admissionregistrationv1.NamespacedScope),
+		},
+	}}
+}
+
+func mutatingAuthorities(o client.Object) map[string][]byte {
+	out := map[string][]byte{}
+	if c, ok := o.(*admissionregistrationv1.MutatingWebhookConfiguration); ok {
+		for i := range c.Webhooks {
+			out[c.Webhooks[i].Name] = c.Webhooks[i].ClientConfig.CABundle
+		}
+	}
+	return out
+}
+
+func validatingAuthorities(o client.Object) map[string][]byte {
+	out := map[string][]byte{}
+	if c, ok := o.(*admissionregistrationv1.ValidatingWebhookConfiguration); ok {
+		for i := range c.Webhooks {
+			out[c.Webhooks[i].Name] = c.Webhooks[i].ClientConfig.CABundle
+		}
+	}
+	return out
+}
+
+func setMutating(o client.Object, calls []call) {
 	var out []admissionregistrationv1.MutatingWebhook
-	for _, w := range webhooks {
-		call := *call.DeepCopy()
-		if ca := authorities[w.Name]; len(ca) > 0 {
-			call.CABundle = ca
-		}
-		object := w.ObjectSelector
-		if object == nil {
-			object = &metav1.LabelSelector{}
-		}
+	for i := range calls {
+		c := &calls[i]
 		out = append(out, admissionregistrationv1.MutatingWebhook{
-			Name: w.Name, ClientConfig: call,
-			Rules: []admissionregistrationv1.RuleWithOperations{{
-				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-				Rule: admissionregistrationv1.Rule{
-					APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Scope: new(admissionregistrationv1.NamespacedScope),
-				},
-			}},
-			FailurePolicy: &w.Policy, MatchPolicy: new(admissionregistrationv1.Equivalent),
-			NamespaceSelector: w.NamespaceSelector, ObjectSelector: object, MatchConditions: w.MatchConditions,
-			SideEffects: new(admissionregistrationv1.SideEffectClassNone), TimeoutSeconds: &k.options.TimeoutSeconds,
+			Name: c.Name, ClientConfig: c.config, Rules: c.rules(),
+			FailurePolicy: &c.Policy, MatchPolicy: new(admissionregistrationv1.Equivalent),
+			NamespaceSelector: c.NamespaceSelector, ObjectSelector: c.ObjectSelector, MatchConditions: c.MatchConditions,
+			SideEffects: new(admissionregistrationv1.SideEffectClassNone), TimeoutSeconds: &c.timeout,
 			AdmissionReviewVersions: []string{"v1"}, ReinvocationPolicy: new(admissionregistrationv1.NeverReinvocationPolicy),
 		})
 	}
-	return out
+	if c, ok := o.(*admissionregistrationv1.MutatingWebhookConfiguration); ok {
+		c.Webhooks = out
+	}
+}
+
+// setValidating tells the API server that a permission is a side effect, which a dry run does not have.
+func setValidating(o client.Object, calls []call) {
+	var out []admissionregistrationv1.ValidatingWebhook
+	for i := range calls {
+		c := &calls[i]
+		out = append(out, admissionregistrationv1.ValidatingWebhook{
+			Name: c.Name, ClientConfig: c.config, Rules: c.rules(),
+			FailurePolicy: &c.Policy, MatchPolicy: new(admissionregistrationv1.Equivalent),
+			NamespaceSelector: c.NamespaceSelector, ObjectSelector: c.ObjectSelector, MatchConditions: c.MatchConditions,
+			SideEffects: new(admissionregistrationv1.SideEffectClassNoneOnDryRun), TimeoutSeconds: &c.timeout,
+			AdmissionReviewVersions: []string{"v1"},
+		})
+	}
+	if c, ok := o.(*admissionregistrationv1.ValidatingWebhookConfiguration); ok {
+		c.Webhooks = out
+	}
 }

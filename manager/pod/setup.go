@@ -9,9 +9,12 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -26,8 +29,10 @@ import (
 
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/api/apps/v1beta1"
+	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager/permits"
 )
 
 // Options are what the user of the whole cluster decides about the admission of pods.
@@ -42,9 +47,11 @@ type Options struct {
 	Sidecars, SortSidecars bool
 	// TimeoutSeconds is how long the API server waits for an answer, from 1 to 30. Default: 10.
 	TimeoutSeconds int32
-	// Policies change what becomes of the pods that ask for a line of the chain while no manager answers: Fail or Ignore, by
+	// Policies change what becomes of the pods that ask for a line of a chain while no manager answers: Fail or Ignore, by
 	// the name of the line.
 	Policies map[string]string
+	// Permits is where permission is asked for to take a pod out of service. Nil: all is permitted.
+	Permits *permits.Desk
 }
 
 // Validate says what is wrong with the options.
@@ -54,7 +61,7 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("--pod-webhook-timeout-seconds: %d is not from 1 to 30", o.TimeoutSeconds))
 	}
 	var names []string
-	for _, line := range chain() {
+	for _, line := range lines() {
 		names = append(names, line.name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Policies)) {
@@ -71,20 +78,27 @@ func (o Options) Validate() error {
 // Defaults are the names of the lines and their policies, as name=policy.
 func Defaults() string {
 	var all []string
-	for _, line := range chain() {
+	for _, line := range lines() {
 		all = append(all, line.name+"="+string(line.policy))
 	}
 	return strings.Join(all, ", ")
 }
 
-func (o Options) policy(line mutator) admissionregistrationv1.FailurePolicyType {
-	if policy, ok := o.Policies[line.name]; ok {
-		return admissionregistrationv1.FailurePolicyType(policy)
-	}
-	return line.policy
+// lines are the lines of both chains.
+func lines() []asking {
+	all := sides()
+	return slices.Concat(all[MutatingConfiguration].asks, all[ValidatingConfiguration].asks)
 }
 
-// SetupWebhook serves the chain. A replica is ready once it has read the objects that the chain needs. The revisions of
+// policy is what becomes of the pods that ask for a line while no manager answers.
+func (o Options) policy(line string, otherwise admissionregistrationv1.FailurePolicyType) admissionregistrationv1.FailurePolicyType {
+	if policy, ok := o.Policies[line]; ok {
+		return admissionregistrationv1.FailurePolicyType(policy)
+	}
+	return otherwise
+}
+
+// SetupWebhook serves the chains. A replica is ready once it has read the objects that the chains need. The revisions of
 // SidecarSets are in the manager's own namespace.
 func (o Options) SetupWebhook(mgr ctrl.Manager, own string) error {
 	var synced atomic.Bool
@@ -116,16 +130,21 @@ func (o Options) SetupWebhook(mgr ctrl.Manager, own string) error {
 	if err != nil {
 		return fmt.Errorf("set up the admission of pods: %w", err)
 	}
-	setupWebhook(mgr, served, synced.Load)
+	setupWebhooks(mgr, served, synced.Load)
 	return nil
 }
 
 // world starts to watch what the chain needs to know. It watches no kind that the API server does not serve.
 func (o Options) world(ctx context.Context, mgr ctrl.Manager) (*world, error) {
-	w := &world{gateForAll: o.GateForAll}
+	w := &world{gateForAll: o.GateForAll, permits: o.Permits}
 	var err error
 	if w.memory, err = remember(ctx, mgr); err != nil {
 		return nil, fmt.Errorf("watching PersistentPodStates: %w", err)
+	}
+	if w.permits.Budgets() != nil {
+		if w.pods, err = index.For(ctx, mgr.GetCache(), &corev1.Pod{}); err != nil {
+			return nil, err
+		}
 	}
 	if err := watch(ctx, mgr, o.Serverless, &w.markers, &v1alpha1.PodProbeMarker{}); err != nil {
 		return nil, err
@@ -162,11 +181,12 @@ func (everyReplica) NeedLeaderElection() bool { return false }
 
 // SetupController adds the controller that keeps the webhooks to a manager. It runs in the leader.
 func SetupController(ctx context.Context, mgr ctrl.Manager, o Options, place serve.Place) error {
-	// The manager's role names the one configuration, so a cache of its own watches that alone.
+	// The manager's role names the two configurations, so a cache of its own watches those alone.
 	configurations, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
 		ByObject: map[client.Object]cache.ByObject{
-			&admissionregistrationv1.MutatingWebhookConfiguration{}: {Field: fields.OneTermEqualSelector("metadata.name", MutatingConfiguration)},
+			&admissionregistrationv1.MutatingWebhookConfiguration{}:   {Field: fields.OneTermEqualSelector("metadata.name", MutatingConfiguration)},
+			&admissionregistrationv1.ValidatingWebhookConfiguration{}: {Field: fields.OneTermEqualSelector("metadata.name", ValidatingConfiguration)},
 		},
 	})
 	if err != nil {
@@ -185,23 +205,34 @@ func SetupController(ctx context.Context, mgr ctrl.Manager, o Options, place ser
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("podwebhook").
 		WatchesRawSource(source.Kind(configurations, &admissionregistrationv1.MutatingWebhookConfiguration{}, wakes[*admissionregistrationv1.MutatingWebhookConfiguration]())).
+		WatchesRawSource(source.Kind(configurations, &admissionregistrationv1.ValidatingWebhookConfiguration{}, wakes[*admissionregistrationv1.ValidatingWebhookConfiguration]())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1})
 	if w.markers != nil {
 		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &v1alpha1.PodProbeMarker{}, wakes[*v1alpha1.PodProbeMarker](), asksAnew[*v1alpha1.PodProbeMarker]()))
 	}
+	if w.permits.Budgets() != nil {
+		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &policyv1beta1.PodUnavailableBudget{}, wakes[*policyv1beta1.PodUnavailableBudget](), asksAnew[*policyv1beta1.PodUnavailableBudget]()))
+	}
 	if w.sets != nil {
 		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &v1beta1.SidecarSet{}, wakes[*v1beta1.SidecarSet](), predicate.Or(asksAnew[*v1beta1.SidecarSet](), asksOtherwise())))
 	}
-	err = w.memory.watch(mgr, b).Complete(&keeper{read: configurations, write: mgr.GetClient(), world: w, chain: chain(), options: o, place: place, clock: clock.RealClock{}})
+	err = w.memory.watch(mgr, b).Complete(&keeper{
+		read: configurations, write: mgr.GetClient(), world: w, sides: sides(), options: o, place: place,
+		clock: clock.RealClock{}, wrote: map[string]time.Time{},
+	})
 	if err != nil {
 		return fmt.Errorf("set up the webhooks for pods: %w", err)
 	}
 	return nil
 }
 
-// wakes is what wakes the keeper, who has one thing to keep.
+// wakes is what wakes the keeper, who has two things to keep.
 func wakes[T client.Object]() handler.TypedEventHandler[T, reconcile.Request] {
-	return handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, T) []reconcile.Request { return []reconcile.Request{{}} })
+	return handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, T) []reconcile.Request {
+		return []reconcile.Request{
+			{NamespacedName: types.NamespacedName{Name: MutatingConfiguration}}, {NamespacedName: types.NamespacedName{Name: ValidatingConfiguration}},
+		}
+	})
 }
 
 // asksAnew lets through that what an object asks for may have changed: its spec, or that it is there at all.

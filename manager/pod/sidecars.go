@@ -175,7 +175,7 @@ func newSetStore(ctx context.Context, mgr ctrl.Manager, own string, o Options) (
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &setStore{namespaces: namespaces, live: mgr.GetAPIReader(), sort: o.SortSidecars, policy: o.policy(sidecarLine())}
+	s := &setStore{namespaces: namespaces, live: mgr.GetAPIReader(), sort: o.SortSidecars, policy: o.policy(sidecarLine().name, sidecarLine().policy)}
 	if s.revisions, err = revisionsOf(ctx, mgr, own); err != nil {
 		return nil, nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/kit/seen"
+	"kruise.io/kruise/manager/permits"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -46,6 +47,8 @@ type Kind[O client.Object] struct {
 	Claims bool
 	// PullAhead makes jobs that pull the images of a rollout ahead of it.
 	PullAhead bool
+	// Permits is asked before a pod is taken out of service. Nil: all is permitted.
+	Permits *permits.Desk
 }
 
 // Base is what the controllers of all workloads stand on: caches to observe, and hands to act.
@@ -95,7 +98,7 @@ func (k Kind[O]) Base(ctx context.Context, mgr ctrl.Manager, now clock.PassiveCl
 		}
 		caches[KindJob] = b.jobs
 	}
-	b.Executor = Executor{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Writes: seen.New(caches), Clock: now}
+	b.Executor = Executor{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Writes: seen.New(caches), Clock: now, Permits: k.Permits}
 	return b, nil
 }
 

@@ -34,6 +34,7 @@ const (
 	reasonCreatedJob       = "CreatedImagePullJob"
 	reasonFailedCreateJob  = "FailedCreateImagePullJob"
 	reasonScaleOutLimited  = "ScaleUpLimited"
+	reasonWaitingForBudget = "WaitingForBudget"
 	reasonNotUpgradable    = "NotUpgradablePods"
 	reasonMissed           = "SidecarsMissed"
 )
@@ -122,6 +123,8 @@ func (r Reasons) eventOf(n podset.Note) loop.Event {
 		e.Warning, e.Reason = true, reasonPodsBroken
 	case podset.CauseResize:
 		e.Warning, e.Reason = true, reasonResizePending
+	case podset.CauseBudget:
+		e.Reason = reasonWaitingForBudget
 	case podset.CauseMissed:
 		e.Warning, e.Reason, e.Action = true, reasonMissed, "InjectPod"
 	case podset.CauseNotUpgradable:

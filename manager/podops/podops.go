@@ -28,6 +28,7 @@ import (
 
 	"kruise.io/kruise/kit/seen"
 	"kruise.io/kruise/kit/slowstart"
+	"kruise.io/kruise/manager/permits"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/podset"
 )
@@ -43,6 +44,8 @@ type Executor struct {
 	Live   client.Reader
 	Writes *seen.Writes
 	Clock  clock.PassiveClock
+	// Permits is asked before a pod is taken out of service. Nil: all is permitted.
+	Permits *permits.Desk
 }
 
 // Job is one plan of one workload.
@@ -55,6 +58,8 @@ type Job struct {
 	Pods []*corev1.Pod
 	// Workload makes what the steps need.
 	Workload podset.Workload
+	// Plan is told which of the steps are held up by a budget of their pods. Nil: nobody is.
+	Plan *podset.Plan
 }
 
 // Result is what became of one step.
@@ -77,8 +82,9 @@ const (
 // Run carries out the steps in their order, those of one sort side by side: pods are created and deleted one at a time at
 // first, since a quota or a protection may refuse it. When a step fails the others of its sort are left for the next decision;
 // the sorts behind it are tried all the same, as no step relies on another. A plan that takes long is not carried out to its
-// end. The next decision is never far: every step that was carried out changed a pod that the cache has yet to show. It
-// returns what became of the steps that were tried, and an error if any failed.
+// end. The next decision is never far: every step that was carried out changed a pod that the cache has yet to show. Steps that
+// a budget does not permit are left out, and the plan is told. It returns what became of the steps that were tried, and an
+// error if any failed.
 func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
 	var results []Result
 	var failures []error
@@ -89,12 +95,16 @@ func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
 		for end < len(job.Steps) && job.Steps[end].Do == job.Steps[begin].Do {
 			end++
 		}
-		group := job.Steps[begin:end]
+		group, err := e.permitted(ctx, job, pods, job.Steps[begin:end])
+		begin = end
+		if err != nil {
+			failures = append(failures, err)
+		}
 		outcome := make([]Result, len(group))
 		limits := slowstart.Limits{First: parallel, Parallel: parallel, Enough: func(tried int) bool {
 			return len(results)+tried >= enoughSteps && e.Clock.Since(start) >= enoughTime
 		}}
-		if do := group[0].Do; do == podset.Create || do == podset.Delete {
+		if len(group) > 0 && (group[0].Do == podset.Create || group[0].Do == podset.Delete) {
 			limits.First = 1
 		}
 		tried, err := slowstart.Run(ctx, len(group), limits, func(ctx context.Context, i int) error {
@@ -109,7 +119,6 @@ func (e *Executor) Run(ctx context.Context, job Job) ([]Result, error) {
 		if err == nil && tried < len(group) || ctx.Err() != nil {
 			break
 		}
-		begin = end
 	}
 	return results, errors.Join(failures...)
 }

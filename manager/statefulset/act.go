@@ -35,7 +35,7 @@ func (w *work) Act(ctx context.Context) error {
 	// Claims come first: what goes with a pod must be its own before it is deleted.
 	steps, owners := w.settleOwners(ctx)
 	var failure error
-	w.results, failure = w.Run(ctx, podops.Job{Owner: w.key, Steps: steps, Pods: w.view.Pods, Workload: w.view})
+	w.results, failure = w.Run(ctx, podops.Job{Owner: w.key, Steps: steps, Pods: w.view.Pods, Workload: w.view, Plan: &w.plan})
 	return errors.Join(owners, failure, w.tidy(ctx))
 }
 

@@ -15,6 +15,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/kit/loop"
+	"kruise.io/kruise/manager/permits"
 	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/workload"
 )
@@ -26,6 +27,8 @@ const kindStatefulSet = "StatefulSet"
 type Options struct {
 	// Workers is how many StatefulSets are worked on at a time. Default: podops.DefaultWorkers.
 	Workers int
+	// Permits is asked before a pod is taken out of service. Nil: all is permitted.
+	Permits *permits.Desk
 	// Options are what the user of the whole cluster decides about workloads.
 	workload.Options
 }
@@ -43,7 +46,7 @@ type Controller struct {
 
 func (o Options) kind() podops.Kind[*v1beta1.StatefulSet] {
 	return podops.Kind[*v1beta1.StatefulSet]{
-		Name: kindStatefulSet, New: func() *v1beta1.StatefulSet { return &v1beta1.StatefulSet{} }, Claims: true, PullAhead: o.PullAhead,
+		Name: kindStatefulSet, New: func() *v1beta1.StatefulSet { return &v1beta1.StatefulSet{} }, Claims: true, PullAhead: o.PullAhead, Permits: o.Permits,
 	}
 }
 

@@ -3,15 +3,13 @@ package statefulset
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"strings"
 
 	"gomodules.xyz/jsonpatch/v2"
-	admissionv1 "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
+	"kruise.io/kruise/manager/admit"
 )
 
 // The fields of the spec that are filled in or kept.
@@ -42,7 +40,7 @@ func (o Options) setDefaults(_ context.Context, req admission.Request) admission
 	if err := json.Unmarshal(req.Object.Raw, &set); err != nil || set.Spec == nil {
 		return admission.Allowed("") // the schema, which is asked next, says what is wrong in words that name the field
 	}
-	patches, warnings := keepNewer(&req, set)
+	patches, warnings := admit.KeepNewer(&req, v1alpha1.GroupVersion, newerFields())
 	kept := map[string]bool{}
 	for _, p := range patches {
 		kept[p.Path] = true
@@ -71,32 +69,4 @@ func lacksRollingUpdate(raw json.RawMessage) bool {
 	}
 	err := json.Unmarshal(raw, &strategy)
 	return err == nil && strategy.Type == appsv1.RollingUpdateStatefulSetStrategyType && strategy.RollingUpdate == nil
-}
-
-// keepNewer keeps the fields that came with v1beta1 when an object is written as v1alpha1 without them: most clients of
-// v1alpha1 read and write objects with types that lack these fields, and do not mean to remove anything. Nothing in a
-// request tells them from one that does, who can write v1beta1, or an empty value.
-func keepNewer(req *admission.Request, set request) ([]jsonpatch.Operation, []string) {
-	if req.Operation != admissionv1.Update || req.RequestKind == nil || req.RequestKind.Version != v1alpha1.GroupVersion.Version {
-		return nil, nil
-	}
-	var old request
-	if err := json.Unmarshal(req.OldObject.Raw, &old); err != nil {
-		return nil, nil
-	}
-	var patches []jsonpatch.Operation
-	var names []string
-	for _, field := range newerFields() {
-		before, had := old.Spec[field]
-		if _, has := set.Spec[field]; had && !has {
-			patches = append(patches, jsonpatch.NewOperation("add", "/spec/"+field, before))
-			names = append(names, "spec."+field)
-		}
-	}
-	if len(names) == 0 {
-		return nil, nil
-	}
-	return patches, []string{fmt.Sprintf(
-		"kept as before: %s. What is written as %s may come from a client that does not know what came with v1beta1; to remove it, write v1beta1, or an empty value",
-		strings.Join(names, ", "), v1alpha1.GroupVersion)}
 }

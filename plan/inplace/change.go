@@ -113,7 +113,7 @@ func Compare(from, to *corev1.PodTemplateSpec, o Options) (Change, error) {
 			blocked = append(blocked, inWords(op.Path, from, to))
 		}
 	}
-	if before, after := qosClass(&from.Spec), qosClass(&to.Spec); len(c.Resources) > 0 && before != after {
+	if before, after := QOSClass(&from.Spec), QOSClass(&to.Spec); len(c.Resources) > 0 && before != after {
 		blocked = append(blocked, fmt.Sprintf("the pod's QoS class, which would change from %s to %s", before, after))
 	}
 	slices.Sort(blocked)

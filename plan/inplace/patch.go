@@ -22,6 +22,8 @@ type Patches struct {
 	Status []byte
 	Pod    []byte
 	Resize []byte
+	// Restarts says that the update that begins takes the pod out of service: a container restarts for it.
+	Restarts bool
 }
 
 // Target is where an update in place leads to.
@@ -73,7 +75,7 @@ func Begin(pod *corev1.Pod, t Target, now time.Time) (Patches, error) {
 			return Patches{}, err
 		}
 		meta.outOfService(now)
-		return Patches{Status: meta.bytes()}, nil
+		return Patches{Status: meta.bytes(), Restarts: true}, nil
 	}
 	patches, err := change(meta, newRecord(pod, t.Revision, todo, now), todo, now)
 	if restarts && gated {
@@ -81,6 +83,7 @@ func Begin(pod *corev1.Pod, t Target, now time.Time) (Patches, error) {
 		status.outOfService(now)
 		patches.Status = status.bytes()
 	}
+	patches.Restarts = restarts
 	return patches, err
 }
 

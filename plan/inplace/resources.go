@@ -177,10 +177,10 @@ func unwritten(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState) map[string]co
 	return out
 }
 
-// qosClass is the QoS class of pods of a spec, which a resize must not change. It counts as Kubernetes does: pod-level
+// QOSClass is the QoS class of pods of a spec, which a resize must not change. It counts as Kubernetes does: pod-level
 // resources alone where there are any; else a pod is Guaranteed whose containers all have limits of cpu and memory that
 // equal the requests, BestEffort where nobody asks for either, and Burstable otherwise.
-func qosClass(spec *corev1.PodSpec) corev1.PodQOSClass {
+func QOSClass(spec *corev1.PodSpec) corev1.PodQOSClass {
 	all := []corev1.ResourceRequirements{}
 	if r := spec.Resources; r != nil {
 		all = append(all, *r)

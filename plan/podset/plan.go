@@ -122,6 +122,8 @@ const (
 	CauseBroken Cause = "Broken"
 	// CauseNode: nodes take no new pods.
 	CauseNode Cause = "Node"
+	// CauseBudget: a budget of the pods lets no more of them become unavailable.
+	CauseBudget Cause = "Budget"
 	// CauseResize: kubelet puts a resize off, or refuses it.
 	CauseResize Cause = "Resize"
 	// CauseNotUpdate: running pods are not to be updated at all.
@@ -167,4 +169,22 @@ func (p *Plan) wakeAt(t time.Time) {
 	if p.Wake.IsZero() || t.Before(p.Wake) {
 		p.Wake = t
 	}
+}
+
+// Hold notes that steps of the plan are not taken, for a reason outside of it, and that it is worth trying again at a time.
+func (p *Plan) Hold(steps []Step, because string, again time.Time) {
+	held := map[Wish]int{}
+	for _, s := range steps {
+		if s.Do == Delete && p.Scaling || s.Do == Move && s.State == lifecycle.PreparingDelete {
+			held[WishScaleIn]++
+		} else {
+			held[WishUpdate]++
+		}
+	}
+	for _, wish := range []Wish{WishScaleIn, WishUpdate} {
+		if held[wish] > 0 {
+			p.Notes = append(p.Notes, Note{Wish: wish, Pods: held[wish], Because: because, Cause: CauseBudget})
+		}
+	}
+	p.wakeAt(again)
 }

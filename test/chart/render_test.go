@@ -348,6 +348,10 @@ func TestTheChartSaysNothingOfPods(t *testing.T) {
 	if len(pods.Webhooks) > 0 {
 		t.Errorf("webhooks from the chart: %+v", pods.Webhooks)
 	}
+	away := find[admissionregistrationv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration", "kruise-pod-validating-webhook-configuration")
+	if len(away.Webhooks) > 0 {
+		t.Errorf("webhooks from the chart: %+v", away.Webhooks)
+	}
 }
 
 func TestEveryObjectFollowsTheReleaseIntoItsNamespace(t *testing.T) {

@@ -25,6 +25,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/api/apps/v1beta1"
+	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 )
 
 const (
@@ -110,7 +111,7 @@ func (c *cluster) connect(t *testing.T) {
 	var err error
 	if c.config, err = clientcmd.BuildConfigFromFlags("", c.kubeconfig); err == nil {
 		c.config.QPS = -1 // The API server defends itself.
-		err = errors.Join(clientgoscheme.AddToScheme(scheme), v1beta1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+		err = errors.Join(clientgoscheme.AddToScheme(scheme), v1beta1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), policyv1beta1.AddToScheme(scheme))
 	}
 	if err == nil {
 		c.client, err = client.New(c.config, client.Options{Scheme: scheme})

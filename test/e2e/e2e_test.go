@@ -92,6 +92,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"a namespace is not deleted while it has pods and its label protects it", keepsNamespace},
 			{"volumes of a StatefulSet grow before their pods are updated", claimsGrow},
 			{"the sidecars of a job end with its work", endsSidecars},
+			{"an update in place waits for the budget of its pods", budgetHoldsUpdate},
 		} {
 			t.Run(story.name, func(t *testing.T) {
 				t.Parallel()
@@ -99,8 +100,9 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			})
 		}
 	})
-	// These take the API server or the manager away, so they run alone.
+	// These take a node, the API server or the manager away, so they run alone.
 	for _, story := range []story{
+		{"a drain waits for the budget of its pods, and goes on", drainWaits},
 		{"an update goes on when the API server is killed", apiServerKilled},
 		{"an update goes on when its leader is killed", leaderKilled},
 		{"pods start and stop undisturbed while no manager runs", nothingWaits},

@@ -26,7 +26,7 @@ const (
 
 func server(name, port string) v1beta1.SidecarContainer {
 	return v1beta1.SidecarContainer{Container: corev1.Container{
-		Name: name, Image: demo("1.10.2"), Env: []corev1.EnvVar{{Name: "PORT", Value: port}, {Name: "SHARE_PORT", Value: "true"}},
+		Name: name, Image: demo("1.10.2"), Env: []corev1.EnvVar{{Name: "PORT", Value: port}},
 	}}
 }
 
@@ -135,6 +135,10 @@ func hotUpgrade(s *space) {
 	set := s.sidecars("hot", func(spec *v1beta1.SidecarSetSpec) {
 		hot := server(hotSidecar, hotPort)
 		hot.UpgradeStrategy = v1beta1.SidecarContainerUpgradeStrategy{UpgradeType: v1beta1.SidecarContainerHotUpgrade, HotUpgradeEmptyImage: idleImage}
+		// The twins hand the port over by a socket in a folder that both have.
+		hot.Env = append(hot.Env, corev1.EnvVar{Name: "SHARE", Value: "/share"})
+		hot.VolumeMounts = []corev1.VolumeMount{{Name: "share", MountPath: "/share"}}
+		spec.Volumes = []corev1.Volume{{Name: "share", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
 		spec.Containers = []v1beta1.SidecarContainer{hot}
 	})
 	s.start("hot", 1)

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"strings"
@@ -11,14 +12,15 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 )
 
 // Example is a manifest of one of our kinds, as YAML. Tests make objects out of it that differ in little.
 type Example struct {
-	// Kind and Resource name the kind, in the group apps.kruise.io.
-	Kind, Resource string
+	// Kind and Resource name the kind. Group is its group; empty is apps.kruise.io.
+	Kind, Resource, Group string
 	// Cluster says that objects of the kind are in no namespace.
 	Cluster bool
 	// Text is the manifest.
@@ -30,12 +32,14 @@ type Example struct {
 func (e Example) Object(t *testing.T, version, namespace, patch string) *unstructured.Unstructured {
 	t.Helper()
 	object := e.With(t, patch)
-	object.SetGroupVersionKind(schema.GroupVersionKind{Group: "apps.kruise.io", Version: version, Kind: e.Kind})
+	object.SetGroupVersionKind(schema.GroupVersionKind{Group: e.group(), Version: version, Kind: e.Kind})
 	if !e.Cluster {
 		object.SetNamespace(namespace)
 	}
 	return object
 }
+
+func (e Example) group() string { return cmp.Or(e.Group, "apps.kruise.io") }
 
 // With is the example, changed by a merge patch.
 func (e Example) With(t *testing.T, patch string) *unstructured.Unstructured {
@@ -115,8 +119,13 @@ func (s *Server) Refuses(t *testing.T, e Example, refusals map[string]Refusal) {
 					}
 				}()
 				object.SetNamespace(existing.GetNamespace())
-				object.SetResourceVersion(existing.GetResourceVersion())
-				err = s.Client.Update(t.Context(), object)
+				err = retry.RetryOnConflict(retry.DefaultBackoff, func() error { // a controller may write its status
+					if err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(existing), existing); err != nil {
+						return err
+					}
+					object.SetResourceVersion(existing.GetResourceVersion())
+					return s.Client.Update(t.Context(), object)
+				})
 			}
 			if err == nil {
 				t.Fatal("it was let in")
@@ -124,7 +133,7 @@ func (s *Server) Refuses(t *testing.T, e Example, refusals map[string]Refusal) {
 			got := err.Error()
 			for _, prefix := range []string{
 				`admission webhook "v` + strings.ToLower(e.Kind) + `.kb.io" denied the request: `,
-				e.Kind + `.apps.kruise.io "` + object.GetName() + `" is invalid: `,
+				e.Kind + `.` + e.group() + ` "` + object.GetName() + `" is invalid: `,
 			} {
 				got = strings.TrimPrefix(got, prefix)
 			}

@@ -18,6 +18,7 @@ import (
 
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
+	"kruise.io/kruise/manager/permits"
 	"kruise.io/kruise/manager/pod"
 	"kruise.io/kruise/plan/protection"
 )
@@ -61,9 +62,23 @@ func webhookConfigurations(port int) []client.Object {
 		})
 	}
 	validating.Webhooks = append(validating.Webhooks, deletions(at("/validate-deletion")))
-	pods := &admissionregistrationv1.MutatingWebhookConfiguration{} // the manager fills it in
+	budget := rules("v1beta1", "podunavailablebudgets")
+	budget[0].APIGroups = []string{"policy.kruise.io"}
+	mutating.Webhooks = append(mutating.Webhooks, admissionregistrationv1.MutatingWebhook{
+		Name: "mpodunavailablebudget.kb.io", ClientConfig: at("/mutate-policy-kruise-io-podunavailablebudget"), Rules: budget,
+		MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
+		SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
+	})
+	validating.Webhooks = append(validating.Webhooks, admissionregistrationv1.ValidatingWebhook{
+		Name: "vpodunavailablebudget.kb.io", ClientConfig: at("/validate-policy-kruise-io-podunavailablebudget"), Rules: budget,
+		MatchPolicy: ptr.To(admissionregistrationv1.Equivalent), FailurePolicy: ptr.To(admissionregistrationv1.Fail),
+		SideEffects: ptr.To(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
+	})
+	pods := &admissionregistrationv1.MutatingWebhookConfiguration{} // the manager fills these in
 	pods.Name = pod.MutatingConfiguration
-	return []client.Object{mutating, validating, pods}
+	away := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	away.Name = pod.ValidatingConfiguration
+	return []client.Object{mutating, validating, pods, away}
 }
 
 // deletions is the webhook for objects that are protected by their label.
@@ -135,7 +150,9 @@ func (s *Server) StartReplica(ctx context.Context, change func(*manager.Options,
 	}
 	options.WebhookPort, options.HealthProbeAddr, options.MetricsAddr = webhooks, address(health), "0"
 	options.LeaderElection, options.WebhookHost, options.RunsAgain = false, "localhost", true
-	managerOptions := &manager.Options{WebhooksOnly: true, Probes: true, Pod: pod.Options{Enabled: true}}
+	managerOptions := &manager.Options{
+		WebhooksOnly: true, Probes: true, Pod: pod.Options{Enabled: true}, Budgets: permits.Options{Deletions: true},
+	}
 	change(managerOptions, options)
 	component, err := manager.Component(managerOptions)
 	if err != nil {

@@ -8,11 +8,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	apiv1alpha1 "kruise.io/kruise/api/apps/v1alpha1"
@@ -42,18 +40,7 @@ func TestScaleIsReadAndWrittenInEitherVersion(t *testing.T) {
 			if err := server.Client.Status().Update(t.Context(), set); err != nil {
 				t.Fatal(err)
 			}
-			scale := &autoscalingv1.Scale{}
-			if err := server.Client.SubResource("scale").Get(t.Context(), inVersion, scale); err != nil {
-				t.Fatal(err)
-			}
-			want := autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: 3}, Status: autoscalingv1.ScaleStatus{Replicas: 2, Selector: "app=guestbook"}}
-			if diff := cmp.Diff(want, autoscalingv1.Scale{Spec: scale.Spec, Status: scale.Status}); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-			scale.Spec.Replicas = 12
-			if err := server.Client.SubResource("scale").Update(t.Context(), inVersion, client.WithSubResourceBody(scale)); err != nil {
-				t.Fatal(err)
-			}
+			server.CheckScale(t, inVersion, 3, 2, "app=guestbook", 12)
 			if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(set), set); err != nil {
 				t.Fatal(err)
 			}
@@ -86,21 +73,8 @@ func TestWhatIsPrinted(t *testing.T) {
 }
 
 func TestTheShortNamesAreThoseOfTheNativeKindAndOneOfItsOwn(t *testing.T) {
-	found, err := discovery.NewDiscoveryClientForConfig(server.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, version := range []string{v1alpha1, v1beta1} {
-		resources, err := found.ServerResourcesForGroupVersion("apps.kruise.io/" + version)
-		if err != nil {
-			t.Fatal(err)
-		}
-		names := map[string][]string{}
-		for _, r := range resources.APIResources {
-			if strings.HasPrefix(r.Name, "statefulsets") {
-				names[r.Name] = r.ShortNames
-			}
-		}
+		names := server.ShortNames(t, version, "statefulsets")
 		want := map[string][]string{"statefulsets": {"sts", "asts"}, "statefulsets/status": nil, "statefulsets/scale": nil}
 		if diff := cmp.Diff(want, names); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", version, diff)

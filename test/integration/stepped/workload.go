@@ -1,6 +1,7 @@
 package stepped
 
 import (
+	"math/rand"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -77,4 +78,59 @@ func (w *Workload[T]) Jobs() []v1beta1.ImagePullJob {
 		w.Fatal(err)
 	}
 	return list.Items
+}
+
+// Lag takes steps while the caches of resources are held back and let go at random, and the reconciler is restarted now and then.
+func (w *Workload[T]) Lag(random *rand.Rand, steps int, resources []string) {
+	w.Helper()
+	for range steps {
+		resource := resources[random.Intn(len(resources))]
+		switch random.Intn(6) {
+		case 0, 1:
+			w.Freeze(resource)
+		case 2, 3:
+			w.Thaw(resource)
+		case 4:
+			w.Cluster()
+		}
+		w.Turn()
+		if random.Intn(20) == 0 {
+			w.Restart()
+		}
+	}
+	for _, resource := range resources {
+		w.Thaw(resource)
+	}
+}
+
+// Snapshot is what must not change without a reason.
+type Snapshot struct {
+	// Pods are the UIDs of the pods, and Restarts those of all containers of a pod.
+	Pods     map[string]types.UID
+	Restarts map[string]int
+	// Versions are the resource versions of revisions and claims.
+	Versions map[string]string
+}
+
+// Snapshot looks at the world as it is now.
+func (w *Workload[T]) Snapshot() Snapshot {
+	w.Helper()
+	s := Snapshot{Pods: map[string]types.UID{}, Restarts: map[string]int{}, Versions: map[string]string{}}
+	for _, pod := range w.Pods() {
+		s.Pods[pod.Name] = pod.UID
+		for _, c := range pod.Status.ContainerStatuses {
+			s.Restarts[pod.Name] += int(c.RestartCount)
+		}
+	}
+	for _, r := range w.Revisions() {
+		s.Versions[r.Name] = r.ResourceVersion
+	}
+	claims := &corev1.PersistentVolumeClaimList{}
+	if err := w.API.List(w.Context(), claims, client.InNamespace(w.Namespace)); err != nil {
+		w.Fatal(err)
+	}
+	for _, claim := range claims.Items {
+		s.Versions[claim.Name] = claim.ResourceVersion
+	}
+	return s
 }

@@ -92,33 +92,10 @@ func TestRolloutsWithCachesThatLagAtRandomKeepTheirPromises(t *testing.T) {
 					}
 				}
 				w.image("a:2")
-				w.lag(rand.New(rand.NewSource(seed)), 40)
+				w.Lag(rand.New(rand.NewSource(seed)), 40, watched())
 				w.Finish()
 				w.wantImages("in the end", "a:2 ×4")
 			})
 		}
-	}
-}
-
-// lag takes steps while caches are held back and let go at random.
-func (w *world) lag(random *rand.Rand, steps int) {
-	w.Helper()
-	for range steps {
-		resource := watched()[random.Intn(len(watched()))]
-		switch random.Intn(6) {
-		case 0, 1:
-			w.Freeze(resource)
-		case 2, 3:
-			w.Thaw(resource)
-		case 4:
-			w.Cluster()
-		}
-		w.reconciles(1)
-		if random.Intn(20) == 0 {
-			w.Restart()
-		}
-	}
-	for _, resource := range watched() {
-		w.Thaw(resource)
 	}
 }

@@ -9,8 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,6 +18,7 @@ import (
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/workload"
 	"kruise.io/kruise/test/builder"
+	"kruise.io/kruise/test/integration/stepped"
 )
 
 // situation is what an older manager left, and what becomes of it.
@@ -237,21 +236,21 @@ func halfWay() map[string]situation {
 // takenOver runs the controller to rest and looks at what became of everything.
 func (s situation) takenOver(w *world) {
 	w.Helper()
-	before, set := w.snapshot(), w.Object()
+	before, set := w.Snapshot(), w.Object()
 	w.Finish()
 	w.Pass(time.Minute) // for grace periods: the rest that comes before their end is no rest
 	w.Finish()
-	after := w.snapshot()
-	for name, uid := range before.pods {
-		if slices.Contains(s.gone, name) == (after.pods[name] == uid) {
-			w.Errorf("pod %s: had UID %s and has %s", name, uid, after.pods[name])
+	after := w.Snapshot()
+	for name, uid := range before.Pods {
+		if slices.Contains(s.gone, name) == (after.Pods[name] == uid) {
+			w.Errorf("pod %s: had UID %s and has %s", name, uid, after.Pods[name])
 		}
 	}
-	if made := len(after.pods) - len(before.pods) + len(s.gone); made != s.made {
+	if made := len(after.Pods) - len(before.Pods) + len(s.gone); made != s.made {
 		w.Errorf("%d pods were made, want %d", made, s.made)
 	}
 	w.wantImages("taken over", s.images)
-	want := maps.Clone(before.restarts)
+	want := maps.Clone(before.Restarts)
 	for pod, n := range s.restarts {
 		want[pod] += n
 	}
@@ -259,8 +258,8 @@ func (s situation) takenOver(w *world) {
 		delete(want, pod)
 	}
 	for pod := range want {
-		if after.restarts[pod] != want[pod] {
-			w.Errorf("pod %s: its containers restarted %d times, want %d", pod, after.restarts[pod]-before.restarts[pod], want[pod]-before.restarts[pod])
+		if after.Restarts[pod] != want[pod] {
+			w.Errorf("pod %s: its containers restarted %d times, want %d", pod, after.Restarts[pod]-before.Restarts[pod], want[pod]-before.Restarts[pod])
 		}
 	}
 	if s.still {
@@ -275,14 +274,14 @@ func (s situation) takenOver(w *world) {
 
 // wantStill fails the test when anything was written but the status, or when that says other than it did. What it may say in
 // addition is a condition, and another message.
-func (w *world) wantStill(before, after snapshot, set *v1beta1.CloneSet) {
+func (w *world) wantStill(before, after stepped.Snapshot, set *v1beta1.CloneSet) {
 	w.Helper()
 	for _, write := range w.Writes() {
 		if write.Resource != "clonesets/status" {
 			w.Errorf("it wrote %v", write)
 		}
 	}
-	if diff := cmp.Diff(before.versions, after.versions); diff != "" {
+	if diff := cmp.Diff(before.Versions, after.Versions); diff != "" {
 		w.Errorf("revisions and claims (-before +after):\n%s", diff)
 	}
 	now := w.Object().Status
@@ -293,35 +292,6 @@ func (w *world) wantStill(before, after snapshot, set *v1beta1.CloneSet) {
 	if diff := cmp.Diff(set.Status.Conditions, had, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(v1beta1.CloneSetCondition{}, "Message")); diff != "" {
 		w.Errorf("conditions (-before +after):\n%s", diff)
 	}
-}
-
-// snapshot is what must not change without a reason.
-type snapshot struct {
-	pods     map[string]types.UID
-	restarts map[string]int    // of all containers of a pod
-	versions map[string]string // of revisions and claims
-}
-
-func (w *world) snapshot() snapshot {
-	w.Helper()
-	s := snapshot{pods: map[string]types.UID{}, restarts: map[string]int{}, versions: map[string]string{}}
-	for _, pod := range w.Pods() {
-		s.pods[pod.Name] = pod.UID
-		for _, c := range pod.Status.ContainerStatuses {
-			s.restarts[pod.Name] += int(c.RestartCount)
-		}
-	}
-	for _, r := range w.Revisions() {
-		s.versions[r.Name] = r.ResourceVersion
-	}
-	claims := &corev1.PersistentVolumeClaimList{}
-	if err := w.API.List(w.Context(), claims, client.InNamespace(w.Namespace)); err != nil {
-		w.Fatal(err)
-	}
-	for _, claim := range claims.Items {
-		s.versions[claim.Name] = claim.ResourceVersion
-	}
-	return s
 }
 
 // wantManifestAgain applies the template as its user wrote it, and fails the test when that is more than a new generation.
@@ -356,7 +326,7 @@ func (w *world) wantUpdateInPlace(images string) {
 // wantRestarts fails the test unless the containers restarted this often since they were left.
 func (w *world) wantRestarts(when string, want map[string]int, once ...string) {
 	w.Helper()
-	got := w.snapshot().restarts
+	got := w.Snapshot().Restarts
 	for pod, n := range got {
 		had := 0
 		if slices.Contains(once, pod) {

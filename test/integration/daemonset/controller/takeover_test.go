@@ -6,10 +6,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"k8s.io/apimachinery/pkg/types"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/daemonset"
+	"kruise.io/kruise/test/integration/stepped"
 )
 
 // situation is what an older manager left on nodes a, b and c, and what becomes of it.
@@ -27,24 +27,24 @@ type situation struct {
 // situations are the files in testdata/takeover.
 func situations() map[string]situation {
 	goOn := func(w *world) {
-		before := w.uids()
+		before := w.Snapshot().Pods
 		w.change(func(s *v1beta1.DaemonSetSpec) {
 			s.UpdateStrategy.RollingUpdate.Paused, s.UpdateStrategy.RollingUpdate.Partition = new(false), number(0)
 		})
 		w.Finish()
 		w.wantPlaced("when the rollout may go on", "a a:2, b a:2, c a:2")
-		if diff := cmp.Diff(before, w.uids()); diff != "" {
+		if diff := cmp.Diff(before, w.Snapshot().Pods); diff != "" {
 			w.Errorf("pods (-before +after):\n%s", diff)
 		}
 	}
 	return map[string]situation{
 		"at-rest": {still: true, placed: "a a:2, b a:2, c a:2"},
 		"at-rest-in-place": {still: true, placed: "a a:2, b a:2, c a:2", then: func(w *world) {
-			before := w.uids()
+			before := w.Snapshot().Pods
 			w.image("a:3")
 			w.Finish()
 			w.wantPlaced("updated", "a a:3, b a:3, c a:3")
-			if diff := cmp.Diff(before, w.uids()); diff != "" {
+			if diff := cmp.Diff(before, w.Snapshot().Pods); diff != "" {
 				w.Errorf("pods after an update in place (-before +after):\n%s", diff)
 			}
 		}},
@@ -81,15 +81,15 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 				w.addNode(node)
 			}
 			server.Leave(t, "testdata/takeover/"+name+".yaml", w.Namespace)
-			pods, versions, set := w.uids(), w.versions(), w.Object()
+			before, set := w.Snapshot(), w.Object()
 			w.Finish()
 			w.wantPlaced("taken over", s.placed)
-			if diff := cmp.Diff(pods, w.uids()); diff != "" && !s.replaced {
+			if diff := cmp.Diff(before.Pods, w.Snapshot().Pods); diff != "" && !s.replaced {
 				t.Errorf("pods (-before +after):\n%s", diff)
 			}
 			switch {
 			case s.still:
-				w.wantStill(versions, set)
+				w.wantStill(before, set)
 			case s.counts != "":
 				w.wantCounts("taken over", s.counts)
 			default:
@@ -104,37 +104,17 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 
 // wantStill fails the test when anything was written but the status, or when that says other than it did. What it may say in
 // addition is a condition.
-func (w *world) wantStill(versions map[string]string, set *v1beta1.DaemonSet) {
+func (w *world) wantStill(before stepped.Snapshot, set *v1beta1.DaemonSet) {
 	w.Helper()
 	for _, write := range w.Writes() {
 		if write.Resource != "daemonsets/status" {
 			w.Errorf("it wrote %v", write)
 		}
 	}
-	if diff := cmp.Diff(versions, w.versions()); diff != "" {
-		w.Errorf("revisions (-before +after):\n%s", diff)
+	if diff := cmp.Diff(before, w.Snapshot()); diff != "" {
+		w.Errorf("pods and revisions (-before +after):\n%s", diff)
 	}
 	if diff := cmp.Diff(set.Status, w.Object().Status, cmpopts.IgnoreFields(v1beta1.DaemonSetStatus{}, "Conditions")); diff != "" {
 		w.Errorf("status (-before +after):\n%s", diff)
 	}
-}
-
-// uids are the UIDs of the pods by name.
-func (w *world) uids() map[string]types.UID {
-	w.Helper()
-	out := map[string]types.UID{}
-	for _, pod := range w.Pods() {
-		out[pod.Name] = pod.UID
-	}
-	return out
-}
-
-// versions are the resource versions of the revisions.
-func (w *world) versions() map[string]string {
-	w.Helper()
-	out := map[string]string{}
-	for _, r := range w.Revisions() {
-		out[r.Name] = r.ResourceVersion
-	}
-	return out
 }

@@ -79,34 +79,11 @@ func TestRolloutsWithCachesThatLagAtRandomKeepTheirPromises(t *testing.T) {
 					}
 				}
 				w.image("a:2")
-				w.lag(rand.New(rand.NewSource(seed)), 40)
+				w.Lag(rand.New(rand.NewSource(seed)), 40, watched())
 				w.Finish()
 				w.wantPods("in the end", "web-0 a:2, web-1 a:2, web-2 a:2, web-3 a:2")
 			})
 		}
-	}
-}
-
-// lag takes steps while caches are held back and let go at random.
-func (w *world) lag(random *rand.Rand, steps int) {
-	w.Helper()
-	for range steps {
-		resource := watched()[random.Intn(len(watched()))]
-		switch random.Intn(6) {
-		case 0, 1:
-			w.Freeze(resource)
-		case 2, 3:
-			w.Thaw(resource)
-		case 4:
-			w.Cluster()
-		}
-		w.Turn()
-		if random.Intn(20) == 0 {
-			w.Restart()
-		}
-	}
-	for _, resource := range watched() {
-		w.Thaw(resource)
 	}
 }
 

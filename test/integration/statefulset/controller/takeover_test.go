@@ -6,15 +6,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/statefulset"
 	"kruise.io/kruise/plan/workload"
 	"kruise.io/kruise/test/builder"
+	"kruise.io/kruise/test/integration/stepped"
 )
 
 // situation is what an older manager left, and what becomes of it.
@@ -98,19 +97,19 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 			namespace := server.Namespace(t)
 			server.Leave(t, "testdata/takeover/"+name+".yaml", namespace)
 			w := worldIn(t, namespace, statefulset.Options{Options: workload.Options{AutoDeleteClaims: true, PodIndexLabel: true}})
-			before, set := w.snapshot(), w.Object()
+			before, set := w.Snapshot(), w.Object()
 			w.Finish()
-			after := w.snapshot()
+			after := w.Snapshot()
 			w.wantPods("taken over", s.pods)
-			for pod, uid := range before.pods {
-				if after.pods[pod] != uid && name != "recreating" {
+			for pod, uid := range before.Pods {
+				if after.Pods[pod] != uid && name != "recreating" {
 					t.Errorf("pod %s was replaced", pod)
 				}
 			}
 			for _, pod := range s.restarted {
-				before.restarts[pod]++
+				before.Restarts[pod]++
 			}
-			if diff := cmp.Diff(before.restarts, after.restarts); diff != "" && name != "recreating" {
+			if diff := cmp.Diff(before.Restarts, after.Restarts); diff != "" && name != "recreating" {
 				t.Errorf("restarts (-want +got):\n%s", diff)
 			}
 			if s.still {
@@ -142,48 +141,19 @@ func (w *world) wantAllOwned() {
 
 // wantStill fails the test when anything was written but the status, or when that says other than it did. What it may say in
 // addition is a condition.
-func (w *world) wantStill(before, after snapshot, set *v1beta1.StatefulSet) {
+func (w *world) wantStill(before, after stepped.Snapshot, set *v1beta1.StatefulSet) {
 	w.Helper()
 	for _, write := range w.Writes() {
 		if write.Resource != "statefulsets/status" {
 			w.Errorf("it wrote %v", write)
 		}
 	}
-	if diff := cmp.Diff(before.versions, after.versions); diff != "" {
+	if diff := cmp.Diff(before.Versions, after.Versions); diff != "" {
 		w.Errorf("revisions and claims (-before +after):\n%s", diff)
 	}
 	if diff := cmp.Diff(set.Status, w.Object().Status, cmpopts.IgnoreFields(v1beta1.StatefulSetStatus{}, "Conditions")); diff != "" {
 		w.Errorf("status (-before +after):\n%s", diff)
 	}
-}
-
-// snapshot is what must not change without a reason.
-type snapshot struct {
-	pods     map[string]string // their UIDs
-	restarts map[string]int    // of all containers of a pod
-	versions map[string]string // of revisions and claims
-}
-
-func (w *world) snapshot() snapshot {
-	w.Helper()
-	s := snapshot{pods: map[string]string{}, restarts: map[string]int{}, versions: map[string]string{}}
-	for _, pod := range w.Pods() {
-		s.pods[pod.Name] = string(pod.UID)
-		for _, c := range pod.Status.ContainerStatuses {
-			s.restarts[pod.Name] += int(c.RestartCount)
-		}
-	}
-	for _, r := range w.Revisions() {
-		s.versions[r.Name] = r.ResourceVersion
-	}
-	claims := &corev1.PersistentVolumeClaimList{}
-	if err := w.API.List(w.Context(), claims, client.InNamespace(w.Namespace)); err != nil {
-		w.Fatal(err)
-	}
-	for _, claim := range claims.Items {
-		s.versions[claim.Name] = claim.ResourceVersion
-	}
-	return s
 }
 
 // wantManifestAgain applies the template as its user wrote it, and fails the test when that is more than a new generation.

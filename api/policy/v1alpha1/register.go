@@ -1,0 +1,24 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"kruise.io/kruise/api/policy/v1beta1"
+)
+
+var (
+	// GroupVersion is this version of the group.
+	GroupVersion = schema.GroupVersion{Group: v1beta1.GroupName, Version: "v1alpha1"}
+	// SchemeBuilder collects the functions that make the kinds of this version known to a scheme.
+	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
+	// AddToScheme makes the kinds of this version known to a scheme.
+	AddToScheme = SchemeBuilder.AddToScheme
+)
+
+func addKnownTypes(scheme *runtime.Scheme) error {
+	scheme.AddKnownTypes(GroupVersion, &PodUnavailableBudget{}, &PodUnavailableBudgetList{})
+	metav1.AddToGroupVersion(scheme, GroupVersion)
+	return nil
+}

@@ -1,0 +1,143 @@
+package disruption
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kruise.io/kruise/api/policy/v1beta1"
+)
+
+// How long a permission lasts that nothing came of.
+const (
+	deletionLasts = 20 * time.Second
+	changeLasts   = 10 * time.Second
+)
+
+// mostRecords is how many permissions a status holds.
+const mostRecords = 2000
+
+// Request asks whether a pod may be taken out of service.
+type Request struct {
+	Operation v1beta1.PubOperation
+	// Pod is the pod before it, as the API server has it: a cache that lags behind may call one unavailable that is back.
+	Pod *corev1.Pod
+	// ResizesApart says that a budget protects from resizes only where it says RESIZE.
+	ResizesApart bool
+}
+
+// Answer is what becomes of a request.
+type Answer struct {
+	// Permitted says that the request may be carried out.
+	Permitted bool
+	// Recorded says that the status of the budget was changed, which must be stored before the request is permitted.
+	Recorded bool
+	// Why says why not, with numbers, and Brief without: in words that stay while the reason does.
+	Why, Brief string
+}
+
+// Free says whether a request costs nothing, whatever is left of the budget: the pod is not available, or neither it nor the
+// operation is protected.
+func Free(b *v1beta1.PodUnavailableBudget, r Request) bool {
+	return !Available(r.Pod) || Exempt(b, r.Pod) || !Protects(b, r.Operation, r.ResizesApart)
+}
+
+// Ask judges a request, and writes into the status of the budget what it costs.
+func Ask(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) Answer {
+	if Free(b, r) {
+		return Answer{Permitted: true}
+	}
+	s := &b.Status
+	if s.ObservedGeneration < b.Generation {
+		why := fmt.Sprintf("PodUnavailableBudget %s is new or was changed, and its pods are not counted yet", b.Name)
+		return Answer{Why: why + ": wait a moment", Brief: why}
+	}
+	if s.DesiredAvailable == 0 {
+		return Answer{Permitted: true}
+	}
+	name, deletes := r.Pod.Name, r.Operation == v1beta1.PubDeleteOperation || r.Operation == v1beta1.PubEvictOperation
+	deletion, change := recordOf(s.DisruptedPods, r.Pod), recordOf(s.UnavailablePods, r.Pod)
+	switch {
+	case lasts(deletion, now):
+		return Answer{Permitted: true}
+	case deletion != nil || deletes && change != nil:
+		delete(s.UnavailablePods, name)
+		record(&s.DisruptedPods, name, now)
+		return Answer{Permitted: true, Recorded: true}
+	case change != nil: // which must be stored: the pod may have been away and back, and the record be gone from there
+		record(&s.UnavailablePods, name, now)
+		return Answer{Permitted: true, Recorded: true}
+	case s.UnavailableAllowed <= 0:
+		return Answer{Why: refusal(b), Brief: brief(b)}
+	case len(s.DisruptedPods)+len(s.UnavailablePods) >= mostRecords:
+		return Answer{Brief: brief(b), Why: fmt.Sprintf(
+			"%s: %d were permitted to and are not seen to be yet, and no more can be noted: wait until they are gone or back", brief(b), mostRecords)}
+	}
+	s.UnavailableAllowed--
+	s.CurrentAvailable--
+	// A record of an earlier pod of the name says nothing any more.
+	delete(s.UnavailablePods, name)
+	delete(s.DisruptedPods, name)
+	if deletes {
+		record(&s.DisruptedPods, name, now)
+	} else {
+		record(&s.UnavailablePods, name, now)
+	}
+	return Answer{Permitted: true, Recorded: true}
+}
+
+// lasts says whether the record of a deletion has half of its time left, so that whatever is permitted by it is carried out or has
+// failed before it expires.
+func lasts(record *time.Time, now time.Time) bool {
+	return record != nil && now.Before(record.Add(deletionLasts/2))
+}
+
+// recordOf is when a pod was permitted to go; nil for one that was not, though a pod of its name was before it.
+func recordOf(records map[string]metav1.Time, pod *corev1.Pod) *time.Time {
+	at, ok := records[pod.Name]
+	if !ok || !pod.CreationTimestamp.Time.Before(at.Time) {
+		return nil
+	}
+	return &at.Time
+}
+
+// record notes a permission, to the second, as it is stored.
+func record(records *map[string]metav1.Time, name string, now time.Time) {
+	if *records == nil {
+		*records = map[string]metav1.Time{}
+	}
+	(*records)[name] = metav1.NewTime(now.Truncate(time.Second))
+}
+
+func brief(b *v1beta1.PodUnavailableBudget) string {
+	return fmt.Sprintf("PodUnavailableBudget %s lets no more pods become unavailable", b.Name)
+}
+
+// refusal says that the budget is spent. It begins with the words by which clients know it.
+func refusal(b *v1beta1.PodUnavailableBudget) string {
+	s := &b.Status
+	text := fmt.Sprintf("pub unavailable allowed is negative: %s: %d of %d are available, and %d must be",
+		brief(b), s.CurrentAvailable, s.TotalReplicas, s.DesiredAvailable)
+	if leaving := slices.Sorted(maps.Keys(s.DisruptedPods)); len(leaving) > 0 {
+		text += "; permitted to go: " + few(leaving)
+	}
+	if changing := slices.Sorted(maps.Keys(s.UnavailablePods)); len(changing) > 0 {
+		text += "; permitted to change: " + few(changing)
+	}
+	return text + fmt.Sprintf("; wait until more than %d are available", s.DesiredAvailable)
+}
+
+// few names at most three and counts the rest.
+func few(names []string) string {
+	const most = 3
+	text := strings.Join(names[:min(most, len(names))], ", ")
+	if more := len(names) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
