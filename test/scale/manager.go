@@ -27,7 +27,7 @@ import (
 // installCRDs makes the API server serve the kinds that are measured. There are no webhooks here: they cost the same for a workload
 // of one pod and of a thousand, and nothing in these measurements needs their conversion, their defaults or their checks.
 func (l *lab) installCRDs(ctx context.Context) error {
-	for _, resource := range []string{"clonesets", "statefulsets", "daemonsets", "nodeimages", "imagepulljobs"} {
+	for _, resource := range []string{"clonesets", "statefulsets", "daemonsets", "nodeimages", "imagepulljobs", "imagelistpulljobs"} {
 		if err := l.installCRD(ctx, fmt.Sprintf(crdFiles, resource)); err != nil {
 			return err
 		}
