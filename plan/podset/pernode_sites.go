@@ -18,11 +18,38 @@ type site struct {
 	// new is the pod of the newest revision that is to stay, old the one that is to be replaced: because of its revision, or
 	// because somebody asked for it to go.
 	new, old *replica.Replica
-	// surplus are pods beside these two, leaving those in PreparingDelete, ending those that are being deleted, and failed
-	// those that have ended by themselves.
-	surplus, leaving, ending, failed []*replica.Replica
+	// more holds other pods; nearly no site has any.
+	more *more
 	// held is true when the node is kept without a pod.
 	held bool
+}
+
+// more are pods beside the two of a site: surplus ones, leaving those in PreparingDelete, ending those that are being deleted, and
+// failed those that have ended by themselves.
+type more struct{ surplus, leaving, ending, failed []*replica.Replica }
+
+// others are the other pods of the site, to be read.
+func (s *site) others() more {
+	if s.more == nil {
+		return more{}
+	}
+	return *s.more
+}
+
+// spare takes pods for surplus.
+func (s *site) spare(pods ...*replica.Replica) {
+	if len(pods) == 0 {
+		return
+	}
+	s.crowd().surplus = append(s.crowd().surplus, pods...)
+}
+
+// crowd are the other pods of the site, to be added to.
+func (s *site) crowd() *more {
+	if s.more == nil {
+		s.more = &more{}
+	}
+	return s.more
 }
 
 // available says whether a pod of the site is.
@@ -33,19 +60,19 @@ func (s *site) available() bool {
 // ready says whether a pod of the site is, be it one that a hook holds before it goes.
 func (s *site) ready() bool {
 	return s.new != nil && s.new.Ready || s.old != nil && s.old.Ready ||
-		slices.ContainsFunc(s.leaving, func(r *replica.Replica) bool { return r.Ready })
+		slices.ContainsFunc(s.others().leaving, func(r *replica.Replica) bool { return r.Ready })
 }
 
 // bare says whether the site has no pod at all that is there to stay.
 func (s *site) bare() bool { return s.new == nil && s.old == nil }
 
 // vacant says whether a pod may be created to fill the site.
-func (s *site) vacant() bool {
-	return s.Runs && s.bare() && len(s.leaving)+len(s.ending)+len(s.failed) == 0
-}
+func (s *site) vacant() bool { return s.Runs && !s.used() }
 
 // used says whether anything is on the site.
-func (s *site) used() bool { return !s.bare() || len(s.leaving)+len(s.ending)+len(s.failed) > 0 }
+func (s *site) used() bool {
+	return !s.bare() || s.more != nil && len(s.more.leaving)+len(s.more.ending)+len(s.more.failed) > 0
+}
 
 // settle gives each pod its site, and counts for the status. It returns the pods that wait for a node that is no more; those
 // that ran on one are deleted by the garbage collector of Kubernetes.
@@ -80,18 +107,18 @@ func (s *site) add(r *replica.Replica, isOld bool) {
 	}
 	switch {
 	case r.Terminating:
-		s.ending = append(s.ending, r)
+		s.crowd().ending = append(s.crowd().ending, r)
 	case r.Phase == replica.Ended:
-		s.failed = append(s.failed, r)
+		s.crowd().failed = append(s.crowd().failed, r)
 	case r.State == lifecycle.PreparingDelete:
-		s.leaving = append(s.leaving, r)
+		s.crowd().leaving = append(s.crowd().leaving, r)
 	case *place == nil:
 		*place = r
 	case serves(r, *place) < 0:
-		s.surplus = append(s.surplus, *place)
+		s.spare(*place)
 		*place = r
 	default:
-		s.surplus = append(s.surplus, r)
+		s.spare(r)
 	}
 }
 
@@ -113,8 +140,9 @@ func (d *nodeDecision) tally() {
 		}
 		t.Desired++
 		excluded += one(s.Excluded && s.old != nil && s.new == nil && !d.IsNew(s.old.Revision))
-		there := !s.bare() || len(s.leaving)+len(s.surplus) > 0
-		available, updated := s.available(), s.old == nil && len(s.leaving) == 0 && s.new != nil
+		others := s.others()
+		there := !s.bare() || len(others.leaving)+len(others.surplus) > 0
+		available, updated := s.available(), s.old == nil && len(others.leaving) == 0 && s.new != nil
 		updated = updated || s.old != nil && s.new == nil && d.IsNew(s.old.Revision)
 		t.Replicas += one(there)
 		t.Ready += one(s.ready())
@@ -135,12 +163,12 @@ func (d *nodeDecision) clean() {
 		s := &d.sites[i]
 		failed, waiting = d.sortFailed(s, failed, waiting)
 		if !s.Keeps {
-			s.surplus = append(s.surplus, present(s.new, s.old)...)
+			s.spare(present(s.new, s.old)...)
 		} else {
 			d.thin(s)
 		}
-		if len(s.surplus) > 0 { // seldom
-			d.sendAway(s.surplus, s.whyNot())
+		if surplus := s.others().surplus; len(surplus) > 0 { // seldom
+			d.sendAway(surplus, s.whyNot())
 		}
 	}
 	for _, r := range order.Sorted(failed) { // no hook is waited for: nothing runs in it any more
@@ -154,14 +182,15 @@ func (d *nodeDecision) clean() {
 
 // sortFailed sorts the pods of a site that ended into those that are deleted now, and those for which it is too early.
 func (d *nodeDecision) sortFailed(s *site, failed, waiting []*replica.Replica) (now, later []*replica.Replica) {
-	if len(s.failed) == 0 { // nearly always
+	here := s.others().failed
+	if len(here) == 0 { // nearly always
 		return failed, waiting
 	}
 	if s.Keeps && d.now.Before(s.RetryAt) {
 		d.plan.wakeAt(s.RetryAt)
-		return failed, append(waiting, s.failed...)
+		return failed, append(waiting, here...)
 	}
-	return append(failed, s.failed...), waiting
+	return append(failed, here...), waiting
 }
 
 // thin has one pod stay on a site where there are an old and a new one, unless they are to be there side by side. With a
@@ -180,9 +209,11 @@ func (d *nodeDecision) thin(s *site) {
 		s.old = nil
 	case d.surges():
 	case serves(s.new, s.old) < 0:
-		s.surplus, s.old = append(s.surplus, s.old), nil
+		s.spare(s.old)
+		s.old = nil
 	default:
-		s.surplus, s.new = append(s.surplus, s.new), nil
+		s.spare(s.new)
+		s.new = nil
 	}
 }
 
@@ -230,8 +261,8 @@ func (d *nodeDecision) fill() {
 		s := &d.sites[i]
 		switch {
 		case !s.vacant():
-			if s.Runs && s.bare() && len(s.leaving)+len(s.failed) == 0 {
-				awaited = append(awaited, s.ending...)
+			if others := s.others(); s.Runs && s.bare() && len(others.leaving)+len(others.failed) == 0 {
+				awaited = append(awaited, others.ending...)
 			}
 		case made == most:
 			s.held = true
@@ -260,9 +291,9 @@ func (d *nodeDecision) countBudget() {
 		if !counts || s.held {
 			continue
 		}
-		d.empty += one(s.Runs && s.bare() && len(s.leaving) == 0)
+		d.empty += one(s.Runs && s.bare() && len(s.others().leaving) == 0)
 		if !s.Runs && s.bare() {
-			d.lingering = append(d.lingering, s.ending...)
+			d.lingering = append(d.lingering, s.others().ending...)
 		}
 		d.spent.away += one(!s.available())
 		changing := s.Runs && s.bare() || s.new != nil && (!s.new.Available || s.new.Stage != inplace.Done)

@@ -30,7 +30,7 @@ func (d *nodeDecision) replaceDoomed() {
 	var taken, waiting []*replica.Replica
 	for i := range d.sites {
 		s := &d.sites[i]
-		if s.old == nil || !d.isDoomed(s.old) || !s.Keeps || s.new != nil || d.busy[s.old] || len(s.surplus) > 0 {
+		if s.old == nil || !d.isDoomed(s.old) || !s.Keeps || s.new != nil || d.busy[s.old] || len(s.others().surplus) > 0 {
 			continue
 		}
 		d.settled += one(s.Runs && !d.IsNew(s.old.Revision)) // its successor is of the newest revision
@@ -102,7 +102,7 @@ func (d *nodeDecision) candidates(up *renewal) []*site {
 	for i := len(d.sites) - 1; i >= 0; i-- {
 		s := &d.sites[i]
 		switch {
-		case s.old == nil || s.new != nil || d.isDoomed(s.old) || !s.Keeps || s.Excluded || d.busy[s.old] || len(s.surplus) > 0:
+		case s.old == nil || s.new != nil || d.isDoomed(s.old) || !s.Keeps || s.Excluded || d.busy[s.old] || len(s.others().surplus) > 0:
 		case s.Lost:
 			up.lost = append(up.lost, s.old)
 		case !s.Runs:

@@ -36,11 +36,43 @@ func TestStatefulSetsOfBothGroupsComeToTheSameEnd(t *testing.T) {
 		t.Helper()
 		c := ordinalCases().Example(seed)
 		t.Logf("%+v\n%v", c.spec, c.moves)
-		setup := statefulset.Options{Options: workload.Options{AutoDeleteClaims: true, StartOrdinal: true, PodIndexLabel: true}}.NewReconciler
-		w := stepped.New(t, server, setup,
-			&v1beta1.StatefulSetList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &appsv1.ControllerRevisionList{})
-		meet(w, c.spec, nativeStatefulSet(w), ourStatefulSet(w)).play(c.moves)
+		meetOrdinals(t, c.spec).play(c.moves)
 	})
+}
+
+// meetOrdinals makes two StatefulSets that are told the same.
+func meetOrdinals(t *testing.T, spec ordinalSpec) *rivals[ordinalSpec] {
+	t.Helper()
+	setup := statefulset.Options{Options: workload.Options{AutoDeleteClaims: true, StartOrdinal: true, PodIndexLabel: true}}.NewReconciler
+	w := stepped.New(t, server, setup,
+		&v1beta1.StatefulSetList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &appsv1.ControllerRevisionList{})
+	return meet(w, spec, nativeStatefulSet(w), ourStatefulSet(w))
+}
+
+// TestOnlyOursSaysThatAnUpdateOnDeleteIsComplete tells what is left out of the comparison where pods are updated OnDelete.
+func TestOnlyOursSaysThatAnUpdateOnDeleteIsComplete(t *testing.T) {
+	server.RunControllers(t, "statefulset-controller", "garbage-collector-controller")
+	t.Parallel()
+	w := meetOrdinals(t, ordinalSpec{
+		replicas: 2, image: "a:1", env: "1", track: "stable", policy: appsv1.ParallelPodManagement, onDelete: true,
+		keep: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+	})
+	w.play([]move[ordinalSpec]{
+		{words: "begin", all: true},
+		{words: "image a:2", change: func(s *ordinalSpec) { s.image = "a:2" }, all: true},
+		{words: "delete all pods", world: func(r *rivals[ordinalSpec]) {
+			r.deletePods(func(string, *corev1.Pod) bool { return true })
+		}, all: true},
+	})
+	theirs, ourSet := &appsv1.StatefulSet{}, &v1beta1.StatefulSet{}
+	w.Get(native, theirs)
+	w.Get(ours, ourSet)
+	if s := theirs.Status; s.UpdatedReplicas != 2 || s.CurrentReplicas != 0 || s.CurrentRevision == s.UpdateRevision {
+		t.Errorf("the native one says %+v", s)
+	}
+	if s := ourSet.Status; s.UpdatedReplicas != 2 || s.CurrentReplicas != 2 || s.CurrentRevision != s.UpdateRevision {
+		t.Errorf("ours says %+v", s)
+	}
 }
 
 // ordinalCase is a spec to begin with, and the moves.
