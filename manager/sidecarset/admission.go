@@ -10,11 +10,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/manager/admit"
 	"kruise.io/kruise/plan/sidecar"
 )
@@ -36,7 +38,7 @@ const (
 func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 	mgr.GetWebhookServer().Register(mutatePath, &admission.Webhook{Handler: &defaulting{clock: clock.RealClock{}}})
 	err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.SidecarSet{}).
-		WithValidator(&validator{Options: o, cached: mgr.GetClient(), live: mgr.GetAPIReader(), templates: admit.Templates{Client: mgr.GetClient()}}).
+		WithValidator(&validator{Options: o, cache: mgr.GetCache(), live: mgr.GetAPIReader(), templates: admit.Templates{Client: mgr.GetClient()}}).
 		WithValidatorCustomPath(validatePath).
 		Complete()
 	if err == nil {
@@ -57,9 +59,10 @@ func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 type validator struct {
 	Options
 
-	// cached reads SidecarSets, live what must not be stale.
-	cached, live client.Reader
-	templates    admit.Templates
+	// cache reads SidecarSets, live what must not be stale.
+	cache     cache.Cache
+	live      client.Reader
+	templates admit.Templates
 }
 
 var _ admission.Validator[*v1beta1.SidecarSet] = &validator{}
@@ -160,15 +163,12 @@ func (v *validator) checkAllowed(ctx context.Context, old, set *v1beta1.SidecarS
 
 // checkOthers checks a set against the others that there are.
 func (v *validator) checkOthers(ctx context.Context, set *v1beta1.SidecarSet) field.ErrorList {
-	list := &v1beta1.SidecarSetList{}
-	if err := v.cached.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+	others, err := index.For(ctx, v.cache, &v1beta1.SidecarSet{})
+	if err == nil && !v.cache.WaitForCacheSync(ctx) {
+		err = ctx.Err()
+	}
+	if err != nil {
 		return field.ErrorList{field.InternalError(field.NewPath("spec"), fmt.Errorf("listing SidecarSets, to see whether they contradict this one: %w", err))}
 	}
-	others := make([]*v1beta1.SidecarSet, 0, len(list.Items))
-	for i := range list.Items {
-		if list.Items[i].Name != set.Name {
-			others = append(others, &list.Items[i])
-		}
-	}
-	return append(v.checkCanary(ctx, set), sidecar.Conflicts(set, others)...)
+	return append(v.checkCanary(ctx, set), sidecar.Conflicts(set, others.All())...)
 }

@@ -36,3 +36,19 @@ func BenchmarkAPodAmongSets(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkASetAmongSets is what it costs to compare a set that is written with all others.
+func BenchmarkASetAmongSets(b *testing.B) {
+	others := make([]*v1beta1.SidecarSet, 50_000)
+	for i := range others {
+		s := &v1beta1.SidecarSet{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("set-", i)}}
+		s.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": fmt.Sprint("app-", i)}}
+		s.Spec.Containers = []v1beta1.SidecarContainer{{Container: corev1.Container{Name: fmt.Sprint("log-", i%100), Image: "log:1"}}}
+		others[i] = s
+	}
+	for b.Loop() {
+		if errs := Conflicts(others[7], others); len(errs) > 0 {
+			b.Fatal(errs)
+		}
+	}
+}

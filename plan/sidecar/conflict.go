@@ -17,43 +17,68 @@ import (
 // one name, and an annotation that both overwrite. Each error names the other set. A canary, its base and other canaries of it
 // are never injected into one pod, and so contradict each other in nothing.
 func Conflicts(set *v1beta1.SidecarSet, others []*v1beta1.SidecarSet) field.ErrorList {
-	others = slices.Clone(others)
-	slices.SortFunc(others, byName)
-	spec := field.NewPath("spec")
-	containers, volumes, annotations := containersByName(set), map[string]*corev1.Volume{}, overwritten(set)
+	ours := &brought{containers: containersByName(set), volumes: map[string]*corev1.Volume{}, annotations: overwritten(set)}
 	for i := range set.Spec.Volumes {
-		volumes[set.Spec.Volumes[i].Name] = &set.Spec.Volumes[i]
+		ours.volumes[set.Spec.Volumes[i].Name] = &set.Spec.Volumes[i]
 	}
 	var errs field.ErrorList
 	for _, other := range others {
-		if other.Name == set.Name || family(other) == family(set) {
+		if other.Name == set.Name {
 			continue
 		}
-		var found field.ErrorList
-		for name := range containersByName(other) {
-			if at, ok := containers[name]; ok {
-				found = append(found, field.Invalid(at, name, fmt.Sprintf("SidecarSet %s has a container of this name for pods that both can match", other.Name)))
-			}
-		}
-		for i := range other.Spec.Volumes {
-			theirs := &other.Spec.Volumes[i]
-			if ours, ok := volumes[theirs.Name]; ok && !equality.Semantic.DeepEqual(ours, theirs) {
-				found = append(found, field.Invalid(spec.Child("volumes").Key(theirs.Name), theirs.Name,
-					fmt.Sprintf("SidecarSet %s has another volume of this name for pods that both can match; volumes that share a name must be equal", other.Name)))
-			}
-		}
-		for key, value := range overwritten(other) {
-			if ours, ok := annotations[key]; ok && ours != value {
-				found = append(found, field.Invalid(spec.Child("patchPodMetadata"), key,
-					fmt.Sprintf("SidecarSet %s overwrites this annotation, too, with another value, on pods that both can match", other.Name)))
-			}
-		}
-		if len(found) > 0 && Overlap(set, other) { // what is rare is looked at first
-			slices.SortFunc(found, func(a, b *field.Error) int { return strings.Compare(a.Error(), b.Error()) })
+		// What nearly no set has is looked for first: there may be tens of thousands.
+		if found := ours.against(other); len(found) > 0 && family(other) != family(set) && Overlap(set, other) {
 			errs = append(errs, found...)
 		}
 	}
+	slices.SortFunc(errs, func(a, b *field.Error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errs
+}
+
+// brought is what a set brings into pods, by name.
+type brought struct {
+	containers  map[string]*field.Path // the fields that they stand in
+	volumes     map[string]*corev1.Volume
+	annotations map[string]string // those that it overwrites
+}
+
+// against lists what another set brings otherwise.
+func (b *brought) against(other *v1beta1.SidecarSet) field.ErrorList {
+	spec := field.NewPath("spec")
+	var found field.ErrorList
+	clash := func(name string) {
+		if at, ok := b.containers[name]; ok {
+			found = append(found, field.Invalid(at, name, fmt.Sprintf("SidecarSet %s has a container of this name for pods that both can match", other.Name)))
+		}
+	}
+	for _, list := range [][]v1beta1.SidecarContainer{other.Spec.Containers, other.Spec.InitContainers} {
+		for i := range list {
+			if c := &list[i]; !IsHot(c) {
+				clash(c.Name)
+			} else {
+				working, idle := Twins(c.Name)
+				clash(working)
+				clash(idle)
+			}
+		}
+	}
+	for i := range other.Spec.Volumes {
+		theirs := &other.Spec.Volumes[i]
+		if ours, ok := b.volumes[theirs.Name]; ok && !equality.Semantic.DeepEqual(ours, theirs) {
+			found = append(found, field.Invalid(spec.Child("volumes").Key(theirs.Name), theirs.Name,
+				fmt.Sprintf("SidecarSet %s has another volume of this name for pods that both can match; volumes that share a name must be equal", other.Name)))
+		}
+	}
+	if len(b.annotations) == 0 {
+		return found
+	}
+	for key, value := range overwritten(other) {
+		if ours, ok := b.annotations[key]; ok && ours != value {
+			found = append(found, field.Invalid(spec.Child("patchPodMetadata"), key,
+				fmt.Sprintf("SidecarSet %s overwrites this annotation, too, with another value, on pods that both can match", other.Name)))
+		}
+	}
+	return found
 }
 
 // family is the set of which a set is the canary, or itself.

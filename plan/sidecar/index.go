@@ -35,10 +35,10 @@ const mostValues = 64
 // Put adds a set or replaces the one of its name. A set that does not inject is taken out.
 func (x *Index) Put(set *v1beta1.SidecarSet) {
 	x.Delete(set.Name)
-	c := compile(set)
-	if !Injects(set) || c.pods.String() == labels.Nothing().String() && c.pods.Empty() {
+	if !Injects(set) {
 		return
 	}
+	c := compile(set)
 	if x.sets == nil {
 		x.sets, x.places = map[string]indexed{}, map[place]map[place]map[string]compiled{}
 	}
