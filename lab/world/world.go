@@ -256,11 +256,12 @@ func (w *World) change(name string, uid types.UID, change func(*corev1.Pod)) err
 	return nil
 }
 
+// replace takes a changed copy in. One that is no different leaves the pod as it is, with its version.
 func (w *World) replace(pod *corev1.Pod) {
-	w.version++
-	pod.ResourceVersion = strconv.Itoa(w.version)
-	for i := range w.Pods {
-		if w.Pods[i].UID == pod.UID {
+	for i, before := range w.Pods {
+		if before.UID == pod.UID && !equality.Semantic.DeepEqual(before, pod) {
+			w.version++
+			pod.ResourceVersion = strconv.Itoa(w.version)
 			w.Pods[i] = pod
 		}
 	}
