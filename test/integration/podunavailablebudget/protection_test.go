@@ -23,7 +23,7 @@ import (
 // refusedWith checks a refusal: its code, and that it says a sentence.
 func refusedWith(t *testing.T, err error, code int32, sentence string) {
 	t.Helper()
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // the client returns it as it is
+	status, ok := err.(apierrors.APIStatus)
 	if !ok || status.Status().Code != code || !strings.Contains(err.Error(), sentence) {
 		t.Errorf("got  %v\nwant %d %s", err, code, sentence)
 	}
