@@ -81,7 +81,6 @@ type workloadSource struct {
 // +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=get
 // +kubebuilder:rbac:groups=apps.kruise.io,resources=clonesets;statefulsets;daemonsets,verbs=get;list;watch
-// +kubebuilder:rbac:groups=*,resources=*/scale,verbs=get
 
 func newWorkloads(mgr ctrl.Manager, now clock.PassiveClock, wakes handler.MapFunc) *workloads {
 	w := &workloads{

@@ -11,12 +11,16 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Grant gives a user what the chart gives the manager, in namespaces that exist: the generated roles, and the right to read
-// secrets by name.
+// Grant gives a user what the chart gives the manager, in namespaces that exist: the generated roles, and the rights to read
+// secrets by name, and scales.
 func (s *Server) Grant(ctx context.Context, user string) error {
 	subjects := []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}}
 	byName := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}}
 	if err := s.bind(ctx, "kruise-manager-pull-secrets", "", byName, subjects); err != nil {
+		return err
+	}
+	scales := []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*/scale"}, Verbs: []string{"get"}}}
+	if err := s.bind(ctx, "kruise-manager-scales", "", scales, subjects); err != nil {
 		return err
 	}
 	for file, namespace := range map[string]string{"rbac/cluster.yaml": "", "rbac/namespace.yaml": ownNamespace, "rbac/daemon-config.yaml": "kruise-daemon-config"} {
