@@ -73,7 +73,7 @@ func (v *validating) judge(ctx context.Context, r *review) admission.Response {
 			Request: disruption.Request{Operation: operation, Pod: r.pod}, User: r.user, Dry: r.dry,
 		})
 		if err != nil {
-			return admission.Errored(http.StatusInternalServerError, fmt.Errorf("%s: %w", line.name, err))
+			return unanswered(r, fmt.Errorf("%s: %w", line.name, err))
 		}
 		if !answer.Permitted {
 			v.recorder.Eventf(r.pod, nil, corev1.EventTypeWarning, reasonPrevented, string(operation), "%s by %s was refused: %.800s", operation, r.user, answer.Why)
@@ -97,7 +97,7 @@ func (v *validating) evict(ctx context.Context, key client.ObjectKey, r *review)
 	if err := v.live.Get(ctx, key, r.pod); apierrors.IsNotFound(err) {
 		return admission.Allowed("")
 	} else if err != nil {
-		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("reading pod %s, which is to be evicted: %w", key, err))
+		return unanswered(r, fmt.Errorf("reading pod %s, which is to be evicted: %w", key, err))
 	}
 	return v.judge(ctx, r)
 }
@@ -126,6 +126,16 @@ func (v *validating) review(req *admission.Request) (*review, error) {
 		return nil, fmt.Errorf("reading the pod as it is: %w", err)
 	}
 	return r, nil
+}
+
+// unanswered refuses a request of which nobody knows whether it is permitted. Whoever drains a node tries again, and finds a
+// permission that was stored all the same.
+func unanswered(r *review, err error) admission.Response {
+	if r.operation != podwebhook.Evict {
+		return admission.Errored(http.StatusInternalServerError, err)
+	}
+	status := apierrors.NewTooManyRequests(fmt.Sprintf("nobody could be asked, try again: %v", err), 1).ErrStatus
+	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status}}
 }
 
 // prevented refuses a request. An eviction is refused as the API server does for a budget of its own, so that whoever drains a
