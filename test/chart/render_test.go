@@ -196,10 +196,8 @@ func TestTheManagerMayDoNoMoreThanItMust(t *testing.T) {
 	cluster := find[rbacv1.ClusterRole](t, objects, "ClusterRole", "kruise-manager-role").Rules
 	own := find[rbacv1.Role](t, objects, "Role", "kruise-manager-role").Rules
 	for _, rule := range slices.Concat(cluster, own) {
-		// A budget may be about pods of any workload that can be scaled: how many it is to have is all that is read of it.
-		anyScale := slices.Equal(rule.Resources, []string{"*/scale"}) && slices.Equal(rule.Verbs, []string{"get"})
 		for _, words := range [][]string{rule.APIGroups, rule.Resources, rule.Verbs} {
-			if slices.Contains(words, "*") && !anyScale {
+			if slices.Contains(words, "*") {
 				t.Errorf("a rule with a wildcard: %v", rule)
 			}
 		}
@@ -237,6 +235,21 @@ func TestTheManagerMayDoNoMoreThanItMust(t *testing.T) {
 		// The barriers that order the containers of a pod are written without being read.
 		if slices.Contains(rule.Resources, "configmaps") && !slices.Equal(rule.Verbs, []string{"create", "patch"}) {
 			t.Errorf("a rule that reads the configmaps of all namespaces: %v", rule)
+		}
+	}
+}
+
+// A budget may be about pods of any workload that can be scaled: how many it is to have is all that is read of it.
+func TestOfWorkloadsOfOthersTheManagerReadsScalesAlone(t *testing.T) {
+	for set, groups := range map[string][]string{"": {"", "apps", "*"}, "budgets.scaleGroups={argoproj.io}": {"", "apps", "argoproj.io"}} {
+		var values []string
+		if set != "" {
+			values = append(values, set)
+		}
+		rules := find[rbacv1.ClusterRole](t, newHelm(t).render(t, namespace, values...), "ClusterRole", "kruise-manager-scales").Rules
+		want := rbacv1.PolicyRule{Verbs: []string{"get"}, APIGroups: groups, Resources: []string{"*/scale"}}
+		if len(rules) != 1 || !slices.Equal(rules[0].Verbs, want.Verbs) || !slices.Equal(rules[0].APIGroups, want.APIGroups) || !slices.Equal(rules[0].Resources, want.Resources) {
+			t.Errorf("%q: the rules are %v, want %v", set, rules, want)
 		}
 	}
 }
