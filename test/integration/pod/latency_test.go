@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -100,15 +101,15 @@ func labelled(namespace string, labels map[string]string) *corev1.Pod {
 func awaitSelected(b *testing.B, namespace string, labels map[string]string, sets int) {
 	b.Helper()
 	for _, wanted := range []map[string]string{labels, {"app": fmt.Sprint("app-", sets-1)}} {
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		var last string
+		err := wait.PollUntilContextTimeout(b.Context(), 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 			p := labelled(namespace, wanted)
-			err := server.Client.Create(b.Context(), p, client.DryRunAll)
-			if err == nil && strings.HasPrefix(containers(p), "log") == (sets > 0) {
-				break
-			}
-			if time.Now().After(deadline) {
-				b.Fatalf("a pod with %v has the containers %s: %v", wanted, containers(p), err)
-			}
+			err := server.Client.Create(ctx, p, client.DryRunAll)
+			last = fmt.Sprint(containers(p), err)
+			return err == nil && strings.HasPrefix(containers(p), "log") == (sets > 0), nil
+		})
+		if err != nil {
+			b.Fatalf("a pod with %v does not become what it is to be: %v; last seen: %s", wanted, err, last)
 		}
 	}
 }
