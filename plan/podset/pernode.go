@@ -33,6 +33,8 @@ type PerNode struct {
 	NotReadyForDelete bool
 	// UpdateRevision is the name of the newest revision.
 	UpdateRevision string
+	// NewName makes up the name of a pod, another one each time. Nil leaves pods without.
+	NewName func() string
 	// Change tells how to get in place from a revision, named as on a pod, to another.
 	Change func(from, to string) inplace.Change
 }
@@ -89,6 +91,7 @@ func (p *PerNode) Plan(now time.Time, pods []replica.Replica) Plan {
 	d.update()
 	d.applyOverdue()
 	d.bound()
+	d.name()
 	return d.close()
 }
 
@@ -139,6 +142,18 @@ func (d *nodeDecision) bound() {
 	for _, do := range []Do{Create, Delete, Update} {
 		if sort := sorts[do]; sort.over > 0 {
 			d.note(sort.wish, sort.over, burstReason(most), cause{})
+		}
+	}
+}
+
+// name names the pods to create, in the order of the steps: what is told of them does not depend on which comes about first.
+func (d *nodeDecision) name() {
+	if d.NewName == nil {
+		return
+	}
+	for i := range d.plan.Steps {
+		if s := &d.plan.Steps[i]; s.Do == Create {
+			s.Name = d.NewName()
 		}
 	}
 }

@@ -46,6 +46,8 @@ type Step struct {
 	Do Do
 	// Slot is the instance id of the pod to create, or its ordinal.
 	Slot string
+	// Name is the name of the pod to create where its slot does not say it.
+	Name string
 	// Pod is the pod that the step is about; nil for Create.
 	Pod *replica.Replica
 	// To is the revision that the step leads to, for Create and Update.

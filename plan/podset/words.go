@@ -59,7 +59,7 @@ func Grouped(steps []Step) []Group {
 	places := map[Step]int{}
 	for _, s := range steps {
 		k := s
-		k.Pod, k.Slot = nil, ""
+		k.Pod, k.Slot, k.Name = nil, "", ""
 		i, known := places[k]
 		if !known {
 			i, places[k] = len(out), len(out)

@@ -43,12 +43,14 @@ type DaemonSet struct {
 
 	podExists func(name string) bool
 	newID     func() string
+	// named are the names that were made up.
+	named map[string]bool
 }
 
-// NewDaemonSet reads a DaemonSet. newID makes up the end of a pod's name; several may ask it at a time. The error names the
-// field that cannot be read.
+// NewDaemonSet reads a DaemonSet. newID makes up the end of a pod's name. The error names the field
+// that cannot be read.
 func NewDaemonSet(set *v1beta1.DaemonSet, owned Owned, nodes []*corev1.Node, newID func() string, options Options) (*DaemonSet, error) {
-	d := &DaemonSet{Set: set, Options: options, podExists: owned.PodExists, newID: newID}
+	d := &DaemonSet{Set: set, Options: options, podExists: owned.PodExists, newID: newID, named: map[string]bool{}}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	if err != nil {
 		return nil, fmt.Errorf("spec.selector: %w", err)
@@ -157,7 +159,7 @@ func (d *DaemonSet) PerNode(retryAt func(node string) time.Time) (*podset.PerNod
 		return nil, err
 	}
 	want.Nodes, want.CountIneligible = d.Nodes, !d.PruneIneligible
-	want.UpdateRevision, want.Change = d.Update, d.Change
+	want.UpdateRevision, want.NewName, want.Change = d.Update, d.podName, d.Change
 	return &want, nil
 }
 
@@ -194,14 +196,14 @@ func (d *DaemonSet) NewRevision() *appsv1.ControllerRevision {
 	return r
 }
 
-// NewPod makes the pod of a step that creates one. Its slot is its node.
+// NewPod makes the pod of a step that creates one. Its slot is its node, and the step has its name.
 func (d *DaemonSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVolumeClaim, error) {
 	template, err := d.Template(step.To)
 	if err != nil {
 		return nil, nil, err
 	}
 	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
-	pod.Namespace, pod.Name, pod.GenerateName = d.Set.Namespace, d.podName(), ""
+	pod.Namespace, pod.Name, pod.GenerateName = d.Set.Namespace, step.Name, ""
 	pod.OwnerReferences = append(pod.OwnerReferences, d.Owner())
 	gates := []corev1.PodConditionType{v1beta1.KruisePodReadyConditionType}
 	if inPlace(d.Set) {
@@ -239,7 +241,9 @@ func (d *DaemonSet) podName() string {
 		base = strings.TrimRight(base[:longest], "-.")
 	}
 	for {
-		if name := base + "-" + d.newID(); d.podExists == nil || !d.podExists(name) {
+		name := base + "-" + d.newID()
+		if !d.named[name] && (d.podExists == nil || !d.podExists(name)) {
+			d.named[name] = true
 			return name
 		}
 	}

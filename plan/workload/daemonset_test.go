@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -108,10 +109,20 @@ func TestAFieldOfADaemonSetThatCannotBeReadIsNamed(t *testing.T) {
 	}
 }
 
+// onlyStep decides, and returns the one step to take.
+func onlyStep(t *testing.T, d *workload.DaemonSet) podset.Step {
+	t.Helper()
+	plan, err := d.Plan(time.Now(), nil)
+	if err != nil || len(plan.Steps) != 1 {
+		t.Fatalf("steps %v, error %v", plan.Steps, err)
+	}
+	return plan.Steps[0]
+}
+
 func TestAPodOfADaemonSetIsMadeForItsNode(t *testing.T) {
 	set := agents(rollingUpdate(v1beta1.RollingUpdateDaemonSet{Type: v1beta1.InplaceRollingUpdateType}))
 	d := read(t, set, workload.Options{}, node("one", nil))
-	pod, claims, err := d.NewPod(podset.Step{Do: podset.Create, Slot: "one", To: d.Update})
+	pod, claims, err := d.NewPod(onlyStep(t, d))
 	if err != nil || claims != nil {
 		t.Fatal(err, claims)
 	}
@@ -128,7 +139,7 @@ func TestAPodOfADaemonSetIsMadeForItsNode(t *testing.T) {
 	}
 
 	d = read(t, agents(nil), workload.Options{BindDirectly: true}, node("one", nil))
-	if pod, _, err = d.NewPod(podset.Step{Do: podset.Create, Slot: "one", To: d.Update}); err != nil {
+	if pod, _, err = d.NewPod(onlyStep(t, d)); err != nil {
 		t.Fatal(err)
 	}
 	if pod.Spec.NodeName != "one" || pod.Spec.SchedulerName != "kubernetes.io/daemonset-controller" || inplace.HasGate(pod, v1beta1.InPlaceUpdateReady) {
@@ -136,11 +147,33 @@ func TestAPodOfADaemonSetIsMadeForItsNode(t *testing.T) {
 	}
 }
 
+func TestEveryPodToCreateHasANameOfItsOwn(t *testing.T) {
+	made := []string{"aaaaa", "bbbbb", "bbbbb", "ccccc", "ccccc"}
+	id := func() string { id := made[0]; made = made[1:]; return id }
+	exists := func(name string) bool { return name == "agent-aaaaa" }
+	d, err := workload.NewDaemonSet(agents(nil), workload.Owned{PodExists: exists},
+		[]*corev1.Node{node("one", nil), node("two", nil)}, id, workload.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := d.Plan(time.Now(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range plan.Steps {
+		names = append(names, s.Slot+": "+s.Name)
+	}
+	if diff := cmp.Diff([]string{"one: agent-bbbbb", "two: agent-ccccc"}, names); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestALongNameOfASetIsCutInTheNamesOfItsPods(t *testing.T) {
 	set := agents(nil)
 	set.Name = strings.Repeat("a", 56) + ".b" + strings.Repeat("c", 20)
-	d := read(t, set, workload.Options{})
-	pod, _, err := d.NewPod(podset.Step{Do: podset.Create, Slot: "one", To: d.Update})
+	d := read(t, set, workload.Options{}, node("one", nil))
+	pod, _, err := d.NewPod(onlyStep(t, d))
 	if err != nil || pod.Name != strings.Repeat("a", 56)+"-aaaaa" {
 		t.Errorf("name %q, error %v", pod.Name, err)
 	}

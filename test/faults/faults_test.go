@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
@@ -108,8 +109,8 @@ func TestTheSameSeedIsTheSameRun(t *testing.T) {
 	for seed := range uint64(20) {
 		of := workloads[seed%uint64(len(workloads))]
 		once, again := Run(t, Generate(of, seed), Mutant{}), Run(t, Generate(of, seed), Mutant{})
-		if !slices.Equal(once.Trace, again.Trace) {
-			t.Errorf("seed %d gives two runs:\n%s\nand\n%s", seed, strings.Join(once.Trace, "\n"), strings.Join(again.Trace, "\n"))
+		if diff := cmp.Diff(once.Trace, again.Trace); diff != "" {
+			t.Errorf("seed %d gives two runs:\n%s", seed, diff)
 		}
 	}
 }
