@@ -1,4 +1,4 @@
-package loop
+package turn
 
 import (
 	"encoding/json"
@@ -83,5 +83,5 @@ func TestAnEventCanBeAboutAnotherObject(t *testing.T) {
 // recorder takes what events are about.
 type recorder func(regarding runtime.Object)
 
-// Eventf implements events.EventRecorder.
+// Eventf implements Recorder.
 func (r recorder) Eventf(regarding, _ runtime.Object, _, _, _, _ string, _ ...any) { r(regarding) }

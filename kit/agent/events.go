@@ -1,0 +1,123 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/reference"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+const (
+	// waiting is how many events may wait to be sent. More are lost.
+	waiting = 100
+	// longestInstance is how long the API server lets the name of an instance be, in bytes.
+	longestInstance = 128
+	// serial is for how long an event that is told again is counted, and not sent anew.
+	serial = 6 * time.Minute
+)
+
+// Events sends events, each once. What the API server does not take is lost, which the log says.
+type Events struct {
+	api      *Client
+	instance string
+	clock    clock.PassiveClock
+	queue    chan eventsv1.Event
+
+	sent map[string]*eventsv1.Event // of Run alone
+}
+
+// NewEvents makes a sender of events, which Run sends. The instance names the process; 128 bytes of it are told.
+func NewEvents(api *Client, instance string, now clock.PassiveClock) *Events {
+	return &Events{api: api, instance: instance[:min(len(instance), longestInstance)], clock: now, queue: make(chan eventsv1.Event, waiting), sent: map[string]*eventsv1.Event{}}
+}
+
+// Recorder takes events of a controller with a name. It is a turn.Recorder.
+func (e *Events) Recorder(controller string) *Recorder {
+	return &Recorder{events: e, controller: controller}
+}
+
+// Recorder takes events.
+type Recorder struct {
+	events     *Events
+	controller string
+}
+
+// Eventf implements turn.Recorder.
+func (r *Recorder) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
+	about, err := reference.GetReference(r.events.api.scheme, regarding)
+	if err != nil {
+		log.Log.Error(err, "An event is about what nothing can refer to", "reason", reason)
+		return
+	}
+	event := eventsv1.Event{
+		ObjectMeta:          metav1.ObjectMeta{Namespace: cmp.Or(about.Namespace, metav1.NamespaceDefault), GenerateName: about.Name + "."},
+		EventTime:           metav1.NewMicroTime(r.events.clock.Now()),
+		ReportingController: r.controller, ReportingInstance: r.events.instance,
+		Regarding: *about, Type: kind, Reason: reason, Action: action, Note: fmt.Sprintf(note, args...),
+	}
+	if related != nil {
+		if event.Related, err = reference.GetReference(r.events.api.scheme, related); err != nil {
+			log.Log.V(1).Info("An event is sent without what it is related to", "reason", reason, "cause", err.Error())
+		}
+	}
+	select {
+	case r.events.queue <- event:
+	default:
+		log.Log.V(1).Info("An event is lost, as too many wait", "reason", reason)
+	}
+}
+
+// Run sends events until the context ends.
+func (e *Events) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case event := <-e.queue:
+			if err := e.send(ctx, event); err != nil && ctx.Err() == nil {
+				log.FromContext(ctx).Info("An event is lost", "reason", event.Reason, "cause", err.Error())
+			}
+		}
+	}
+}
+
+// send sends an event, or counts one that was sent not long ago.
+func (e *Events) send(ctx context.Context, event eventsv1.Event) error {
+	at := event.EventTime
+	maps.DeleteFunc(e.sent, func(_ string, had *eventsv1.Event) bool { return at.Sub(last(had).Time) >= serial })
+	key := fmt.Sprintf("%s %s %s %s %s %s", event.Regarding.Kind, event.Regarding.UID, event.ReportingController, event.Reason, event.Action, event.Note)
+	if had := e.sent[key]; had != nil {
+		series := eventsv1.EventSeries{Count: 2, LastObservedTime: at}
+		if had.Series != nil {
+			series.Count = had.Series.Count + 1
+		}
+		body, err := json.Marshal(map[string]any{"series": series})
+		if err != nil {
+			return fmt.Errorf("encode a series: %w", err)
+		}
+		return e.api.patch(ctx, had, types.MergePatchType, body)
+	}
+	if err := e.api.create(ctx, &event); err != nil {
+		return err
+	}
+	e.sent[key] = &event
+	return nil
+}
+
+// last is when an event was told last.
+func last(event *eventsv1.Event) metav1.MicroTime {
+	if event.Series != nil {
+		return event.Series.LastObservedTime
+	}
+	return event.EventTime
+}
