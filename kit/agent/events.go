@@ -33,12 +33,19 @@ type Events struct {
 	clock    clock.PassiveClock
 	queue    chan eventsv1.Event
 
-	sent map[string]*eventsv1.Event // of Run alone
+	told map[string]*told // of Run alone
+}
+
+// told is an event that was sent.
+type told struct {
+	namespace, name string
+	times           int32
+	last            metav1.MicroTime
 }
 
 // NewEvents makes a sender of events, which Run sends. The instance names the process; 128 bytes of it are told.
 func NewEvents(api *Client, instance string, now clock.PassiveClock) *Events {
-	return &Events{api: api, instance: instance[:min(len(instance), longestInstance)], clock: now, queue: make(chan eventsv1.Event, waiting), sent: map[string]*eventsv1.Event{}}
+	return &Events{api: api, instance: instance[:min(len(instance), longestInstance)], clock: now, queue: make(chan eventsv1.Event, waiting), told: map[string]*told{}}
 }
 
 // Recorder takes events of a controller with a name. It is a turn.Recorder.
@@ -94,30 +101,24 @@ func (e *Events) Run(ctx context.Context) error {
 // send sends an event, or counts one that was sent not long ago.
 func (e *Events) send(ctx context.Context, event eventsv1.Event) error {
 	at := event.EventTime
-	maps.DeleteFunc(e.sent, func(_ string, had *eventsv1.Event) bool { return at.Sub(last(had).Time) >= serial })
+	maps.DeleteFunc(e.told, func(_ string, had *told) bool { return at.Sub(had.last.Time) >= serial })
 	key := fmt.Sprintf("%s %s %s %s %s %s", event.Regarding.Kind, event.Regarding.UID, event.ReportingController, event.Reason, event.Action, event.Note)
-	if had := e.sent[key]; had != nil {
-		series := eventsv1.EventSeries{Count: 2, LastObservedTime: at}
-		if had.Series != nil {
-			series.Count = had.Series.Count + 1
+	had := e.told[key]
+	if had == nil {
+		if err := e.api.create(ctx, &event); err != nil {
+			return err
 		}
-		body, err := json.Marshal(map[string]any{"series": series})
-		if err != nil {
-			return fmt.Errorf("encode a series: %w", err)
-		}
-		return e.api.patch(ctx, had, types.MergePatchType, body)
+		e.told[key] = &told{namespace: event.Namespace, name: event.Name, times: 1, last: at}
+		return nil
 	}
-	if err := e.api.create(ctx, &event); err != nil {
-		return err
+	had.times, had.last = had.times+1, at
+	body, err := json.Marshal(map[string]any{"series": eventsv1.EventSeries{Count: had.times, LastObservedTime: at}})
+	if err != nil {
+		return fmt.Errorf("encode a series: %w", err)
 	}
-	e.sent[key] = &event
-	return nil
-}
-
-// last is when an event was told last.
-func last(event *eventsv1.Event) metav1.MicroTime {
-	if event.Series != nil {
-		return event.Series.LastObservedTime
+	err = e.api.patch(ctx, &eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: had.namespace, Name: had.name}}, types.MergePatchType, body)
+	if err != nil { // it may be too old to be there
+		delete(e.told, key)
 	}
-	return event.EventTime
+	return err
 }
