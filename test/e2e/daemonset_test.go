@@ -236,7 +236,7 @@ func heldOnNodes(s *space) {
 	s.untilOutOfService(held, `{"userAgent":"Lifecycle","key":"preDeleteHook"}`)
 	s.until("the status says that a node is without an available pod, and why", func() string {
 		set := s.onNodes("held")
-		if set.Status.NumberUnavailable != 1 || !strings.Contains(progressOnNodes(set), "preDelete hook of "+held.Name) {
+		if set.Status.NumberUnavailable != 1 || !strings.Contains(progressOnNodes(set).Message, "preDelete hook of "+held.Name) {
 			return s.describeOnNodes("held")
 		}
 		return ""
@@ -251,14 +251,14 @@ func heldOnNodes(s *space) {
 	s.same("the other pods", s.identities(left), kept)
 }
 
-// progressOnNodes is what a DaemonSet says of its progress.
-func progressOnNodes(set *v1beta1.DaemonSet) string {
+// progressOnNodes is the condition that says how far a DaemonSet is.
+func progressOnNodes(set *v1beta1.DaemonSet) v1beta1.DaemonSetCondition {
 	for _, condition := range set.Status.Conditions {
 		if condition.Type == v1beta1.DaemonSetConditionProgressing {
-			return condition.Message
+			return condition
 		}
 	}
-	return ""
+	return v1beta1.DaemonSetCondition{Reason: "none"}
 }
 
 // nodeGoneAndBack takes a node out of the cluster and puts it back.
@@ -296,12 +296,12 @@ func (s *space) daemonsWait(name string) (back func()) {
 	generation := edit(s, name, &v1beta1.DaemonSet{}, nodeImage("1.10.3")).Generation
 	s.until("the update of the DaemonSet waits for the node that is lost", func() string {
 		set := s.onNodes(name)
-		if set.Status.ObservedGeneration < generation || set.Status.NumberMisscheduled != 1 || !strings.Contains(progressOnNodes(set), "maxUnavailable is 1") {
+		if set.Status.ObservedGeneration < generation || set.Status.NumberMisscheduled != 1 || !strings.Contains(progressOnNodes(set).Message, "maxUnavailable is 1") {
 			return s.describeOnNodes(name)
 		}
 		return ""
 	})
-	s.Logf("the DaemonSet says: %s", progressOnNodes(s.onNodes(name)))
+	s.Logf("the DaemonSet says: %s", progressOnNodes(s.onNodes(name)).Message)
 	end()
 	return func() {
 		s.untilOnNodes(name, everywhere+1)
