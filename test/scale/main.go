@@ -21,7 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"k8s.io/klog/v2"
+	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
@@ -44,7 +44,7 @@ type settings struct {
 }
 
 func main() {
-	ctrl.SetLogger(klog.Background())
+	ctrl.SetLogger(logr.Discard()) // its caches would complain that nobody set one
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
 	stop()
