@@ -102,7 +102,7 @@ func (e *Events) Run(ctx context.Context) error {
 func (e *Events) send(ctx context.Context, event eventsv1.Event) error {
 	at := event.EventTime
 	maps.DeleteFunc(e.told, func(_ string, had *told) bool { return at.Sub(had.last.Time) >= serial })
-	key := fmt.Sprintf("%s %s %s %s %s %s", event.Regarding.Kind, event.Regarding.UID, event.ReportingController, event.Reason, event.Action, event.Note)
+	key := fmt.Sprintf("%v %v %s %s %s %s", event.Regarding, event.Related, event.ReportingController, event.Reason, event.Action, event.Note)
 	had := e.told[key]
 	if had == nil {
 		if err := e.api.create(ctx, &event); err != nil {
