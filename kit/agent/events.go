@@ -8,6 +8,7 @@ import (
 	"maps"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -67,7 +68,7 @@ func (r *Recorder) Eventf(regarding, related runtime.Object, kind, reason, actio
 		return
 	}
 	event := eventsv1.Event{
-		ObjectMeta:          metav1.ObjectMeta{Namespace: cmp.Or(about.Namespace, metav1.NamespaceDefault), GenerateName: about.Name + "."},
+		ObjectMeta:          metav1.ObjectMeta{Namespace: cmp.Or(about.Namespace, metav1.NamespaceDefault), GenerateName: about.Name + "-"},
 		EventTime:           metav1.NewMicroTime(r.events.clock.Now()),
 		ReportingController: r.controller, ReportingInstance: r.events.instance,
 		Regarding: *about, Type: kind, Reason: reason, Action: action, Note: fmt.Sprintf(note, args...),
@@ -102,7 +103,7 @@ func (e *Events) Run(ctx context.Context) error {
 func (e *Events) send(ctx context.Context, event eventsv1.Event) error {
 	at := event.EventTime
 	maps.DeleteFunc(e.told, func(_ string, had *told) bool { return at.Sub(had.last.Time) >= serial })
-	key := fmt.Sprintf("%v %v %s %s %s %s", event.Regarding, event.Related, event.ReportingController, event.Reason, event.Action, event.Note)
+	key := fmt.Sprintf("%s %s %s %s %s %s", idOf(&event.Regarding), idOf(event.Related), event.ReportingController, event.Reason, event.Action, event.Note)
 	had := e.told[key]
 	if had == nil {
 		if err := e.api.create(ctx, &event); err != nil {
@@ -121,4 +122,12 @@ func (e *Events) send(ctx context.Context, event eventsv1.Event) error {
 		delete(e.told, key)
 	}
 	return err
+}
+
+// idOf tells the object that a reference is to from all others, whatever version of it.
+func idOf(ref *corev1.ObjectReference) string {
+	if ref == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s/%s/%s/%s", ref.Kind, ref.Namespace, ref.Name, ref.UID)
 }

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -237,6 +238,7 @@ func TestAnEventIsSentOnceAndThenCounted(t *testing.T) {
 		}
 	}
 	send("a leg")
+	pod.ResourceVersion = "9" // the pod is another then, and the same pod
 	send("a leg")
 	send("an arm")
 	send("a leg")
@@ -285,5 +287,8 @@ func TestAnEventTellsWhatItIsAboutAndTooManyAreLost(t *testing.T) {
 	if got.Namespace != "default" || got.Regarding.Kind != "Node" || got.Regarding.UID != "2" || got.Related.Name != "web" ||
 		got.ReportingController != "kruise-test" || got.ReportingInstance != "node" || got.Note != "7%" || got.Action != "Look" || got.EventTime.IsZero() {
 		t.Errorf("%+v", got)
+	}
+	if wrong := validation.NameIsDNSSubdomain(got.GenerateName, true); len(wrong) > 0 {
+		t.Errorf("the API server refuses the name %s: %q", got.GenerateName, wrong)
 	}
 }
