@@ -28,6 +28,8 @@ type World struct {
 	Nodes []*corev1.Node
 	// Full are nodes that have no room for more pods.
 	Full map[string]bool
+	// AnyNode has any node take any pod, as when nothing is known of the nodes.
+	AnyNode bool
 	// StartTakes is how long a container takes to start, and ReadyTakes how long it then takes to be ready.
 	StartTakes, ReadyTakes time.Duration
 	// Unready are images whose containers run and never get ready.
