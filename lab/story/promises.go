@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
 	"kruise.io/kruise/plan/lifecycle"
@@ -176,10 +178,14 @@ func CheckService(w *world.World, pods []replica.Replica) error {
 	return nil
 }
 
-// CheckOwnership checks that no two pods have the same instance id, and that no pod that stays misses its claims.
+// CheckOwnership checks that no two pods have the same instance id, and that no pod that stays misses its claims. Pods of
+// somebody else may lose theirs to whoever deletes them.
 func CheckOwnership(w *world.World) error {
 	ids := map[string]string{}
 	for _, pod := range w.Pods {
+		if controller := metav1.GetControllerOfNoCopy(pod); controller != nil && controller.UID != setUID {
+			continue
+		}
 		id := pod.Labels[v1beta1.CloneSetInstanceID]
 		if other, taken := ids[id]; taken && id != "" {
 			return fmt.Errorf("pods %s and %s have the same instance id %s", other, pod.Name, id)
