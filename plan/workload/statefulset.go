@@ -101,16 +101,22 @@ func (s *StatefulSet) Sequence() (*podset.Sequence, error) {
 
 // Replicas reads the facts about the pods.
 func (s *StatefulSet) Replicas(now time.Time) []replica.Replica {
-	options := replica.Options{Now: now, Hooks: s.Set.Spec.Lifecycle}
-	if r := s.Set.Spec.UpdateStrategy.RollingUpdate; r != nil && r.MinReadySeconds != nil {
-		options.MinReadySeconds = *r.MinReadySeconds
-	}
+	options := replica.Options{Now: now, Hooks: s.Set.Spec.Lifecycle, MinReadySeconds: MinReadySeconds(&s.Set.Spec)}
 	out := make([]replica.Replica, len(s.Pods))
 	for i, pod := range s.Pods {
 		out[i] = replica.Of(pod, options)
 		out[i].Slot = s.ordinalOf(pod.Name)
 	}
 	return out
+}
+
+// MinReadySeconds is how long a pod of a StatefulSet must be ready before it counts as available. What the rolling update says
+// goes before the field that native StatefulSets have.
+func MinReadySeconds(spec *v1beta1.StatefulSetSpec) int32 {
+	if r := spec.UpdateStrategy.RollingUpdate; r != nil && r.MinReadySeconds != nil && *r.MinReadySeconds > 0 {
+		return *r.MinReadySeconds
+	}
+	return spec.MinReadySeconds
 }
 
 // Owner is the owner reference of everything that the StatefulSet controls.

@@ -242,3 +242,26 @@ func TestACompleteRolloutBecomesTheCurrentOne(t *testing.T) {
 		})
 	}
 }
+
+func TestAPodCountsAfterWhatTheRollingUpdateSaysOrElseTheNativeField(t *testing.T) {
+	rolling := func(seconds *int32) *v1beta1.RollingUpdateStatefulSetStrategy {
+		return &v1beta1.RollingUpdateStatefulSetStrategy{MinReadySeconds: seconds}
+	}
+	for name, tc := range map[string]struct {
+		native  int32
+		rolling *v1beta1.RollingUpdateStatefulSetStrategy
+		want    int32
+	}{
+		"neither":                         {0, rolling(nil), 0},
+		"the native field":                {600, rolling(nil), 600},
+		"the native field with OnDelete":  {600, nil, 600},
+		"the native field and a default":  {600, rolling(new(int32(0))), 600},
+		"the rolling update":              {0, rolling(new(int32(5))), 5},
+		"both, of which this one counts": {600, rolling(new(int32(5))), 5},
+	} {
+		spec := &v1beta1.StatefulSetSpec{MinReadySeconds: tc.native, UpdateStrategy: v1beta1.StatefulSetUpdateStrategy{RollingUpdate: tc.rolling}}
+		if got := MinReadySeconds(spec); got != tc.want {
+			t.Errorf("%s: %d seconds, want %d", name, got, tc.want)
+		}
+	}
+}

@@ -61,10 +61,7 @@ func viewOfStatefulSet(p *process, set client.Object) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts := replica.Options{Hooks: spec.Lifecycle}
-	if r := spec.UpdateStrategy.RollingUpdate; r != nil && r.MinReadySeconds != nil {
-		facts.MinReadySeconds = *r.MinReadySeconds
-	}
+	facts := replica.Options{Hooks: spec.Lifecycle, MinReadySeconds: workload.MinReadySeconds(spec)}
 	return &view{history: about.Revisions, wanted: wanted{
 		replicas: len(s.Ordinals), partition: s.Partition, floor: len(s.Ordinals) - s.MaxUnavailable,
 		paused: s.Paused || s.OnDelete, selector: spec.Selector, facts: facts, sequence: s,
@@ -173,6 +170,7 @@ func (g generator) statefulSet() client.Object {
 	if g.IntN(3) == 0 {
 		spec.RevisionHistoryLimit = new(int32(g.IntN(3)))
 	}
+	spec.MinReadySeconds = pick[int32](g, 0, 0, 0, 2)
 	g.statefulStrategy(spec)
 	return set
 }
@@ -187,7 +185,7 @@ func (g generator) statefulStrategy(spec *v1beta1.StatefulSetSpec) {
 		PodUpdatePolicy: pick(g, v1beta1.RecreatePodUpdatePolicyType, v1beta1.InPlaceIfPossiblePodUpdatePolicyType,
 			v1beta1.InPlaceIfPossiblePodUpdatePolicyType, v1beta1.InPlaceOnlyPodUpdatePolicyType),
 		Paused:                g.IntN(10) == 0,
-		MinReadySeconds:       new(pick[int32](g, 0, 0, 0, 2)),
+		MinReadySeconds:       new(pick[int32](g, 0, 0, 0, 3)),
 		InPlaceUpdateStrategy: &v1beta1.InPlaceUpdateStrategy{GracePeriodSeconds: pick[int32](g, 0, 0, 0, 2)},
 	}
 	if g.IntN(4) == 0 {
@@ -244,6 +242,7 @@ var simplerStatefulSets = []func(client.Object){
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.PersistentVolumeClaimRetentionPolicy = nil }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.ReserveOrdinals, s.Ordinals = nil, nil }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.ScaleStrategy = nil }),
+	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.MinReadySeconds = 0 }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) {
 		s.UpdateStrategy.RollingUpdate = &v1beta1.RollingUpdateStatefulSetStrategy{}
 	}),
