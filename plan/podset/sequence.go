@@ -65,6 +65,7 @@ func (s *Sequence) Plan(now time.Time, pods []replica.Replica) Plan {
 	if !d.plan.Scaling {
 		d.update()
 	}
+	d.restore()
 	return d.close()
 }
 

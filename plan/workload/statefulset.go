@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,6 +107,7 @@ func (s *StatefulSet) Replicas(now time.Time) []replica.Replica {
 	for i, pod := range s.Pods {
 		out[i] = replica.Of(pod, options)
 		out[i].Slot = s.ordinalOf(pod.Name)
+		out[i].Lost = s.lost(pod, out[i].Slot)
 	}
 	return out
 }
@@ -135,10 +137,7 @@ func (s *StatefulSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.Persisten
 	pod.OwnerReferences = append(pod.OwnerReferences, s.Owner())
 	podset.Prepare(pod, step.To, revision.ShortHash(step.To), s.Set.Spec.Lifecycle,
 		v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType)
-	pod.Labels[appsv1.StatefulSetPodNameLabel] = pod.Name
-	if s.PodIndexLabel {
-		pod.Labels[appsv1.PodIndexLabel] = step.Slot
-	}
+	maps.Copy(pod.Labels, s.identity(step.Slot))
 	pod.Spec.Hostname, pod.Spec.Subdomain = pod.Name, s.Set.Spec.ServiceName
 	return pod, s.mountClaims(pod, step.Slot), nil
 }

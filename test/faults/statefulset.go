@@ -90,7 +90,7 @@ func podOfStatefulSetCreated(m *machine, v *view, pod *corev1.Pod) {
 	}
 }
 
-// statefulSetEnded checks that the names of pods are free, and that the claims of pods grew with their templates and have the
+// statefulSetEnded checks that pods have the labels with their names, and that the claims of pods grew with their templates and have the
 // owners that they are to have.
 func statefulSetEnded(m *machine, v *view) {
 	set := asStatefulSet(v.set)
@@ -101,6 +101,9 @@ func statefulSetEnded(m *machine, v *view) {
 	for _, pod := range m.active() {
 		if !ours(pod, set.UID) {
 			continue
+		}
+		if name := pod.Labels[appsv1.StatefulSetPodNameLabel]; name != pod.Name {
+			m.brokenf("pod %s has the label of %q", pod.Name, name)
 		}
 		for _, name := range claimsOf(pod) {
 			if claim, ok := m.tables[kindClaim].objects[name].(*corev1.PersistentVolumeClaim); ok {
@@ -205,7 +208,9 @@ func (g generator) statefulStrategy(spec *v1beta1.StatefulSetSpec) {
 
 // statefulPerson draws what a person does to a StatefulSet alone.
 func (g generator) statefulPerson() string {
-	switch g.IntN(7) {
+	switch g.IntN(8) {
+	case 7:
+		return "label " + g.somePod() + " " + appsv1.StatefulSetPodNameLabel + "-"
 	case 0:
 		return fmt.Sprintf(`patch {"reserveOrdinals":[%s]}`, pick(g, "", "0", "1", `"1-2"`, `2,"0-1"`))
 	case 1:

@@ -1,16 +1,20 @@
 package differential
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -116,9 +120,12 @@ func ordinalMoves(s ordinalSpec, calm bool) *rapid.Generator[move[ordinalSpec]] 
 		images = append(images, brokenImage)
 	}
 	return rapid.Custom(func(t *rapid.T) move[ordinalSpec] {
-		kinds := []string{"image", "image", "env", "track", "scale", "scale", "delete"}
+		kinds := []string{"image", "image", "env", "track", "scale", "scale", "delete", "label"}
 		if calm {
 			kinds = append(kinds, "partition", "partition", "start")
+		}
+		if calm && s.claims { // or else it turns on the moment whether a pod runs already
+			kinds = append(kinds, "claim", "claim")
 		}
 		var m move[ordinalSpec]
 		switch kind := rapid.SampledFrom(kinds).Draw(t, "kind"); kind {
@@ -139,6 +146,13 @@ func ordinalMoves(s ordinalSpec, calm bool) *rapid.Generator[move[ordinalSpec]] 
 			m = move[ordinalSpec]{words: fmt.Sprintf("delete pod %d", n), world: func(r *rivals[ordinalSpec]) {
 				r.deletePods(func(owner string, pod *corev1.Pod) bool { return pod.Name == fmt.Sprintf("%s-%d", owner, n) })
 			}}
+		case "label":
+			n := rapid.IntRange(0, 4).Draw(t, "ordinal")
+			value := rapid.SampledFrom([]string{`null`, `"another"`}).Draw(t, "value")
+			m = move[ordinalSpec]{words: fmt.Sprintf("label of pod %d %s", n, value), world: func(r *rivals[ordinalSpec]) { relabel(r, n, value) }}
+		case "claim":
+			n := rapid.IntRange(0, 4).Draw(t, "ordinal")
+			m = move[ordinalSpec]{words: fmt.Sprintf("delete claim %d", n), world: func(r *rivals[ordinalSpec]) { deleteClaim(r, n) }}
 		default:
 			n := rapid.Int32Range(0, 5).Draw(t, "number")
 			m = move[ordinalSpec]{words: fmt.Sprintf("%s %d", kind, n), change: func(s *ordinalSpec) {
@@ -148,6 +162,69 @@ func ordinalMoves(s ordinalSpec, calm bool) *rapid.Generator[move[ordinalSpec]] 
 		m.turns = rapid.IntRange(0, 4).Draw(t, "turns")
 		return m
 	})
+}
+
+// relabel takes from the pods at an ordinal the label by which they are found, or gives them another.
+func relabel(r *rivals[ordinalSpec], ordinal int, value string) {
+	r.Helper()
+	for _, owner := range []string{r.theirs.name, r.ours.name} {
+		for _, pod := range r.podsOf(owner) {
+			if pod.Name != fmt.Sprintf("%s-%d", owner, ordinal) {
+				continue
+			}
+			patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, appsv1.StatefulSetPodNameLabel, value)
+			if err := r.API.Patch(r.Context(), &pod, client.RawPatch(types.MergePatchType, []byte(patch))); client.IgnoreNotFound(err) != nil {
+				r.Fatal(err)
+			}
+		}
+	}
+}
+
+// deleteClaim deletes the claims of an ordinal.
+func deleteClaim(r *rivals[ordinalSpec], ordinal int) {
+	r.Helper()
+	for _, owner := range []string{r.theirs.name, r.ours.name} {
+		claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: fmt.Sprintf("data-%s-%d", owner, ordinal)}}
+		if err := r.API.Delete(r.Context(), claim); client.IgnoreNotFound(err) != nil {
+			r.Fatal(err)
+		}
+	}
+}
+
+// TestBothMakeTheClaimsOfPodsThatHaveNotBegunToRunAgain deletes claims before anybody schedules the pods.
+func TestBothMakeTheClaimsOfPodsThatHaveNotBegunToRunAgain(t *testing.T) {
+	server.RunControllers(t, "statefulset-controller", "garbage-collector-controller")
+	t.Parallel()
+	w := meetOrdinals(t, ordinalSpec{
+		replicas: 2, image: "a:1", env: "1", track: "stable", policy: appsv1.ParallelPodManagement, claims: true,
+		keep: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+	})
+	await := func(what string, is func(*corev1.PersistentVolumeClaimList) bool) {
+		t.Helper()
+		err := wait.PollUntilContextTimeout(w.Context(), 10*time.Millisecond, giveUp, true, func(ctx context.Context) (bool, error) {
+			if err := w.Reconcile(w.oursReconcile); err != nil {
+				return false, err
+			}
+			claims := &corev1.PersistentVolumeClaimList{}
+			err := w.API.List(ctx, claims, client.InNamespace(w.Namespace))
+			return is(claims) && len(w.Pods()) == 4, err
+		})
+		if err != nil {
+			t.Fatalf("waiting until %s: %v", what, err)
+		}
+	}
+	await("both have made all claims", func(l *corev1.PersistentVolumeClaimList) bool { return len(l.Items) == 4 })
+	old := map[types.UID]bool{}
+	for _, owner := range []string{native, ours} {
+		claim := &corev1.PersistentVolumeClaim{}
+		w.Get("data-"+owner+"-1", claim)
+		old[claim.UID] = true
+	}
+	deleteClaim(w, 1)
+	await("both have made them again", func(l *corev1.PersistentVolumeClaimList) bool {
+		return len(l.Items) == 4 && !slices.ContainsFunc(l.Items, func(c corev1.PersistentVolumeClaim) bool { return old[c.UID] })
+	})
+	w.play([]move[ordinalSpec]{{words: "run", all: true}})
 }
 
 // template is the pod template of a StatefulSet of this name.
@@ -261,7 +338,8 @@ func ordinalEnd(w *stepped.World, set client.Object, pods []corev1.Pod, s ordina
 		if _, err := fmt.Sscanf(pods[i].Name, name+"-%d", &ordinal); err != nil {
 			w.Errorf("the name of pod %s: %v", pods[i].Name, err)
 		}
-		complete = complete && pods[i].DeletionTimestamp == nil && (s.old(ordinal) || asTold(&pods[i], s.template(name)))
+		complete = complete && pods[i].Labels[appsv1.StatefulSetPodNameLabel] == pods[i].Name &&
+			pods[i].DeletionTimestamp == nil && (s.old(ordinal) || asTold(&pods[i], s.template(name)))
 	}
 	claims := &corev1.PersistentVolumeClaimList{}
 	if err := w.API.List(w.Context(), claims, client.InNamespace(w.Namespace)); err != nil {

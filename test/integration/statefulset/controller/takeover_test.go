@@ -22,6 +22,8 @@ type situation struct {
 	still bool
 	// pods are there in the end.
 	pods string
+	// open opens gates that are off by default.
+	open func(*workload.Options)
 	// restarted are the pods whose container restarted once. All others run on.
 	restarted []string
 	// then goes on from there.
@@ -79,13 +81,17 @@ func situations() map[string]situation {
 			w.Finish()
 			w.wantPods("after an update", "web-0 a:3, web-1 a:3, web-2 a:3")
 		}},
-		"updating-not-restarted": {pods: "web-0 a:2, web-1 a:2, web-2 a:2", restarted: []string{"web-0", "web-1", "web-2"}},
-		"recreating":             {pods: "web-0 a:2, web-1 a:2, web-2 a:2"},
+		"from-a-native-set-with-a-start": {
+			pods: "web-5 a:2, web-6 a:2, web-7 a:2", open: func(o *workload.Options) { o.StartOrdinal = true }, then: (*world).wantAllOwned,
+		},
+		"at-rest-with-a-start-that-does-nothing": still("web-0 a:2, web-1 a:2, web-2 a:2"),
+		"updating-not-restarted":                 {pods: "web-0 a:2, web-1 a:2, web-2 a:2", restarted: []string{"web-0", "web-1", "web-2"}},
+		"recreating":                             {pods: "web-0 a:2, web-1 a:2, web-2 a:2"},
 	}
 }
 
 // TestWhatAnOlderManagerLeftIsTakenOver goes through what is found when this manager is installed in the place of an older
-// one, with the gates that are on by default.
+// one, with the gates that are on by default unless the situation opens another.
 func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 	files, err := filepath.Glob("testdata/takeover/*.yaml")
 	if err != nil || len(files) != len(situations()) {
@@ -96,7 +102,11 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 			t.Parallel()
 			namespace := server.Namespace(t)
 			server.Leave(t, "testdata/takeover/"+name+".yaml", namespace)
-			w := worldIn(t, namespace, statefulset.Options{Options: workload.Options{AutoDeleteClaims: true, PodIndexLabel: true}})
+			options := statefulset.Options{Options: workload.Options{AutoDeleteClaims: true, PodIndexLabel: true}}
+			if s.open != nil {
+				s.open(&options.Options)
+			}
+			w := worldIn(t, namespace, options)
 			before, set := w.Snapshot(), w.Object()
 			w.Finish()
 			after := w.Snapshot()
