@@ -31,7 +31,8 @@ type ordinalSpec struct {
 	image, env, track          string
 	policy                     appsv1.PodManagementPolicyType
 	onDelete, claims           bool
-	keep                       appsv1.PersistentVolumeClaimRetentionPolicyType
+	// keep is what becomes of the claims of pods that are scaled in, and outlive of all when the set is deleted.
+	keep, outlive appsv1.PersistentVolumeClaimRetentionPolicyType
 }
 
 func TestStatefulSetsOfBothGroupsComeToTheSameEnd(t *testing.T) {
@@ -59,7 +60,7 @@ func TestOnlyOursSaysThatAnUpdateOnDeleteIsComplete(t *testing.T) {
 	t.Parallel()
 	w := meetOrdinals(t, ordinalSpec{
 		replicas: 2, image: "a:1", env: "1", track: "stable", policy: appsv1.ParallelPodManagement, onDelete: true,
-		keep: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+		keep: appsv1.RetainPersistentVolumeClaimRetentionPolicyType, outlive: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
 	})
 	w.play([]move[ordinalSpec]{
 		{words: "begin", all: true},
@@ -94,9 +95,7 @@ func ordinalCases() *rapid.Generator[ordinalCase] {
 			replicas: rapid.Int32Range(0, 5).Draw(t, "replicas"), image: "a:1", env: "1", track: "stable",
 			policy: rapid.SampledFrom([]appsv1.PodManagementPolicyType{appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement}).Draw(t, "policy"),
 			claims: rapid.Bool().Draw(t, "claims"),
-			keep: rapid.SampledFrom([]appsv1.PersistentVolumeClaimRetentionPolicyType{
-				appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType,
-			}).Draw(t, "keep"),
+			keep:   retentions().Draw(t, "keep"), outlive: retentions().Draw(t, "outlive"),
 		}}
 		calm := rapid.Bool().Draw(t, "calm")
 		c.spec.onDelete = calm && rapid.IntRange(0, 3).Draw(t, "on delete") == 0
@@ -111,6 +110,12 @@ func ordinalCases() *rapid.Generator[ordinalCase] {
 		}}
 		c.moves = append(c.moves, last)
 		return c
+	})
+}
+
+func retentions() *rapid.Generator[appsv1.PersistentVolumeClaimRetentionPolicyType] {
+	return rapid.SampledFrom([]appsv1.PersistentVolumeClaimRetentionPolicyType{
+		appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType,
 	})
 }
 
@@ -197,7 +202,7 @@ func TestBothMakeTheClaimsOfPodsThatHaveNotBegunToRunAgain(t *testing.T) {
 	t.Parallel()
 	w := meetOrdinals(t, ordinalSpec{
 		replicas: 2, image: "a:1", env: "1", track: "stable", policy: appsv1.ParallelPodManagement, claims: true,
-		keep: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+		keep: appsv1.RetainPersistentVolumeClaimRetentionPolicyType, outlive: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
 	})
 	await := func(what string, is func(*corev1.PersistentVolumeClaimList) bool) {
 		t.Helper()
@@ -257,7 +262,7 @@ func nativeStatefulSet(w *stepped.World) side[ordinalSpec] {
 			set.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": native}}
 			set.Spec.ServiceName, set.Spec.PodManagementPolicy, set.Spec.Ordinals = "service", s.policy, &appsv1.StatefulSetOrdinals{Start: s.start}
 			set.Spec.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
-				WhenScaled: s.keep, WhenDeleted: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+				WhenScaled: s.keep, WhenDeleted: s.outlive,
 			}
 			set.Spec.UpdateStrategy = appsv1.StatefulSetUpdateStrategy{Type: appsv1.OnDeleteStatefulSetStrategyType}
 			if !s.onDelete {
@@ -288,7 +293,7 @@ func ourStatefulSet(w *stepped.World) side[ordinalSpec] {
 			set.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": ours}}
 			set.Spec.ServiceName, set.Spec.PodManagementPolicy, set.Spec.Ordinals = "service", s.policy, &v1beta1.StatefulSetOrdinals{Start: s.start}
 			set.Spec.PersistentVolumeClaimRetentionPolicy = &v1beta1.StatefulSetPersistentVolumeClaimRetentionPolicy{
-				WhenScaled: s.keep, WhenDeleted: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+				WhenScaled: s.keep, WhenDeleted: s.outlive,
 			}
 			set.Spec.UpdateStrategy = v1beta1.StatefulSetUpdateStrategy{Type: appsv1.OnDeleteStatefulSetStrategyType}
 			if !s.onDelete {
@@ -313,7 +318,7 @@ func ourStatefulSet(w *stepped.World) side[ordinalSpec] {
 type ordinalOutcome struct {
 	// Pods are the labels and specs of the pods by name, without what each controller adds for itself.
 	Pods map[string]podView
-	// Claims are the names of the claims, in order.
+	// Claims are the names of the claims and those with whom they go, in order.
 	Claims []string
 	// Replicas and those below are the counts of the status; OneRevision says whether the set has but one revision.
 	Replicas, Ready, Available, Current, Updated int32
@@ -347,7 +352,11 @@ func ordinalEnd(w *stepped.World, set client.Object, pods []corev1.Pod, s ordina
 	}
 	for _, claim := range claims.Items {
 		if strings.HasPrefix(claim.Name, "data-"+name+"-") {
-			o.Claims = append(o.Claims, claim.Name)
+			words := claim.Name
+			for _, ref := range claim.OwnerReferences {
+				words += fmt.Sprintf(", with %s %s", ref.Kind, ref.Name)
+			}
+			o.Claims = append(o.Claims, words)
 		}
 	}
 	slices.Sort(o.Claims)
