@@ -255,7 +255,7 @@ func (s nodeSpec) template(name string) corev1.PodTemplateSpec {
 	case s.byAffinity:
 		t.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
 			RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: role, Operator: corev1.NodeSelectorOpIn, Values: []string{"yes", "of course"}}},
+				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: role, Operator: corev1.NodeSelectorOpIn, Values: []string{"yes", "perhaps"}}},
 			}}},
 			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{Weight: 1, Preference: corev1.NodeSelectorTerm{
 				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: place, Operator: corev1.NodeSelectorOpExists}},

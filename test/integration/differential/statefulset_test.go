@@ -206,7 +206,8 @@ func TestBothMakeTheClaimsOfPodsThatHaveNotBegunToRunAgain(t *testing.T) {
 	})
 	await := func(what string, is func(*corev1.PersistentVolumeClaimList) bool) {
 		t.Helper()
-		err := wait.PollUntilContextTimeout(w.Context(), 10*time.Millisecond, giveUp, true, func(ctx context.Context) (bool, error) {
+		err := wait.PollUntilContextTimeout(w.Context(), 50*time.Millisecond, giveUp, true, func(ctx context.Context) (bool, error) {
+			w.nudge() // the native one is not woken by a claim that goes
 			if err := w.Reconcile(w.oursReconcile); err != nil {
 				return false, err
 			}
