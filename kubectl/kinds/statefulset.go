@@ -43,7 +43,8 @@ func (s *statefulSet) View(owned Owned, options workload.Options, _ func() strin
 		return nil, err
 	}
 	v := &View{
-		Revisions: view.Revisions, Rules: sequence.Rules, Partition: sequence.Partition, Pods: view.Pods, Hooks: s.set.Spec.Lifecycle,
+		Revisions: view.Revisions, Rules: sequence.Rules, Partition: sequence.Partition, Pods: view.Pods,
+		Hooks: s.set.Spec.Lifecycle, MinReadySeconds: workload.MinReadySeconds(&s.set.Spec),
 		Policy:             fmt.Sprintf("podUpdatePolicy is %s", sequence.Policy),
 		OnDeleteRemedy:     "delete the old pods to have them replaced",
 		ObservedGeneration: s.set.Status.ObservedGeneration, Counts: s.counts,
@@ -59,9 +60,6 @@ func (s *statefulSet) View(owned Owned, options workload.Options, _ func() strin
 			s.set.Status.ObservedGeneration, s.set.Status.Conditions = s.set.Generation, nil
 			view.Count(&s.set.Status, t, sequence.Replicas)
 		},
-	}
-	if r := s.set.Spec.UpdateStrategy.RollingUpdate; r != nil && r.MinReadySeconds != nil {
-		v.MinReadySeconds = *r.MinReadySeconds
 	}
 	for _, c := range s.set.Status.Conditions {
 		v.Conditions = append(v.Conditions, Condition{

@@ -147,6 +147,8 @@ func (c *checker) change(step podset.Step) error {
 	leaves := step.Do == podset.Delete || step.Do == podset.Move && step.State == lifecycle.PreparingDelete
 	updates := step.Do == podset.Update || step.Do == podset.Expand || step.Do == podset.Move && step.State == lifecycle.PreparingUpdate
 	switch {
+	case step.Do == podset.Restore && (place < 0 || !r.Active() || r.Lost == replica.LostNothing):
+		return fmt.Errorf("pod %s has lost nothing, or is not wanted, and is restored", r.Name)
 	case updates && (c.Paused || c.OnDelete):
 		return errors.New("an update although it is paused or on delete")
 	case updates && place < 0:

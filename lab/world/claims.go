@@ -46,7 +46,7 @@ func (w *World) CreateClaim(claim *corev1.PersistentVolumeClaim) error {
 	return nil
 }
 
-// DeleteClaim deletes a claim. It stays until no pod mounts it.
+// DeleteClaim deletes a claim. It stays until no pod that has a node mounts it.
 func (w *World) DeleteClaim(name string, uid types.UID) error {
 	i := slices.IndexFunc(w.Claims, func(c *corev1.PersistentVolumeClaim) bool { return c.Name == name })
 	if i < 0 {
@@ -167,16 +167,16 @@ func (w *World) collectClaims() {
 	}
 }
 
-// releaseClaims ends claims that are deleted and that no pod mounts.
+// releaseClaims ends claims that are deleted and that no pod on a node mounts.
 func (w *World) releaseClaims() {
 	w.Claims = slices.DeleteFunc(slices.Clone(w.Claims), func(claim *corev1.PersistentVolumeClaim) bool {
 		return claim.DeletionTimestamp != nil && !w.Mounted(claim.Name)
 	})
 }
 
-// Mounted says whether a pod has the volume of a claim.
+// Mounted says whether a pod that has a node has the volume of a claim.
 func (w *World) Mounted(claim string) bool {
-	return slices.ContainsFunc(w.Pods, func(pod *corev1.Pod) bool { return mounts(pod, claim) })
+	return slices.ContainsFunc(w.Pods, func(pod *corev1.Pod) bool { return pod.Spec.NodeName != "" && mounts(pod, claim) })
 }
 
 func mounts(pod *corev1.Pod, claim string) bool {

@@ -30,6 +30,17 @@ func (w *World) Writes(workload podset.Workload, s podset.Step) ([]Write, error)
 		}
 		return writes, err
 	}
+	if s.Do == podset.Restore {
+		body, claims, err := workload.(podset.Restorer).Restoration(s, pod)
+		var writes []Write
+		for _, claim := range claims {
+			writes = append(writes, func() error { return w.CreateClaim(claim) })
+		}
+		if body != nil {
+			writes = append(writes, func() error { return w.PatchPod(pod.Name, body) })
+		}
+		return writes, err
+	}
 	if s.Do == podset.Delete {
 		writes := []Write{func() error { return w.Delete(pod.Name, pod.UID) }}
 		for _, claim := range workload.ClaimsOf(s) {

@@ -21,6 +21,8 @@ type Reasons struct {
 	Recreated, NotRecreated string
 	// Expanded and NotExpanded are for pods whose claims are to grow.
 	Expanded, NotExpanded string
+	// Restored and NotRestored are for pods that get back what they have lost.
+	Restored, NotRestored string
 }
 
 // The reasons of events that are the same for every kind.
@@ -62,6 +64,8 @@ func (r Reasons) tellingOf(s podset.Step) telling {
 		return telling{"DeletePod", r.Deleted, r.NotDeleted, "deleted", "delete"}
 	case s.Do == podset.Expand:
 		return telling{"ExpandClaims", r.Expanded, r.NotExpanded, "asked for larger volumes of", "ask for larger volumes of"}
+	case s.Do == podset.Restore:
+		return telling{"RestorePod", r.Restored, r.NotRestored, "restored", "restore"}
 	default:
 		return telling{}
 	}

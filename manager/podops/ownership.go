@@ -88,3 +88,21 @@ func (e *Executor) expand(ctx context.Context, job Job, step podset.Step) error 
 	}
 	return nil
 }
+
+// restore gives a pod back what it has lost.
+func (e *Executor) restore(ctx context.Context, job Job, pod *corev1.Pod, step podset.Step) error {
+	restorer, ok := job.Workload.(podset.Restorer)
+	if !ok {
+		return fmt.Errorf("%s pod %s: pods of %T lose nothing", step.Do, pod.Name, job.Workload)
+	}
+	body, claims, err := restorer.Restoration(step, pod)
+	if err != nil {
+		return err
+	}
+	for _, claim := range claims {
+		if err := e.createOne(ctx, job.Owner, KindClaim, claim); err != nil {
+			return err
+		}
+	}
+	return e.patch(ctx, job.Owner, pod, inplace.Patches{Pod: body})
+}

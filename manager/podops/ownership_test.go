@@ -1,6 +1,7 @@
 package podops
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -101,5 +102,30 @@ func TestAClaimThatIsGoneIsNoFailureToChange(t *testing.T) {
 	}
 	if is.Labels["a"] != "b" || w.Writes.Behind(web) == "" {
 		t.Errorf("labels %v, waited for: %q", is.Labels, w.Writes.Behind(web))
+	}
+}
+
+// robbed is a workload whose pods have lost a label and a claim.
+type robbed struct{ plain }
+
+func (*robbed) Restoration(_ podset.Step, pod *corev1.Pod) ([]byte, []*corev1.PersistentVolumeClaim, error) {
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data-" + pod.Name}}
+	return fmt.Appendf(nil, `{"metadata":{"uid":%q,"labels":{"name":%q}}}`, pod.UID, pod.Name), []*corev1.PersistentVolumeClaim{claim}, nil
+}
+
+func TestAPodIsRestoredWithItsClaims(t *testing.T) {
+	w := newWorld(t, interceptor.Funcs{}, pod("a"))
+	w.job.Workload = &robbed{}
+	for range 2 { // the second time its claim is there
+		if results, err := w.run(step(podset.Restore, "a")); err != nil || len(results) != 1 {
+			t.Fatalf("results %v, %v", results, err)
+		}
+	}
+	got, claim := &corev1.Pod{}, &corev1.PersistentVolumeClaim{}
+	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "web-a"}, got); err != nil || got.Labels["name"] != "web-a" {
+		t.Errorf("it has the labels %v, %v", got.Labels, err)
+	}
+	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "data-web-a"}, claim); err != nil {
+		t.Error(err)
 	}
 }

@@ -157,6 +157,8 @@ func (e *Executor) take(ctx context.Context, job Job, pods map[types.UID]*corev1
 		return pod.Name, e.delete(ctx, job, pod, step)
 	case podset.Expand:
 		return pod.Name, e.expand(ctx, job, step)
+	case podset.Restore:
+		return pod.Name, e.restore(ctx, job, pod, step)
 	}
 	patches, err := step.Patches(job.Workload, pod, e.Clock.Now())
 	if err != nil {

@@ -84,7 +84,7 @@ func (v *validator) warnings(set *v1beta1.StatefulSet) admission.Warnings {
 		}
 	}
 	spec := &set.Spec
-	warn(v.options.StartOrdinal, spec.Ordinals != nil && spec.Ordinals.Start != 0, "spec.ordinals.start", "StatefulSetStartOrdinal")
+	warn(v.options.StartOrdinal, spec.Ordinals != nil && spec.Ordinals.Start != 0, "spec.ordinals.start", startGate)
 	warn(v.options.ResizeClaims, spec.VolumeClaimUpdateStrategy.Type == v1beta1.OnPodRollingUpdateVolumeClaimUpdateStrategyType,
 		"spec.volumeClaimUpdateStrategy.type OnPodRollingUpdate", "StatefulSetAutoResizePVCGate")
 	const deletes = appsv1.DeletePersistentVolumeClaimRetentionPolicyType
@@ -99,7 +99,7 @@ func (v *validator) validate(ctx context.Context, old, set *v1beta1.StatefulSet)
 	spec := field.NewPath("spec")
 	var errs field.ErrorList
 	if old.Name == "" {
-		errs = validateName(set.Name)
+		errs = append(validateName(set.Name), v.validateStart(set.Spec.Ordinals, spec.Child("ordinals", "start"))...)
 	}
 	errs = append(errs, admit.Selector(kindStatefulSet, set.Spec.Selector, &set.Spec.Template, spec)...)
 	rolling := rollingOf(set)
@@ -140,6 +140,9 @@ func rollingOf(set *v1beta1.StatefulSet) v1beta1.RollingUpdateStatefulSetStrateg
 	return v1beta1.RollingUpdateStatefulSetStrategy{}
 }
 
+// startGate is the feature gate without which all sets are numbered from 0 on.
+const startGate = "StatefulSetStartOrdinal"
+
 // longestName bounds the name of a set. Its pods carry the name of their revision, which is up to 11 characters longer, in a
 // label; and the name of a pod, which ends with an ordinal, is its host name.
 const longestName = validation.LabelValueMaxLength - 11
@@ -155,6 +158,15 @@ func validateName(name string) field.ErrorList {
 			"must be no more than %d characters: the names of revisions, which pods carry in a label, are longer by up to 11", longestName))}
 	}
 	return nil
+}
+
+// validateStart checks that a new set is numbered as it asks. One that exists is left as it is: its pods have their ordinals.
+func (v *validator) validateStart(ordinals *v1beta1.StatefulSetOrdinals, path *field.Path) field.ErrorList {
+	if v.options.StartOrdinal || ordinals == nil || ordinals.Start == 0 {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, ordinals.Start, "needs the feature gate "+startGate+" of kruise-manager, which is off: "+
+		"pods would have ordinals from 0 on, and those that a native set left under others would be deleted; open the gate, or remove the field")}
 }
 
 // validateGate checks that pods which may be changed in place can be taken out of service meanwhile.

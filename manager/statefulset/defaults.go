@@ -18,9 +18,13 @@ const (
 	fieldClaimUpdates = "volumeClaimUpdateStrategy"
 )
 
-// newerFields are the fields of the spec that clients of v1alpha1 may not know: they came with v1beta1.
+// newerFields are the fields of the spec that clients of v1alpha1 may not know: they came with v1beta1, or with us.
 func newerFields() []string {
-	return []string{"lifecycle", "ordinals", fieldRetention, "reserveOrdinals", "scaleStrategy", fieldClaimUpdates}
+	const inPlace = "updateStrategy.rollingUpdate.inPlaceUpdateStrategy."
+	return []string{
+		"lifecycle", "minReadySeconds", "ordinals", fieldRetention, "reserveOrdinals", "scaleStrategy", fieldClaimUpdates,
+		inPlace + "imagePreDownloadMinUpdatedReadyPods", inPlace + "imagePreDownloadParallelism", inPlace + "imagePreDownloadTimeoutSeconds",
+	}
 }
 
 // request is an object as far as its defaults go. Everything in it is optional, and of the wrong shape perhaps.

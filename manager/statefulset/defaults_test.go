@@ -93,3 +93,21 @@ func TestAClientOfTheOlderVersionTakesNothingAwayThatItDoesNotKnow(t *testing.T)
 		})
 	}
 }
+
+func TestAClientOfTheOlderVersionTakesNothingOutOfAFieldThatItKnows(t *testing.T) {
+	const before = `{"updateStrategy":{"rollingUpdate":{"inPlaceUpdateStrategy":{"gracePeriodSeconds":3,"imagePreDownloadParallelism":2}}}}`
+	const kept = `{"op":"add","path":"/spec/updateStrategy/rollingUpdate/inPlaceUpdateStrategy/imagePreDownloadParallelism","value":2}`
+	for name, tc := range map[string]struct{ spec, want string }{
+		"a field in it":               {`{"updateStrategy":{"rollingUpdate":{"inPlaceUpdateStrategy":{"gracePeriodSeconds":5}}}}`, kept},
+		"all that it knows in it":     {`{"updateStrategy":{"rollingUpdate":{"inPlaceUpdateStrategy":{}}}}`, kept},
+		"the field that it knows":     {`{"updateStrategy":{"rollingUpdate":{}}}`, ""},
+		"another type of the update":  {`{"updateStrategy":{"type":"OnDelete"}}`, ""},
+		"another value":               {`{"updateStrategy":{"rollingUpdate":{"inPlaceUpdateStrategy":{"imagePreDownloadParallelism":7}}}}`, ""},
+		"something of a wrong shape":  {`{"updateStrategy":{"rollingUpdate":["inPlaceUpdateStrategy"]}}`, ""},
+		"something that is not there": {`{"updateStrategy":{"rollingUpdate":{"inPlaceUpdateStrategy":null}}}`, ""},
+	} {
+		if got := patchesOf(t, Options{}.setDefaults(t.Context(), changeOf(admissionv1.Update, "v1alpha1", before, tc.spec))); got != tc.want {
+			t.Errorf("%s: patches %s, want %s", name, got, tc.want)
+		}
+	}
+}

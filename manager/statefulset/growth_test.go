@@ -55,6 +55,8 @@ func TestClaimsCanOnlyGrowAndOnlyWhereTheirClassLetsThem(t *testing.T) {
 			`templates[0]: Forbidden: more than resources.requests[storage] of "data" changed, and with volumeClaimUpdateStrategy OnPodRollingUpdate claims can only grow` + more},
 		"a new one": {old, with(old[0], claimTemplate("logs", "1Gi", nil)),
 			`templates[1]: Forbidden: the claim template "logs" is new, and with volumeClaimUpdateStrategy OnPodRollingUpdate claims can only grow` + more},
+		"one of two": {with(claimTemplate("logs", "1Gi", nil), old[0]), old,
+			`templates: Forbidden: the claim template "logs" is gone, and with volumeClaimUpdateStrategy OnPodRollingUpdate claims can only grow` + more},
 		"one less": {old, nil,
 			`templates: Forbidden: the claim template "data" is gone, and with volumeClaimUpdateStrategy OnPodRollingUpdate claims can only grow` + more},
 		"a class that cannot expand": {with(claimTemplate("data", "1Gi", ptr.To("fixed"))), with(claimTemplate("data", "2Gi", ptr.To("fixed"))),

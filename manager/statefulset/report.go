@@ -19,6 +19,7 @@ func reasons() podops.Reasons {
 		UpdatedInPlace: "SuccessfulUpdatePodInPlace", NotUpdatedInPlace: "FailedUpdatePodInPlace",
 		Recreated: "SuccessfulDelete", NotRecreated: "FailedDelete",
 		Expanded: "SuccessfulResize", NotExpanded: "FailedResize",
+		Restored: "SuccessfulUpdate", NotRestored: "FailedUpdate",
 	}
 }
 

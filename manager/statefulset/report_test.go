@@ -107,3 +107,13 @@ func TestARolloutIsNotCompleteWhilePodsEnd(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 }
+
+func TestAPodThatGotBackWhatItHadLostIsToldAsAnUpdate(t *testing.T) {
+	step := podset.Step{Do: podset.Restore, Pod: &replica.Replica{Name: "web-1"}, Why: "its label is gone"}
+	for reason, failure := range map[string]error{"SuccessfulUpdate": nil, "FailedUpdate": errors.New("refused")} {
+		got := reasons().Events(&podset.Plan{}, []podops.Result{{Step: step, Pod: "web-1", Err: failure}})
+		if len(got) != 1 || got[0].Reason != reason || got[0].Warning != (failure != nil) {
+			t.Errorf("events %+v, want %s", got, reason)
+		}
+	}
+}

@@ -28,6 +28,13 @@ type Grower interface {
 	Growth(step Step) ([]ClaimPatch, error)
 }
 
+// Restorer is a workload whose pods have more of their slots than their template says.
+type Restorer interface {
+	// Restoration is what a step that restores a pod changes in it (a strategic merge patch, guarded by the pod's UID; nil for
+	// nothing), and the claims that it creates.
+	Restoration(step Step, pod *corev1.Pod) ([]byte, []*corev1.PersistentVolumeClaim, error)
+}
+
 // Patcher is a workload that makes the patches of its steps itself, since its pods are not its own.
 type Patcher interface {
 	// PodPatches are what a step changes in its pod.

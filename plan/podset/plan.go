@@ -39,6 +39,8 @@ const (
 	Expand Do = "Expand"
 	// Settle moves a pod on in its life cycle and puts it into service.
 	Settle Do = "Settle"
+	// Restore gives a pod back what its ordinal gave it and somebody took: labels, and claims that it waits for.
+	Restore Do = "Restore"
 )
 
 // Step is one thing to do.

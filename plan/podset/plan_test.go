@@ -55,6 +55,8 @@ func podOf(words string) replica.Replica {
 			r.Scheduled, r.Phase, r.Ready, r.Available = false, replica.Pending, false, false
 		case "doomed":
 			r.SpecifiedDelete = true
+		case "robbed":
+			r.Lost = replica.LostName
 		case "leaving":
 			r.State, r.Available = lifecycle.PreparingDelete, false
 		case "held":

@@ -63,6 +63,7 @@ func (s *Sequence) Plan(now time.Time, pods []replica.Replica) Plan {
 	d.observe(pods)
 	d.plan.Scaling = d.scale()
 	d.update()
+	d.restore()
 	return d.close()
 }
 

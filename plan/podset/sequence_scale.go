@@ -57,6 +57,26 @@ func (d *sequel) takeBack() bool {
 	return len(wanted) > 0
 }
 
+// restore gives pods back what they have lost of what their ordinals give them, paused or not. A pod that has another step has its
+// turn with a later decision, if it is there by then.
+func (d *sequel) restore() {
+	var busy map[*replica.Replica]bool
+	for _, r := range d.slots {
+		if r == nil || !r.Active() || r.Lost == replica.LostNothing {
+			continue
+		}
+		if busy == nil { // hardly ever, and there may be many pods
+			busy = map[*replica.Replica]bool{}
+			for i := range d.plan.Steps {
+				busy[d.plan.Steps[i].Pod] = true
+			}
+		}
+		if !busy[r] {
+			d.step(Step{Do: Restore, Pod: r, Why: r.Lost.String()})
+		}
+	}
+}
+
 // vacancies are the ordinals without a pod, by what becomes of them.
 type vacancies struct {
 	open    []int              // a pod can be created at these

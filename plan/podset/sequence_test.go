@@ -214,6 +214,20 @@ func TestClaimsGrowBeforeTheirPodsAreUpdated(t *testing.T) {
 	}.check(t)
 }
 
+func TestAPodGetsBackWhatItHasLostOfItsOrdinal(t *testing.T) {
+	lines{
+		"at once, and all of them":            {podset.Sequence{Ordered: true, Ordinals: upTo(3)}, []string{"0 v2 robbed", "1 v2 robbed away", "2 v2"}, []string{"Restore 0", "Restore 1"}},
+		"while it waits for a node":           {podset.Sequence{Ordered: true, Ordinals: upTo(2)}, []string{"0 v2 robbed unscheduled"}, []string{"Restore 0"}},
+		"while paused":                        {podset.Sequence{Ordinals: upTo(1), Rules: podset.Rules{Paused: true}}, []string{"0 v1 robbed"}, []string{"Restore 0"}},
+		"with OnDelete":                       {podset.Sequence{Ordinals: upTo(1), Rules: podset.Rules{OnDelete: true}}, []string{"0 v1 robbed"}, []string{"Restore 0"}},
+		"whatever others do":                  {podset.Sequence{Ordinals: upTo(2)}, []string{"0 v2 robbed"}, []string{"Create 1 v2", "Restore 0"}},
+		"and has no other step then":          {podset.Sequence{Ordinals: upTo(1)}, []string{"0 v1 robbed"}, []string{"Update 0 v2"}},
+		"not if it is not wanted":             {podset.Sequence{Ordered: true, Ordinals: upTo(1)}, []string{"0 v2 away", "1 v2 robbed"}, nil},
+		"not if it is on its way out":         {podset.Sequence{Ordinals: upTo(1)}, []string{"0 v2 robbed terminating"}, nil},
+		"not if it has ended and is replaced": {podset.Sequence{Ordinals: upTo(1)}, []string{"0 v2 robbed ended"}, []string{"Delete 0"}},
+	}.check(t)
+}
+
 func TestWhatIsWantedOfASequenceAndMakesNoStepIsTold(t *testing.T) {
 	for name, test := range map[string]struct {
 		sequence podset.Sequence

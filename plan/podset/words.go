@@ -86,6 +86,8 @@ func (g Group) String() string {
 		return fmt.Sprintf("update %s in place to revision %s", pods, revision.ShortHash(g.To))
 	case Expand:
 		return "let the claims of " + pods + " grow"
+	case Restore:
+		return "restore " + pods
 	case Apply:
 		return "go on with the update of " + pods + " in place"
 	case Settle:

@@ -39,6 +39,7 @@ type Replica struct {
 	Holds        lifecycle.Holds
 	Stage        inplace.Stage
 	Phase        Phase
+	Lost         Loss
 	Restarts     int32
 	DeletionCost int32
 
@@ -49,6 +50,34 @@ type Replica struct {
 	Gated           bool // it has the readiness gate InPlaceUpdateReady, so that an update in place can take it out of service
 	SpecifiedDelete bool // somebody asked for this pod to go
 	Unsettled       bool // a readiness condition of ours could be True and is not, or the record of a resize can be closed
+}
+
+// Loss is what a pod has lost of what its slot gave it besides its template.
+type Loss uint8
+
+// The losses.
+const (
+	LostNothing Loss = iota
+	// LostName is a label that is not the name of the pod, and should be.
+	LostName
+	// LostIndex is a label that is not the ordinal of the pod, and should be.
+	LostIndex
+	// LostClaim is a claim that the pod mounts and that is not there, while the pod has not begun to run.
+	LostClaim
+)
+
+// String says in a few words what was lost.
+func (l Loss) String() string {
+	switch l {
+	case LostName:
+		return "the label with its name is gone or wrong"
+	case LostIndex:
+		return "the label with its ordinal is wrong"
+	case LostClaim:
+		return "a claim that it waits for is gone"
+	default:
+		return "nothing is lost"
+	}
 }
 
 // Phase orders the phases of a pod by how much is lost with it.

@@ -38,6 +38,13 @@ func Mount(pod *corev1.PodSpec, volume, claim string) {
 	pod.Volumes = append(pod.Volumes, v)
 }
 
+// mounts says whether a pod has a volume of a claim.
+func mounts(pod *corev1.Pod, claim string) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool {
+		return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == claim
+	})
+}
+
 // claimsHashPrefix tells hashes of this form from those of other managers.
 const claimsHashPrefix = "sha256-"
 

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,16 +102,23 @@ func (s *StatefulSet) Sequence() (*podset.Sequence, error) {
 
 // Replicas reads the facts about the pods.
 func (s *StatefulSet) Replicas(now time.Time) []replica.Replica {
-	options := replica.Options{Now: now, Hooks: s.Set.Spec.Lifecycle}
-	if r := s.Set.Spec.UpdateStrategy.RollingUpdate; r != nil && r.MinReadySeconds != nil {
-		options.MinReadySeconds = *r.MinReadySeconds
-	}
+	options := replica.Options{Now: now, Hooks: s.Set.Spec.Lifecycle, MinReadySeconds: MinReadySeconds(&s.Set.Spec)}
 	out := make([]replica.Replica, len(s.Pods))
 	for i, pod := range s.Pods {
 		out[i] = replica.Of(pod, options)
 		out[i].Slot = s.ordinalOf(pod.Name)
+		out[i].Lost = s.lost(pod, out[i].Slot)
 	}
 	return out
+}
+
+// MinReadySeconds is how long a pod of a StatefulSet must be ready before it counts as available. What the rolling update says
+// goes before the field that native StatefulSets have.
+func MinReadySeconds(spec *v1beta1.StatefulSetSpec) int32 {
+	if r := spec.UpdateStrategy.RollingUpdate; r != nil && r.MinReadySeconds != nil && *r.MinReadySeconds > 0 {
+		return *r.MinReadySeconds
+	}
+	return spec.MinReadySeconds
 }
 
 // Owner is the owner reference of everything that the StatefulSet controls.
@@ -129,10 +137,7 @@ func (s *StatefulSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.Persisten
 	pod.OwnerReferences = append(pod.OwnerReferences, s.Owner())
 	podset.Prepare(pod, step.To, revision.ShortHash(step.To), s.Set.Spec.Lifecycle,
 		v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType)
-	pod.Labels[appsv1.StatefulSetPodNameLabel] = pod.Name
-	if s.PodIndexLabel {
-		pod.Labels[appsv1.PodIndexLabel] = step.Slot
-	}
+	maps.Copy(pod.Labels, s.identity(step.Slot))
 	pod.Spec.Hostname, pod.Spec.Subdomain = pod.Name, s.Set.Spec.ServiceName
 	return pod, s.mountClaims(pod, step.Slot), nil
 }

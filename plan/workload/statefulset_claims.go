@@ -40,20 +40,36 @@ func (s *StatefulSet) eachClaim(ordinal string, look func(template, claim *corev
 // mountClaims gives a new pod the volumes of its ordinal, and makes the claims that there are not yet.
 func (s *StatefulSet) mountClaims(pod *corev1.Pod, ordinal string) (missing []*corev1.PersistentVolumeClaim) {
 	s.eachClaim(ordinal, func(template, exists *corev1.PersistentVolumeClaim) {
-		name := s.claimName(template, ordinal)
-		Mount(&pod.Spec, template.Name, name)
-		if exists != nil {
-			return
+		Mount(&pod.Spec, template.Name, s.claimName(template, ordinal))
+		if exists == nil {
+			missing = append(missing, s.newClaim(template, ordinal))
 		}
-		var owners []metav1.OwnerReference
-		if owner := s.ownerOf(nil, false); owner != nil {
-			owners = append(owners, *owner)
-		}
-		claim := claimOf(template, name, s.Set.Spec.Selector.MatchLabels, owners...)
-		claim.Namespace = s.Set.Namespace
-		missing = append(missing, claim)
 	})
 	return missing
+}
+
+// newClaim makes the claim of an ordinal.
+func (s *StatefulSet) newClaim(template *corev1.PersistentVolumeClaim, ordinal string) *corev1.PersistentVolumeClaim {
+	var owners []metav1.OwnerReference
+	if owner := s.ownerOf(nil, false); owner != nil {
+		owners = append(owners, *owner)
+	}
+	claim := claimOf(template, s.claimName(template, ordinal), s.Set.Spec.Selector.MatchLabels, owners...)
+	claim.Namespace = s.Set.Namespace
+	return claim
+}
+
+// lostClaims makes the claims that a pod mounts and that were deleted before it began to run: it would wait for them for ever.
+func (s *StatefulSet) lostClaims(pod *corev1.Pod, ordinal string) (lost []*corev1.PersistentVolumeClaim) {
+	if s.claim == nil || pod.Status.Phase != corev1.PodPending {
+		return nil
+	}
+	s.eachClaim(ordinal, func(template, exists *corev1.PersistentVolumeClaim) {
+		if exists == nil && mounts(pod, s.claimName(template, ordinal)) {
+			lost = append(lost, s.newClaim(template, ordinal))
+		}
+	})
+	return lost
 }
 
 // retention is the policy that decides what becomes of claims; nil keeps them.

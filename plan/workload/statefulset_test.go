@@ -242,3 +242,75 @@ func TestACompleteRolloutBecomesTheCurrentOne(t *testing.T) {
 		})
 	}
 }
+
+func TestAPodCountsAfterWhatTheRollingUpdateSaysOrElseTheNativeField(t *testing.T) {
+	rolling := func(seconds *int32) *v1beta1.RollingUpdateStatefulSetStrategy {
+		return &v1beta1.RollingUpdateStatefulSetStrategy{MinReadySeconds: seconds}
+	}
+	for name, tc := range map[string]struct {
+		native  int32
+		rolling *v1beta1.RollingUpdateStatefulSetStrategy
+		want    int32
+	}{
+		"neither":                        {0, rolling(nil), 0},
+		"the native field":               {600, rolling(nil), 600},
+		"the native field with OnDelete": {600, nil, 600},
+		"the native field and a default": {600, rolling(new(int32(0))), 600},
+		"the rolling update":             {0, rolling(new(int32(5))), 5},
+		"both, of which this one counts": {600, rolling(new(int32(5))), 5},
+	} {
+		spec := &v1beta1.StatefulSetSpec{MinReadySeconds: tc.native, UpdateStrategy: v1beta1.StatefulSetUpdateStrategy{RollingUpdate: tc.rolling}}
+		if got := MinReadySeconds(spec); got != tc.want {
+			t.Errorf("%s: %d seconds, want %d", name, got, tc.want)
+		}
+	}
+}
+
+// TestWhatAPodHasLostOfItsOrdinalIsFoundAndMadeAgain goes through pods of web-1.
+func TestWhatAPodHasLostOfItsOrdinalIsFoundAndMadeAgain(t *testing.T) {
+	const nameLabel, indexLabel = appsv1.StatefulSetPodNameLabel, appsv1.PodIndexLabel
+	for name, tc := range map[string]struct {
+		change func(*corev1.Pod)
+		claims []corev1.PersistentVolumeClaim
+		gate   bool
+		patch  string
+		makes  string
+	}{
+		"nothing": {func(*corev1.Pod) {}, []corev1.PersistentVolumeClaim{claimNamed("data-web-1", "1Gi")}, true, "", ""},
+		"its name": {func(p *corev1.Pod) { delete(p.Labels, nameLabel) }, nil, true,
+			`{"metadata":{"labels":{"statefulset.kubernetes.io/pod-name":"web-1"},"uid":"uid-pod"}}`, ""},
+		"its name and its index": {func(p *corev1.Pod) { p.Labels = map[string]string{"app": "web", nameLabel: "web-0"} }, nil, true,
+			`{"metadata":{"labels":{"apps.kubernetes.io/pod-index":"1","statefulset.kubernetes.io/pod-name":"web-1"},"uid":"uid-pod"}}`, ""},
+		"its index, which is another's": {func(p *corev1.Pod) { p.Labels[indexLabel] = "7" }, nil, true,
+			`{"metadata":{"labels":{"apps.kubernetes.io/pod-index":"1"},"uid":"uid-pod"}}`, ""},
+		"its index, without the gate for it":       {func(p *corev1.Pod) { p.Labels[indexLabel] = "7" }, nil, false, "", ""},
+		"an index that it perhaps never had":       {func(p *corev1.Pod) { delete(p.Labels, indexLabel) }, nil, true, "", ""},
+		"a claim, before it runs":                  {func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }, nil, true, "", "data-web-1"},
+		"a claim that it does not mount":           {func(p *corev1.Pod) { p.Status.Phase, p.Spec.Volumes = corev1.PodPending, nil }, nil, true, "", ""},
+		"a claim that it has, while it runs":       {func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning }, nil, true, "", ""},
+		"nothing, and waits for a node as it does": {func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }, []corev1.PersistentVolumeClaim{claimNamed("data-web-1", "1Gi")}, true, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := web()
+			pod := podOf("web-1", map[string]string{"app": "web", nameLabel: "web-1", indexLabel: "1"}, set)
+			Mount(&pod.Spec, "data", "data-web-1")
+			tc.change(pod)
+			s := viewOf(t, set, Owned{Pods: []*corev1.Pod{pod}, Claim: finds(tc.claims...)}, Options{PodIndexLabel: tc.gate})
+			r := s.Replicas(time.Unix(0, 0))[0]
+			if lost := tc.patch != "" || tc.makes != ""; (r.Lost != replica.LostNothing) != lost {
+				t.Errorf("what it has lost: %v", r.Lost)
+			}
+			if r.Lost == replica.LostNothing {
+				return
+			}
+			body, claims, err := s.Restoration(podset.Step{Do: podset.Restore, Pod: &r}, pod)
+			made := ""
+			for _, claim := range claims {
+				made += claim.Name
+			}
+			if string(body) != tc.patch || made != tc.makes || err != nil {
+				t.Errorf("it is patched with %s, and the claims %q are made, %v", body, made, err)
+			}
+		})
+	}
+}

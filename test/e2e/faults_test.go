@@ -78,6 +78,9 @@ func nodeCutOff(s *space) {
 	})
 	s.beginOnNodes("along", tolerating(spare))
 	s.untilOnNodes("along", everywhere+1)
+	s.watch(&v1beta1.StatefulSet{})
+	s.beginOrdinals("twins", 2, inPlaceInParallel, halfOnSpareNode)
+	s.untilOrdinals("twins")
 	before := s.podsNow("cut")
 	there := s.podsOn("cut", spareNode)
 	if len(there) != 2 {
@@ -108,13 +111,14 @@ func nodeCutOff(s *space) {
 	s.untilMessage("cut", there[1].Name)
 	s.Logf("the condition says: %s", progress(s.set("cut")).Message)
 	holds()
-	back := s.daemonsWait("along")
+	back, replaced := s.daemonsWait("along"), s.twinWaits("twins")
 
 	end = s.guard("cut", serving(4), existing(6))
 	s.trouble("mend", spareNode)
 	s.untilDone(set)
 	end()
 	back()
+	replaced()
 	after := s.podsNow("cut")
 	s.same("what the pods keep", s.identities(before), s.identities(after))
 	for _, pod := range after {
@@ -123,6 +127,54 @@ func nodeCutOff(s *space) {
 		}
 	}
 	s.nodeGone(here)
+}
+
+// twinWaits deletes the pod of a StatefulSet on the node that is cut off. Nobody can say that it has ended there, and it may be
+// writing to its volume: there must be no second one of its name until the node is back. end checks that there was none, and then
+// waits for it.
+func (s *space) twinWaits(name string) (end func()) {
+	s.Helper()
+	there := s.podsOn(name, spareNode)
+	if len(there) != 1 {
+		s.Fatalf("%d pods of %s are on %s, not 1: %s", len(there), name, spareNode, s.describeOrdinals(name))
+	}
+	holds := s.guard(name, func(pods []*corev1.Pod) string {
+		if !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod.UID == there[0].UID }) {
+			return "pod " + there[0].Name + " is gone"
+		}
+		return ""
+	})
+	s.kubectl(s.T, "", "delete", "pod", there[0].Name, "--namespace", s.name, "--wait=false")
+	s.until("the set says for whom it waits", func() string {
+		for _, c := range s.ordinals(name).Status.Conditions {
+			if c.Type == v1beta1.StatefulSetConditionProgressing && strings.Contains(c.Message, there[0].Name) {
+				return ""
+			}
+		}
+		return s.describeOrdinals(name)
+	})
+	holds()
+	return func() {
+		s.Helper()
+		s.untilGone(name, there...)
+		s.untilOrdinals(name)
+	}
+}
+
+// halfOnSpareNode has one of two pods on the node that is taken away, and no volumes, which would be of one node.
+func halfOnSpareNode(set *v1beta1.StatefulSet) {
+	spec := &set.Spec.Template.Spec
+	set.Spec.VolumeClaimTemplates, spec.Containers[0].VolumeMounts = nil, nil
+	spec.Tolerations = []corev1.Toleration{{Key: spare, Operator: corev1.TolerationOpExists}}
+	spec.TerminationGracePeriodSeconds = new(int64(1))
+	spec.Affinity = &corev1.Affinity{
+		NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+			MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{"node-1", spareNode}}},
+		}}}},
+		PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+			LabelSelector: set.Spec.Selector, TopologyKey: corev1.LabelHostname,
+		}}},
+	}
 }
 
 // nodeGone takes the node away for good: its pods are deleted without it. stay are the others.

@@ -61,10 +61,7 @@ func viewOfStatefulSet(p *process, set client.Object) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts := replica.Options{Hooks: spec.Lifecycle}
-	if r := spec.UpdateStrategy.RollingUpdate; r != nil && r.MinReadySeconds != nil {
-		facts.MinReadySeconds = *r.MinReadySeconds
-	}
+	facts := replica.Options{Hooks: spec.Lifecycle, MinReadySeconds: workload.MinReadySeconds(spec)}
 	return &view{history: about.Revisions, wanted: wanted{
 		replicas: len(s.Ordinals), partition: s.Partition, floor: len(s.Ordinals) - s.MaxUnavailable,
 		paused: s.Paused || s.OnDelete, selector: spec.Selector, facts: facts, sequence: s,
@@ -93,7 +90,7 @@ func podOfStatefulSetCreated(m *machine, v *view, pod *corev1.Pod) {
 	}
 }
 
-// statefulSetEnded checks that the names of pods are free, and that the claims of pods grew with their templates and have the
+// statefulSetEnded checks that pods have the labels with their names, and that the claims of pods grew with their templates and have the
 // owners that they are to have.
 func statefulSetEnded(m *machine, v *view) {
 	set := asStatefulSet(v.set)
@@ -104,6 +101,9 @@ func statefulSetEnded(m *machine, v *view) {
 	for _, pod := range m.active() {
 		if !ours(pod, set.UID) {
 			continue
+		}
+		if name := pod.Labels[appsv1.StatefulSetPodNameLabel]; name != pod.Name {
+			m.brokenf("pod %s has the label of %q", pod.Name, name)
 		}
 		for _, name := range claimsOf(pod) {
 			if claim, ok := m.tables[kindClaim].objects[name].(*corev1.PersistentVolumeClaim); ok {
@@ -173,6 +173,7 @@ func (g generator) statefulSet() client.Object {
 	if g.IntN(3) == 0 {
 		spec.RevisionHistoryLimit = new(int32(g.IntN(3)))
 	}
+	spec.MinReadySeconds = pick[int32](g, 0, 0, 0, 2)
 	g.statefulStrategy(spec)
 	return set
 }
@@ -187,7 +188,7 @@ func (g generator) statefulStrategy(spec *v1beta1.StatefulSetSpec) {
 		PodUpdatePolicy: pick(g, v1beta1.RecreatePodUpdatePolicyType, v1beta1.InPlaceIfPossiblePodUpdatePolicyType,
 			v1beta1.InPlaceIfPossiblePodUpdatePolicyType, v1beta1.InPlaceOnlyPodUpdatePolicyType),
 		Paused:                g.IntN(10) == 0,
-		MinReadySeconds:       new(pick[int32](g, 0, 0, 0, 2)),
+		MinReadySeconds:       new(pick[int32](g, 0, 0, 0, 3)),
 		InPlaceUpdateStrategy: &v1beta1.InPlaceUpdateStrategy{GracePeriodSeconds: pick[int32](g, 0, 0, 0, 2)},
 	}
 	if g.IntN(4) == 0 {
@@ -207,7 +208,9 @@ func (g generator) statefulStrategy(spec *v1beta1.StatefulSetSpec) {
 
 // statefulPerson draws what a person does to a StatefulSet alone.
 func (g generator) statefulPerson() string {
-	switch g.IntN(7) {
+	switch g.IntN(8) {
+	case 7:
+		return "label " + g.somePod() + " " + appsv1.StatefulSetPodNameLabel + "-"
 	case 0:
 		return fmt.Sprintf(`patch {"reserveOrdinals":[%s]}`, pick(g, "", "0", "1", `"1-2"`, `2,"0-1"`))
 	case 1:
@@ -244,6 +247,7 @@ var simplerStatefulSets = []func(client.Object){
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.PersistentVolumeClaimRetentionPolicy = nil }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.ReserveOrdinals, s.Ordinals = nil, nil }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.ScaleStrategy = nil }),
+	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.MinReadySeconds = 0 }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) {
 		s.UpdateStrategy.RollingUpdate = &v1beta1.RollingUpdateStatefulSetStrategy{}
 	}),

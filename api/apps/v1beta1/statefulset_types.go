@@ -18,8 +18,7 @@ const (
 	OnPodRollingUpdateVolumeClaimUpdateStrategyType VolumeClaimUpdateStrategyType = "OnPodRollingUpdate"
 )
 
-// StatefulSetSpec is what a user wants of a StatefulSet. Every manifest of a native StatefulSet (apps/v1) is one of this
-// kind, but that minReadySeconds stands in updateStrategy.rollingUpdate.
+// StatefulSetSpec is what a user wants of a StatefulSet. It has every field of a native StatefulSet (apps/v1).
 //
 // +kubebuilder:validation:XValidation:rule=`(has(self.serviceName) ? self.serviceName : "") == (has(oldSelf.serviceName) ? oldSelf.serviceName : "")`,message="serviceName is immutable: the names by which pods are found would change; create another StatefulSet instead",fieldPath=".serviceName"
 // +kubebuilder:validation:XValidation:rule="(has(self.podManagementPolicy) && self.podManagementPolicy == 'Parallel') || !has(self.updateStrategy) || !has(self.updateStrategy.rollingUpdate) || !has(self.updateStrategy.rollingUpdate.maxUnavailable) || string(self.updateStrategy.rollingUpdate.maxUnavailable) == '1'",messageExpression="'maxUnavailable is ' + string(self.updateStrategy.rollingUpdate.maxUnavailable) + ', and must be 1 with podManagementPolicy OrderedReady, where pods follow one after the other; set podManagementPolicy to Parallel'",message="maxUnavailable must be 1 with podManagementPolicy OrderedReady",fieldPath=".updateStrategy.rollingUpdate.maxUnavailable"
@@ -63,6 +62,12 @@ type StatefulSetSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="podManagementPolicy is immutable; create another StatefulSet instead"
 	// +optional
 	PodManagementPolicy appsv1.PodManagementPolicyType `json:"podManagementPolicy,omitempty"`
+	// minReadySeconds is how long a pod must be ready before it counts as available, in seconds, where
+	// updateStrategy.rollingUpdate.minReadySeconds does not say: there it is unset or 0, or the type is OnDelete. Default: 0; not
+	// negative.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	MinReadySeconds int32 `json:"minReadySeconds,omitempty"`
 	// updateStrategy says when and how pods are updated. Default: RollingUpdate by recreating pods, one at a time.
 	// +kubebuilder:default={type: RollingUpdate}
 	// +optional
@@ -183,7 +188,7 @@ type RollingUpdateStatefulSetStrategy struct {
 	// +optional
 	InPlaceUpdateStrategy *InPlaceUpdateStrategy `json:"inPlaceUpdateStrategy,omitempty"`
 	// minReadySeconds is how long a pod must be ready before it counts as available, in seconds, when pods are updated and when
-	// they are added. Default: 0; at most 300.
+	// they are added. Default: 0, which leaves it to spec.minReadySeconds; at most 300.
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=300

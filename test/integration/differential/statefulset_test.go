@@ -1,16 +1,20 @@
 package differential
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,7 +31,8 @@ type ordinalSpec struct {
 	image, env, track          string
 	policy                     appsv1.PodManagementPolicyType
 	onDelete, claims           bool
-	keep                       appsv1.PersistentVolumeClaimRetentionPolicyType
+	// keep is what becomes of the claims of pods that are scaled in, and outlive of all when the set is deleted.
+	keep, outlive appsv1.PersistentVolumeClaimRetentionPolicyType
 }
 
 func TestStatefulSetsOfBothGroupsComeToTheSameEnd(t *testing.T) {
@@ -55,7 +60,7 @@ func TestOnlyOursSaysThatAnUpdateOnDeleteIsComplete(t *testing.T) {
 	t.Parallel()
 	w := meetOrdinals(t, ordinalSpec{
 		replicas: 2, image: "a:1", env: "1", track: "stable", policy: appsv1.ParallelPodManagement, onDelete: true,
-		keep: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+		keep: appsv1.RetainPersistentVolumeClaimRetentionPolicyType, outlive: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
 	})
 	w.play([]move[ordinalSpec]{
 		{words: "begin", all: true},
@@ -90,9 +95,7 @@ func ordinalCases() *rapid.Generator[ordinalCase] {
 			replicas: rapid.Int32Range(0, 5).Draw(t, "replicas"), image: "a:1", env: "1", track: "stable",
 			policy: rapid.SampledFrom([]appsv1.PodManagementPolicyType{appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement}).Draw(t, "policy"),
 			claims: rapid.Bool().Draw(t, "claims"),
-			keep: rapid.SampledFrom([]appsv1.PersistentVolumeClaimRetentionPolicyType{
-				appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType,
-			}).Draw(t, "keep"),
+			keep:   retentions().Draw(t, "keep"), outlive: retentions().Draw(t, "outlive"),
 		}}
 		calm := rapid.Bool().Draw(t, "calm")
 		c.spec.onDelete = calm && rapid.IntRange(0, 3).Draw(t, "on delete") == 0
@@ -110,15 +113,24 @@ func ordinalCases() *rapid.Generator[ordinalCase] {
 	})
 }
 
+func retentions() *rapid.Generator[appsv1.PersistentVolumeClaimRetentionPolicyType] {
+	return rapid.SampledFrom([]appsv1.PersistentVolumeClaimRetentionPolicyType{
+		appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType,
+	})
+}
+
 func ordinalMoves(s ordinalSpec, calm bool) *rapid.Generator[move[ordinalSpec]] {
 	images := []string{"a:1", "a:2", "a:3"}
 	if !calm && s.policy == appsv1.ParallelPodManagement { // one after the other, the native kind waits for a broken pod for ever
 		images = append(images, brokenImage)
 	}
 	return rapid.Custom(func(t *rapid.T) move[ordinalSpec] {
-		kinds := []string{"image", "image", "env", "track", "scale", "scale", "delete"}
+		kinds := []string{"image", "image", "env", "track", "scale", "scale", "delete", "label"}
 		if calm {
 			kinds = append(kinds, "partition", "partition", "start")
+		}
+		if calm && s.claims { // or else it turns on the moment whether a pod runs already
+			kinds = append(kinds, "claim", "claim")
 		}
 		var m move[ordinalSpec]
 		switch kind := rapid.SampledFrom(kinds).Draw(t, "kind"); kind {
@@ -139,6 +151,13 @@ func ordinalMoves(s ordinalSpec, calm bool) *rapid.Generator[move[ordinalSpec]] 
 			m = move[ordinalSpec]{words: fmt.Sprintf("delete pod %d", n), world: func(r *rivals[ordinalSpec]) {
 				r.deletePods(func(owner string, pod *corev1.Pod) bool { return pod.Name == fmt.Sprintf("%s-%d", owner, n) })
 			}}
+		case "label":
+			n := rapid.IntRange(0, 4).Draw(t, "ordinal")
+			value := rapid.SampledFrom([]string{`null`, `"another"`}).Draw(t, "value")
+			m = move[ordinalSpec]{words: fmt.Sprintf("label of pod %d %s", n, value), world: func(r *rivals[ordinalSpec]) { relabel(r, n, value) }}
+		case "claim":
+			n := rapid.IntRange(0, 4).Draw(t, "ordinal")
+			m = move[ordinalSpec]{words: fmt.Sprintf("delete claim %d", n), world: func(r *rivals[ordinalSpec]) { deleteClaim(r, n) }}
 		default:
 			n := rapid.Int32Range(0, 5).Draw(t, "number")
 			m = move[ordinalSpec]{words: fmt.Sprintf("%s %d", kind, n), change: func(s *ordinalSpec) {
@@ -148,6 +167,70 @@ func ordinalMoves(s ordinalSpec, calm bool) *rapid.Generator[move[ordinalSpec]] 
 		m.turns = rapid.IntRange(0, 4).Draw(t, "turns")
 		return m
 	})
+}
+
+// relabel takes from the pods at an ordinal the label by which they are found, or gives them another.
+func relabel(r *rivals[ordinalSpec], ordinal int, value string) {
+	r.Helper()
+	for _, owner := range []string{r.theirs.name, r.ours.name} {
+		for _, pod := range r.podsOf(owner) {
+			if pod.Name != fmt.Sprintf("%s-%d", owner, ordinal) {
+				continue
+			}
+			patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, appsv1.StatefulSetPodNameLabel, value)
+			if err := r.API.Patch(r.Context(), &pod, client.RawPatch(types.MergePatchType, []byte(patch))); client.IgnoreNotFound(err) != nil {
+				r.Fatal(err)
+			}
+		}
+	}
+}
+
+// deleteClaim deletes the claims of an ordinal.
+func deleteClaim(r *rivals[ordinalSpec], ordinal int) {
+	r.Helper()
+	for _, owner := range []string{r.theirs.name, r.ours.name} {
+		claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: fmt.Sprintf("data-%s-%d", owner, ordinal)}}
+		if err := r.API.Delete(r.Context(), claim); client.IgnoreNotFound(err) != nil {
+			r.Fatal(err)
+		}
+	}
+}
+
+// TestBothMakeTheClaimsOfPodsThatHaveNotBegunToRunAgain deletes claims before anybody schedules the pods.
+func TestBothMakeTheClaimsOfPodsThatHaveNotBegunToRunAgain(t *testing.T) {
+	server.RunControllers(t, "statefulset-controller", "garbage-collector-controller")
+	t.Parallel()
+	w := meetOrdinals(t, ordinalSpec{
+		replicas: 2, image: "a:1", env: "1", track: "stable", policy: appsv1.ParallelPodManagement, claims: true,
+		keep: appsv1.RetainPersistentVolumeClaimRetentionPolicyType, outlive: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+	})
+	await := func(what string, is func(*corev1.PersistentVolumeClaimList) bool) {
+		t.Helper()
+		err := wait.PollUntilContextTimeout(w.Context(), 50*time.Millisecond, giveUp, true, func(ctx context.Context) (bool, error) {
+			w.nudge() // the native one is not woken by a claim that goes
+			if err := w.Reconcile(w.oursReconcile); err != nil {
+				return false, err
+			}
+			claims := &corev1.PersistentVolumeClaimList{}
+			err := w.API.List(ctx, claims, client.InNamespace(w.Namespace))
+			return is(claims) && len(w.Pods()) == 4, err
+		})
+		if err != nil {
+			t.Fatalf("waiting until %s: %v", what, err)
+		}
+	}
+	await("both have made all claims", func(l *corev1.PersistentVolumeClaimList) bool { return len(l.Items) == 4 })
+	old := map[types.UID]bool{}
+	for _, owner := range []string{native, ours} {
+		claim := &corev1.PersistentVolumeClaim{}
+		w.Get("data-"+owner+"-1", claim)
+		old[claim.UID] = true
+	}
+	deleteClaim(w, 1)
+	await("both have made them again", func(l *corev1.PersistentVolumeClaimList) bool {
+		return len(l.Items) == 4 && !slices.ContainsFunc(l.Items, func(c corev1.PersistentVolumeClaim) bool { return old[c.UID] })
+	})
+	w.play([]move[ordinalSpec]{{words: "run", all: true}})
 }
 
 // template is the pod template of a StatefulSet of this name.
@@ -180,7 +263,7 @@ func nativeStatefulSet(w *stepped.World) side[ordinalSpec] {
 			set.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": native}}
 			set.Spec.ServiceName, set.Spec.PodManagementPolicy, set.Spec.Ordinals = "service", s.policy, &appsv1.StatefulSetOrdinals{Start: s.start}
 			set.Spec.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
-				WhenScaled: s.keep, WhenDeleted: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+				WhenScaled: s.keep, WhenDeleted: s.outlive,
 			}
 			set.Spec.UpdateStrategy = appsv1.StatefulSetUpdateStrategy{Type: appsv1.OnDeleteStatefulSetStrategyType}
 			if !s.onDelete {
@@ -211,7 +294,7 @@ func ourStatefulSet(w *stepped.World) side[ordinalSpec] {
 			set.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": ours}}
 			set.Spec.ServiceName, set.Spec.PodManagementPolicy, set.Spec.Ordinals = "service", s.policy, &v1beta1.StatefulSetOrdinals{Start: s.start}
 			set.Spec.PersistentVolumeClaimRetentionPolicy = &v1beta1.StatefulSetPersistentVolumeClaimRetentionPolicy{
-				WhenScaled: s.keep, WhenDeleted: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+				WhenScaled: s.keep, WhenDeleted: s.outlive,
 			}
 			set.Spec.UpdateStrategy = v1beta1.StatefulSetUpdateStrategy{Type: appsv1.OnDeleteStatefulSetStrategyType}
 			if !s.onDelete {
@@ -236,7 +319,7 @@ func ourStatefulSet(w *stepped.World) side[ordinalSpec] {
 type ordinalOutcome struct {
 	// Pods are the labels and specs of the pods by name, without what each controller adds for itself.
 	Pods map[string]podView
-	// Claims are the names of the claims, in order.
+	// Claims are the names of the claims and those with whom they go, in order.
 	Claims []string
 	// Replicas and those below are the counts of the status; OneRevision says whether the set has but one revision.
 	Replicas, Ready, Available, Current, Updated int32
@@ -261,7 +344,8 @@ func ordinalEnd(w *stepped.World, set client.Object, pods []corev1.Pod, s ordina
 		if _, err := fmt.Sscanf(pods[i].Name, name+"-%d", &ordinal); err != nil {
 			w.Errorf("the name of pod %s: %v", pods[i].Name, err)
 		}
-		complete = complete && pods[i].DeletionTimestamp == nil && (s.old(ordinal) || asTold(&pods[i], s.template(name)))
+		complete = complete && pods[i].Labels[appsv1.StatefulSetPodNameLabel] == pods[i].Name &&
+			pods[i].DeletionTimestamp == nil && (s.old(ordinal) || asTold(&pods[i], s.template(name)))
 	}
 	claims := &corev1.PersistentVolumeClaimList{}
 	if err := w.API.List(w.Context(), claims, client.InNamespace(w.Namespace)); err != nil {
@@ -269,7 +353,11 @@ func ordinalEnd(w *stepped.World, set client.Object, pods []corev1.Pod, s ordina
 	}
 	for _, claim := range claims.Items {
 		if strings.HasPrefix(claim.Name, "data-"+name+"-") {
-			o.Claims = append(o.Claims, claim.Name)
+			words := claim.Name
+			for _, ref := range claim.OwnerReferences {
+				words += fmt.Sprintf(", with %s %s", ref.Kind, ref.Name)
+			}
+			o.Claims = append(o.Claims, words)
 		}
 	}
 	slices.Sort(o.Claims)

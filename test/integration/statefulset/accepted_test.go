@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -50,6 +51,7 @@ spec:
   ordinals: {start: 0}
   podManagementPolicy: OrderedReady
   revisionHistoryLimit: 5
+  minReadySeconds: 600
   updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 1}}
   template:
     metadata: {labels: {app: nginx}}
@@ -71,6 +73,7 @@ spec:
     status: {phase: Pending}
 `
 
+// TestAccepted asks the API server to refuse fields that it does not know, as kubectl does.
 func TestAccepted(t *testing.T) {
 	cases := map[string]struct{ version, set string }{
 		"the manifest of the walk-through":          {v1alpha1, walkthrough},
@@ -82,7 +85,7 @@ func TestAccepted(t *testing.T) {
 		"reserved ordinals and ranges, in v1alpha1": {v1alpha1, `{spec: {reserveOrdinals: [0, "2-5", "7-7", 2000000000]}}`},
 		"no service":                                {v1beta1, `{spec: {serviceName: null}}`},
 		"an empty name of a service":                {v1beta1, `{spec: {serviceName: ""}}`},
-		"every strategy at once": {v1beta1, `{spec: {podManagementPolicy: Parallel, ordinals: {start: 5}, lifecycle: {preDelete: {labelsHandler: {hold: "true"}, markPodNotReady: true}, preNormal: {finalizersHandler: [example.com/hold]}},
+		"every strategy at once": {v1beta1, `{spec: {podManagementPolicy: Parallel, ordinals: {start: 0}, lifecycle: {preDelete: {labelsHandler: {hold: "true"}, markPodNotReady: true}, preNormal: {finalizersHandler: [example.com/hold]}},
 			` + gate + `, updateStrategy: {rollingUpdate: {podUpdatePolicy: InPlaceOnly, partition: 1, paused: true, minReadySeconds: 300, unorderedUpdate: {priorityStrategy: {weightPriority: [{weight: 50, matchSelector: {matchLabels: {a: b}}}]}},
 			inPlaceUpdateStrategy: {gracePeriodSeconds: 5, imagePreDownloadParallelism: 2, imagePreDownloadTimeoutSeconds: 60, imagePreDownloadMinUpdatedReadyPods: 1}}},
 			volumeClaimUpdateStrategy: {type: OnPodRollingUpdate}, persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}, revisionHistoryLimit: 0}}`},
@@ -90,7 +93,8 @@ func TestAccepted(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := server.Client.Create(t.Context(), object(t, tc.version, server.Namespace(t), tc.set)); err != nil {
+			strict := client.WithFieldValidation(server.Client, metav1.FieldValidationStrict)
+			if err := strict.Create(t.Context(), object(t, tc.version, server.Namespace(t), tc.set)); err != nil {
 				t.Errorf("it was refused: %v", err)
 			}
 		})
@@ -107,7 +111,7 @@ func TestAcceptedChanges(t *testing.T) {
 		"all that may change": {v1beta1, `{}`,
 			`{spec: {replicas: 9, ordinals: {start: 3}, revisionHistoryLimit: 3, lifecycle: {preDelete: {labelsHandler: {hold: "true"}}}, reserveOrdinals: [4],
 				persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}, volumeClaimUpdateStrategy: {type: OnDelete}, scaleStrategy: {maxUnavailable: 1},
-				volumeClaimTemplates: [` + claim + `], updateStrategy: {rollingUpdate: {partition: 2}}, template: {spec: {hostNetwork: true}}}}`},
+				minReadySeconds: 9, volumeClaimTemplates: [` + claim + `], updateStrategy: {rollingUpdate: {partition: 2}}, template: {spec: {hostNetwork: true}}}}`},
 		"claims that grow": {v1alpha1,
 			`{spec: {volumeClaimUpdateStrategy: {type: OnPodRollingUpdate}, volumeClaimTemplates: [` + claim + `]}}`,
 			`{spec: {volumeClaimUpdateStrategy: {type: OnPodRollingUpdate}, volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], storageClassName: growing, resources: {requests: {storage: 2Gi}}}}]}}`},

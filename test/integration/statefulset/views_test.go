@@ -99,8 +99,8 @@ type older struct {
 	} `json:"spec"`
 }
 
-// newer is everything that came with v1beta1.
-const newer = `reserveOrdinals: [1, "4-6"], ordinals: {start: 2}, scaleStrategy: {maxUnavailable: 1}, lifecycle: {preDelete: {labelsHandler: {hold: "true"}}},
+// newer is everything that came with v1beta1 or later.
+const newer = `reserveOrdinals: [1, "4-6"], ordinals: {start: 0}, scaleStrategy: {maxUnavailable: 1}, minReadySeconds: 7, lifecycle: {preDelete: {labelsHandler: {hold: "true"}}},
 	persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Delete}, volumeClaimUpdateStrategy: {type: OnPodRollingUpdate}`
 
 // TestAnOldClientTakesNothingAway writes an object back as typed clients of v1alpha1 do: without the fields that they have not
@@ -178,9 +178,9 @@ func TestBothVersionsSayTheSame(t *testing.T) {
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	choices := map[string][]string{
-		"reserveOrdinals": {`[]`, `[0]`, `[3, "5-9"]`}, "ordinals": {`{start: 0}`, `{start: 7}`}, "lifecycle": {`{}`, `{preNormal: {finalizersHandler: [a/b]}}`},
+		"reserveOrdinals": {`[]`, `[0]`, `[3, "5-9"]`}, "ordinals": {`{}`, `{start: 0}`}, "lifecycle": {`{}`, `{preNormal: {finalizersHandler: [a/b]}}`},
 		"persistentVolumeClaimRetentionPolicy": {`{whenDeleted: Delete}`, `{whenScaled: Delete}`}, "volumeClaimUpdateStrategy": {`{}`, `{type: OnPodRollingUpdate}`},
-		"scaleStrategy": {`{}`, `{maxUnavailable: 1}`}, "revisionHistoryLimit": {`0`, `3`}, "replicas": {`0`, `4`},
+		"scaleStrategy": {`{}`, `{maxUnavailable: 1}`}, "revisionHistoryLimit": {`0`, `3`}, "replicas": {`0`, `4`}, "minReadySeconds": {`0`, `600`},
 		"updateStrategy":       {`{type: OnDelete}`, `{}`, `{rollingUpdate: {partition: 2, paused: true, minReadySeconds: 5}}`},
 		"volumeClaimTemplates": {`[]`, `[{metadata: {name: data, labels: {a: b}}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1024Mi}}}}]`},
 		"template":             {`{}`, `{spec: {containers: [{name: main, image: "demo:1", resources: {limits: {cpu: 1000m}}}]}}`},

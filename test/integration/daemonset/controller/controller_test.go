@@ -140,6 +140,41 @@ func TestImagesArePulledAheadOfAnUpdateInPlace(t *testing.T) {
 	}
 }
 
+// A name that the revision should have is taken: by that of a set of the same name that is there no more.
+func TestAHashThatIsTakenIsPassedOver(t *testing.T) {
+	w := newWorld(t, 2, daemonset.Options{}, nil)
+	w.Turn()
+	taken, old := w.Revisions()[0], w.Object()
+	if err := w.API.Delete(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range w.Pods() {
+		w.Vanish(pod.Name)
+	}
+	again := &v1beta1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: agent}, Spec: old.Spec}
+	w.Create(again)
+	for range 3 { // the first attempt meets the collision, and counts it
+		if err := w.Reconcile(w.Key); err != nil && !strings.Contains(err.Error(), "already exists") {
+			t.Fatal(err)
+		}
+	}
+	set := w.Object()
+	if set.Status.CollisionCount == nil || *set.Status.CollisionCount != 1 {
+		t.Errorf("collision count %v, want 1", set.Status.CollisionCount)
+	}
+	hash := strings.TrimPrefix(taken.Name, agent+"-")
+	if set.Status.UpdateRevision == "" || set.Status.UpdateRevision == hash {
+		t.Errorf("the update revision is %q, and %q is another's", set.Status.UpdateRevision, hash)
+	}
+	w.Finish()
+	w.wantCounts("in the end", "2 2 2 2 2 0")
+	for _, pod := range w.Pods() {
+		if got := pod.Labels["controller-revision-hash"]; got != set.Status.UpdateRevision {
+			t.Errorf("pod %s has the revision %s, want %s", pod.Name, got, set.Status.UpdateRevision)
+		}
+	}
+}
+
 func TestAHookHoldsAPodThatIsToBeReplaced(t *testing.T) {
 	const held = "example.com/held"
 	w := running(t, 2, func(s *v1beta1.DaemonSetSpec) {

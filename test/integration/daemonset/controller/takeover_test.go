@@ -9,6 +9,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/daemonset"
+	"kruise.io/kruise/plan/workload"
 	"kruise.io/kruise/test/integration/stepped"
 )
 
@@ -18,6 +19,8 @@ type situation struct {
 	still bool
 	// placed are the pods in the end, and counts those of the status; empty: complete.
 	placed, counts string
+	// open opens gates that are off by default.
+	open func(*workload.Options)
 	// replaced says that pods may be others than before.
 	replaced bool
 	// then goes on from there.
@@ -37,8 +40,23 @@ func situations() map[string]situation {
 			w.Errorf("pods (-before +after):\n%s", diff)
 		}
 	}
+	surge := situation{placed: "a a:2, b a:2, c a:2", replaced: true, then: func(w *world) {
+		if pod := w.Pod("agent-ddddd"); pod.Spec.NodeName != w.node("c") {
+			w.Errorf("the new pod of node c is on %s", pod.Spec.NodeName)
+		}
+	}}
+	jobs := situation{still: true, placed: "a a:1, b a:1, c a:2", open: func(o *workload.Options) { o.PullAheadForDaemonSets = true }, then: func(w *world) {
+		if n := len(w.Jobs()); n != 1 {
+			w.Errorf("while it is paused there are %d jobs, want 1", n)
+		}
+		goOn(w)
+		if n := len(w.Jobs()); n != 0 {
+			w.Errorf("when it is over there are %d jobs", n)
+		}
+	}}
 	return map[string]situation{
-		"at-rest": {still: true, placed: "a a:2, b a:2, c a:2"},
+		"at-rest":            {still: true, placed: "a a:2, b a:2, c a:2"},
+		"at-rest-as-v1beta1": {still: true, placed: "a a:2, b a:2, c a:2"},
 		"at-rest-in-place": {still: true, placed: "a a:2, b a:2, c a:2", then: func(w *world) {
 			before := w.Snapshot().Pods
 			w.image("a:3")
@@ -48,12 +66,18 @@ func situations() map[string]situation {
 				w.Errorf("pods after an update in place (-before +after):\n%s", diff)
 			}
 		}},
-		"partition-reached":      {still: true, placed: "a a:1, b a:1, c a:2", then: goOn},
-		"paused":                 {still: true, placed: "a a:1, b a:1, c a:2", then: goOn},
-		"updating-not-restarted": {placed: "a a:2, b a:2, c a:2"},
-		"in-a-surge": {placed: "a a:2, b a:2, c a:2", replaced: true, then: func(w *world) {
-			if pod := w.Pod("agent-ddddd"); pod.Spec.NodeName != w.node("c") {
-				w.Errorf("the new pod of node c is on %s", pod.Spec.NodeName)
+		"partition-reached":            {still: true, placed: "a a:1, b a:1, c a:2", then: goOn},
+		"partition-reached-as-v1beta1": {still: true, placed: "a a:1, b a:1, c a:2", then: goOn},
+		"paused":                       {still: true, placed: "a a:1, b a:1, c a:2", then: goOn},
+		"paused-with-jobs":             jobs,
+		"updating-not-restarted":       {placed: "a a:2, b a:2, c a:2"},
+		"in-a-surge":                   surge,
+		"in-a-surge-of-type-surging":   surge,
+		"progressive-create": {still: true, placed: "c a:2", then: func(w *world) {
+			w.change(func(s *v1beta1.DaemonSetSpec) { s.UpdateStrategy.RollingUpdate.Partition = number(1) })
+			w.Finish()
+			if n := len(w.Pods()); n != 2 {
+				w.Errorf("with a partition of 1 there are %d pods, want 2", n)
 			}
 		}},
 		"preparing-delete": {placed: "a a:1, b a:1, c a:1", counts: "3 3 3 0 2 0", then: func(w *world) {
@@ -76,7 +100,11 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 	for name, s := range situations() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := worldIn(t, server.Namespace(t), daemonset.Options{})
+			var options daemonset.Options
+			if s.open != nil {
+				s.open(&options.Options)
+			}
+			w := worldIn(t, server.Namespace(t), options)
 			for _, node := range []string{"a", "b", "c"} {
 				w.addNode(node)
 			}

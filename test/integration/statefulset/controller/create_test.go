@@ -137,3 +137,26 @@ func TestAPodThatFailedIsReplacedUnderItsName(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatAPodHasLostIsGivenBackWithoutARestart(t *testing.T) {
+	w := newWorld(t, builder.StatefulSet(web).Replicas(2).Parallel().Claim("data"))
+	w.Turn()
+	before := w.uids()
+	if err := w.API.Delete(w.Context(), w.claim("data-web-1")); err != nil { // its pod has not begun to run
+		t.Fatal(err)
+	}
+	w.Patch(w.Pod("web-0"), `{"metadata":{"labels":{"statefulset.kubernetes.io/pod-name":null,"apps.kubernetes.io/pod-index":"9"}}}`)
+	w.Turn()
+	w.wantOwners("when a claim was deleted", "data-web-0, data-web-1")
+	want := map[string]string{"statefulset.kubernetes.io/pod-name": "web-0", "apps.kubernetes.io/pod-index": "0"}
+	for key, value := range want {
+		if got := w.Pod("web-0").Labels[key]; got != value {
+			t.Errorf("label %s is %q, want %q", key, got, value)
+		}
+	}
+	w.Finish()
+	w.wantAvailable("in the end", 2)
+	if diff := cmp.Diff(before, w.uids()); diff != "" {
+		t.Errorf("pods (-before +after):\n%s", diff)
+	}
+}

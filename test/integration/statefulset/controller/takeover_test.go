@@ -1,8 +1,11 @@
 package controller
 
 import (
+	"maps"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -22,31 +25,30 @@ type situation struct {
 	still bool
 	// pods are there in the end.
 	pods string
-	// restarted are the pods whose container restarted once. All others run on.
-	restarted []string
+	// open opens gates that are off by default.
+	open func(*workload.Options)
+	// restarted are the pods whose container restarted once, and replaced those that are others of the same name in the end. All
+	// others run on.
+	restarted, replaced []string
 	// then goes on from there.
 	then func(*world)
 }
 
 // situations are the files in testdata/takeover.
 func situations() map[string]situation {
+	all := atRest()
+	maps.Copy(all, heldUp())
+	maps.Copy(all, halfWay())
+	return all
+}
+
+// atRest are rollouts that were complete.
+func atRest() map[string]situation {
 	still := func(images string) situation { return situation{still: true, pods: images} }
 	inPlace := still("web-0 a:2, web-1 a:2, web-2 a:2")
 	inPlace.then = func(w *world) {
 		w.wantManifestAgain()
 		w.wantUpdateInPlace()
-	}
-	goOn := still("web-0 a:1, web-1 a:1, web-2 a:2")
-	goOn.then = func(w *world) {
-		before := w.uids()
-		w.change(func(s *v1beta1.StatefulSetSpec) {
-			s.UpdateStrategy.RollingUpdate.Paused, s.UpdateStrategy.RollingUpdate.Partition = false, ptr.To(int32(0))
-		})
-		w.Finish()
-		w.wantPods("when the rollout may go on", "web-0 a:2, web-1 a:2, web-2 a:2")
-		if diff := cmp.Diff(before, w.uids()); diff != "" {
-			w.Errorf("pods (-before +after):\n%s", diff)
-		}
 	}
 	claims := still("web-0 a:2, web-1 a:2, web-2 a:2")
 	claims.then = func(w *world) {
@@ -67,25 +69,106 @@ func situations() map[string]situation {
 		"at-rest-with-claims-that-go":         still("web-0 a:2, web-1 a:2, web-2 a:2"),
 		"at-rest-with-pods-of-older-releases": still("web-0 a:2, web-1 a:2, web-2 a:2"),
 		"at-rest-recreated":                   still("web-0 a:2, web-1 a:2, web-2 a:2"),
-		"partition-reached":                   goOn,
-		"paused":                              goOn,
+		"at-rest-with-reserved-ordinals":      still("web-0 a:2, web-2 a:2, web-3 a:2"),
 		"at-rest-with-orphans": {pods: "web-0 a:2, web-1 a:2, web-2 a:2", then: func(w *world) {
 			w.wantAllOwned()
 			w.wantUpdateInPlace()
 		}},
+		"at-rest-with-a-start-that-does-nothing": still("web-0 a:2, web-1 a:2, web-2 a:2"),
 		"from-a-native-set": {pods: "web-0 a:2, web-1 a:2, web-2 a:2", then: func(w *world) {
 			w.wantAllOwned()
 			w.image("a:3")
 			w.Finish()
 			w.wantPods("after an update", "web-0 a:3, web-1 a:3, web-2 a:3")
 		}},
-		"updating-not-restarted": {pods: "web-0 a:2, web-1 a:2, web-2 a:2", restarted: []string{"web-0", "web-1", "web-2"}},
-		"recreating":             {pods: "web-0 a:2, web-1 a:2, web-2 a:2"},
+		"from-a-native-set-with-a-start": {
+			pods: "web-5 a:2, web-6 a:2, web-7 a:2", open: func(o *workload.Options) { o.StartOrdinal = true }, then: (*world).wantAllOwned,
+		},
+	}
+}
+
+// heldUp are rollouts that wait for somebody, and go on when they are let.
+func heldUp() map[string]situation {
+	waits := func(images string, then func(*world)) situation {
+		return situation{still: true, pods: images, then: then}
+	}
+	const half, all = "web-0 a:1, web-1 a:1, web-2 a:2", "web-0 a:2, web-1 a:2, web-2 a:2"
+	goOn := func(w *world) {
+		before := w.uids()
+		w.change(func(s *v1beta1.StatefulSetSpec) {
+			s.UpdateStrategy.RollingUpdate.Paused, s.UpdateStrategy.RollingUpdate.Partition = false, ptr.To(int32(0))
+		})
+		w.Finish()
+		w.wantPods("when the rollout may go on", all)
+		if diff := cmp.Diff(before, w.uids()); diff != "" {
+			w.Errorf("pods (-before +after):\n%s", diff)
+		}
+	}
+	jobs := waits(half, func(w *world) {
+		if n := len(w.Jobs()); n != 1 {
+			w.Errorf("while it is paused there are %d jobs, want 1", n)
+		}
+		goOn(w)
+		if n := len(w.Jobs()); n != 0 {
+			w.Errorf("when it is over there are %d jobs", n)
+		}
+	})
+	jobs.open = func(o *workload.Options) { o.PullAhead = true }
+	growing := waits("web-0 a:1, web-1 a:1, web-2 a:1", func(w *world) {
+		for range 12 {
+			w.provide()
+			w.Cluster()
+			w.Turn()
+		}
+		w.Finish()
+		w.wantPods("when volumes grow", all)
+		w.wantSizes("when volumes grow", "2Gi 2Gi 2Gi")
+	})
+	growing.open = func(o *workload.Options) { o.ResizeClaims = true }
+	return map[string]situation{
+		"partition-reached": waits(half, goOn),
+		"paused":            waits(half, goOn),
+		"paused-with-jobs":  jobs,
+		"growing-claims":    growing,
+		"preparing-delete": waits(all, func(w *world) {
+			w.Patch(w.Pod("web-2"), `{"metadata":{"finalizers":null}}`)
+			w.Finish()
+			w.wantPods("without the hook", "web-0 a:2, web-1 a:2")
+		}),
+		"preparing-update": waits("web-0 a:1, web-1 a:1, web-2 a:1", func(w *world) {
+			w.Patch(w.Pod("web-2"), `{"metadata":{"labels":{"example.com/hold":null}}}`)
+			w.Finish()
+			w.wantPods("without the hook", half)
+			w.wantState("web-2", v1beta1.LifecycleStateUpdated)
+			w.Patch(w.Pod("web-2"), `{"metadata":{"labels":{"example.com/hold":"true"}}}`)
+			w.Finish()
+			w.wantState("web-2", v1beta1.LifecycleStateNormal)
+			w.wantState("web-1", v1beta1.LifecycleStatePreparingUpdate)
+		}),
+		"updated-waiting-for-a-hook": waits(half, func(w *world) {
+			w.Patch(w.Pod("web-2"), `{"metadata":{"labels":{"example.com/registered":"true"}}}`)
+			w.Finish()
+			w.wantPods("with the hook", half)
+			w.wantState("web-2", v1beta1.LifecycleStateNormal)
+			w.wantState("web-1", v1beta1.LifecycleStatePreparingUpdate)
+		}),
+	}
+}
+
+// halfWay are rollouts whose manager ended in the middle of something, which is finished.
+func halfWay() map[string]situation {
+	const all = "web-0 a:2, web-1 a:2, web-2 a:2"
+	everybody := []string{"web-0", "web-1", "web-2"}
+	return map[string]situation{
+		"updating-not-restarted": {pods: all, restarted: everybody},
+		"grace-period":           {pods: all, restarted: everybody},
+		"recreating":             {pods: all, replaced: []string{"web-0", "web-1"}},
+		"specified-delete":       {pods: all, replaced: []string{"web-1"}},
 	}
 }
 
 // TestWhatAnOlderManagerLeftIsTakenOver goes through what is found when this manager is installed in the place of an older
-// one, with the gates that are on by default.
+// one, with the gates that are on by default unless the situation opens another.
 func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 	files, err := filepath.Glob("testdata/takeover/*.yaml")
 	if err != nil || len(files) != len(situations()) {
@@ -96,21 +179,30 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 			t.Parallel()
 			namespace := server.Namespace(t)
 			server.Leave(t, "testdata/takeover/"+name+".yaml", namespace)
-			w := worldIn(t, namespace, statefulset.Options{Options: workload.Options{AutoDeleteClaims: true, PodIndexLabel: true}})
+			options := statefulset.Options{Options: workload.Options{AutoDeleteClaims: true, PodIndexLabel: true}}
+			if s.open != nil {
+				s.open(&options.Options)
+			}
+			w := worldIn(t, namespace, options)
 			before, set := w.Snapshot(), w.Object()
 			w.Finish()
+			for range 3 { // for grace periods, one pod after the other: the rest that comes before their end is no rest
+				w.Pass(time.Minute)
+				w.Finish()
+			}
 			after := w.Snapshot()
 			w.wantPods("taken over", s.pods)
 			for pod, uid := range before.Pods {
-				if after.Pods[pod] != uid && name != "recreating" {
-					t.Errorf("pod %s was replaced", pod)
+				if replaced := slices.Contains(s.replaced, pod); replaced == (after.Pods[pod] == uid) {
+					t.Errorf("pod %s was replaced: %t", pod, !replaced)
 				}
-			}
-			for _, pod := range s.restarted {
-				before.Restarts[pod]++
-			}
-			if diff := cmp.Diff(before.Restarts, after.Restarts); diff != "" && name != "recreating" {
-				t.Errorf("restarts (-want +got):\n%s", diff)
+				want := before.Restarts[pod]
+				if slices.Contains(s.restarted, pod) {
+					want++
+				}
+				if got := after.Restarts[pod]; got != want && !slices.Contains(s.replaced, pod) {
+					t.Errorf("the container of pod %s restarted %d times, want %d", pod, got, want)
+				}
 			}
 			if s.still {
 				w.wantStill(before, after, set)
@@ -121,6 +213,14 @@ func TestWhatAnOlderManagerLeftIsTakenOver(t *testing.T) {
 				s.then(w)
 			}
 		})
+	}
+}
+
+// wantState fails the test unless a pod is in a state of its life cycle.
+func (w *world) wantState(pod string, want v1beta1.LifecycleStateType) {
+	w.Helper()
+	if got := w.Pod(pod).Labels[v1beta1.LifecycleStateKey]; got != string(want) {
+		w.Errorf("pod %s is in the state %q, want %q", pod, got, want)
 	}
 }
 
