@@ -146,7 +146,7 @@ func asksForReturn(w *world) ([]podwebhook.Demand, error) {
 		if selector == nil {
 			continue
 		}
-		d := podwebhook.Demand{Namespace: s.Namespace, Pods: selector, Condition: affinity.Asked(target)}
+		d := podwebhook.Demand{Namespace: s.Namespace, Pods: selector, Condition: podwebhook.Owner{GroupKind: target.GroupKind, Name: target.Name}.Condition("object")}
 		if s.Spec.RequiredPersistentTopology == nil { // what is only preferred is not worth waiting for
 			d.Policy = admissionregistrationv1.Ignore
 		}
