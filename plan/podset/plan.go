@@ -60,6 +60,8 @@ type Step struct {
 	NotReady bool
 	// KeepClaims leaves the claims of the pod to its successor, for Delete.
 	KeepClaims bool
+	// Recreates marks a pod that goes for its update, and whose successor has another revision, for Delete.
+	Recreates bool
 	// Why says in a few words what the step is for.
 	Why string
 }
@@ -76,9 +78,16 @@ type Tally struct {
 	// Desired and Misscheduled are of sets with a pod for each node: the nodes that are to have one, and those that have one
 	// and are not to. All other counts are then of nodes among the first.
 	Desired, Misscheduled int
+	// Excluded are the nodes among them whose old pod stays, since the selector of nodes leaves the node out.
+	Excluded int
 	// Current counts those of the revision before the newest one, and Ending those that end or have ended, which are not among
 	// Replicas. Only a Sequence fills them in.
 	Current, Ending int
+}
+
+// KeptBySelector says whether it is the selector of nodes, and not the partition, that keeps pods on an old revision.
+func (t Tally) KeptBySelector() bool {
+	return t.Excluded > 0 && t.Excluded == t.Desired-t.ExpectedUpdated
 }
 
 // Wish names what a note is about.
@@ -177,7 +186,7 @@ func (p *Plan) wakeAt(t time.Time) {
 func (p *Plan) Hold(steps []Step, because string, again time.Time) {
 	held := map[Wish]int{}
 	for _, s := range steps {
-		if s.Do == Delete && p.Scaling || s.Do == Move && s.State == lifecycle.PreparingDelete {
+		if s.Do == Delete && !s.Recreates || s.Do == Move && s.State == lifecycle.PreparingDelete {
 			held[WishScaleIn]++
 		} else {
 			held[WishUpdate]++
