@@ -9,7 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -50,7 +50,7 @@ func TestEverythingIsRemovedAsTheDocumentationSays(t *testing.T) {
 	if left := c.kinds(t); len(left) > 0 {
 		t.Errorf("there still are %v", left)
 	}
-	if err := c.List(t.Context(), &v1beta1.CloneSetList{}); !meta.IsNoMatchError(err) {
+	if err := c.List(t.Context(), &v1beta1.CloneSetList{}); !apierrors.IsNotFound(err) {
 		t.Errorf("CloneSets are listed with %v", err)
 	}
 	if err := c.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", GenerateName: "free-"}}); err != nil {
