@@ -63,17 +63,17 @@ func Blank(kind schema.GroupVersionKind) *unstructured.Unstructured {
 func Like(workload *unstructured.Unstructured) (*v1beta1.StatefulSet, error) {
 	set := &v1beta1.StatefulSet{}
 	said := map[string]any{}
-	spec, _, err := unstructured.NestedMap(workload.Object, "spec")
 	for _, field := range []string{"replicas", "ordinals", "reserveOrdinals", "selector"} {
-		if value, ok := spec[field]; ok {
+		value, there, err := unstructured.NestedFieldNoCopy(workload.Object, "spec", field)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s/%s: %w", workload.GetKind(), workload.GetNamespace(), workload.GetName(), err)
+		}
+		if there {
 			said[field] = value
 		}
 	}
-	if err == nil {
-		err = runtime.DefaultUnstructuredConverter.FromUnstructured(said, &set.Spec)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s %s/%s: %w", workload.GetKind(), workload.GetNamespace(), workload.GetName(), err)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(said, &set.Spec); err != nil {
+		return nil, fmt.Errorf("%s %s/%s: spec: %w", workload.GetKind(), workload.GetNamespace(), workload.GetName(), err)
 	}
 	set.ObjectMeta = metav1.ObjectMeta{
 		Namespace: workload.GetNamespace(), Name: workload.GetName(), UID: workload.GetUID(), DeletionTimestamp: workload.GetDeletionTimestamp(),
