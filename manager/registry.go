@@ -125,6 +125,7 @@ func registry(o *Options, place serve.Place) []entry {
 	sidecarSet.Namespace, sidecarSet.Only = place.Namespace, place.Only
 	states, state := persistentpodstate.Conversion(), persistentpodstate.Options{Workers: o.PersistentPodStateWorkers, Others: o.others, Options: o.Workloads}
 	pulls := &images.Shared{Options: o.Images}
+	markers := podprobemarker.Options{Workers: o.PodProbeMarkerWorkers, Off: !o.Probes}
 	pods := o.Pod
 	pods.Permits, pods.Others = desk, o.others
 	pods.Sidecars = entry{kind: v1beta1.GroupVersion.WithKind("SidecarSet")}.named(o.Kinds)
@@ -164,10 +165,8 @@ func registry(o *Options, place serve.Place) []entry {
 			webhook: sidecarSet.SetupWebhook, controller: sidecarSet.SetupController,
 		},
 		{
-			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: o.Probes, webhook: podprobemarker.SetupWebhook,
-			controller: func(ctx context.Context, mgr ctrl.Manager) error {
-				return podprobemarker.SetupController(ctx, mgr, o.PodProbeMarkerWorkers)
-			},
+			// Its webhook is served even where nobody probes, to say so.
+			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: true, webhook: markers.SetupWebhook, controller: markers.SetupController,
 		},
 		{
 			kind: v1alpha1.GroupVersion.WithKind("NodePodProbe"), on: o.Probes, needed: []string{"PodProbeMarker"},

@@ -19,7 +19,7 @@ const (
 	changeLasts   = 10 * time.Second
 )
 
-// mostRecords is how many permissions a status holds.
+// mostRecords is how many permissions a status may hold for another to be noted.
 const mostRecords = 2000
 
 // Request asks whether a pod may be taken out of service.
@@ -74,9 +74,9 @@ func Ask(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) Answer {
 		return Answer{Permitted: true, Recorded: true}
 	case s.UnavailableAllowed <= 0:
 		return Answer{Why: refusal(b), Brief: brief(b)}
-	case len(s.DisruptedPods)+len(s.UnavailablePods) >= mostRecords:
+	case len(s.DisruptedPods)+len(s.UnavailablePods) > mostRecords:
 		return Answer{Brief: brief(b), Why: fmt.Sprintf(
-			"%s: %d were permitted to and are not seen to be yet, and no more can be noted: wait until they are gone or back", brief(b), mostRecords)}
+			"%s: more than %d were permitted to and are not seen to be yet, and no more can be noted: wait until they are gone or back", brief(b), mostRecords)}
 	}
 	s.UnavailableAllowed--
 	s.CurrentAvailable--

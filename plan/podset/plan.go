@@ -184,7 +184,7 @@ func (p *Plan) wakeAt(t time.Time) {
 func (p *Plan) Hold(steps []Step, because string, again time.Time) {
 	held := map[Wish]int{}
 	for _, s := range steps {
-		if s.Do == Delete && p.Scaling || s.Do == Move && s.State == lifecycle.PreparingDelete {
+		if s.Do == Delete && (p.Scaling || s.Pod.SpecifiedDelete) || s.Do == Move && s.State == lifecycle.PreparingDelete {
 			held[WishScaleIn]++
 		} else {
 			held[WishUpdate]++
