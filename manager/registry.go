@@ -41,6 +41,7 @@ import (
 	"kruise.io/kruise/manager/sidecarset"
 	"kruise.io/kruise/manager/sidecarterminator"
 	"kruise.io/kruise/manager/statefulset"
+	"kruise.io/kruise/plan/affinity"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -83,6 +84,9 @@ type Options struct {
 	// Probes switches PodProbeMarkers on, for which the workers work: so many markers and nodes at a time.
 	Probes                                     bool
 	PodProbeMarkerWorkers, NodePodProbeWorkers int
+
+	// others are the kinds of workloads besides StatefulSets whose pods are remembered, as the cluster's configuration lists them.
+	others affinity.Kinds
 }
 
 // entry is one kind that the manager knows.
@@ -119,11 +123,11 @@ func registry(o *Options, place serve.Place) []entry {
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Permits: desk, Options: o.Workloads}
 	sidecarSets, sidecarSet := sidecarset.Conversion(), o.SidecarSets
 	sidecarSet.Namespace, sidecarSet.Only = place.Namespace, place.Only
-	states := persistentpodstate.Conversion()
+	states, state := persistentpodstate.Conversion(), persistentpodstate.Options{Workers: o.PersistentPodStateWorkers, Others: o.others, Options: o.Workloads}
 	pulls := &images.Shared{Options: o.Images}
 	markers := podprobemarker.Options{Workers: o.PodProbeMarkerWorkers, Off: !o.Probes}
 	pods := o.Pod
-	pods.Permits = desk
+	pods.Permits, pods.Others = desk, o.others
 	pods.Sidecars = entry{kind: v1beta1.GroupVersion.WithKind("SidecarSet")}.named(o.Kinds)
 	return []entry{
 		{
@@ -171,9 +175,9 @@ func registry(o *Options, place serve.Place) []entry {
 			},
 		},
 		{
-			kind: v1beta1.GroupVersion.WithKind("PersistentPodState"), on: true, converts: &states, webhook: persistentpodstate.SetupWebhook,
+			kind: v1beta1.GroupVersion.WithKind("PersistentPodState"), on: true, converts: &states, webhook: state.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
-				return persistentpodstate.SetupController(ctx, mgr, persistentpodstate.Options{Workers: o.PersistentPodStateWorkers, Options: o.Workloads})
+				return persistentpodstate.SetupController(ctx, mgr, state)
 			},
 		},
 		// Served with the gate off, too: the API server may still ask on behalf of another replica.
@@ -255,6 +259,10 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options, place serve.Place)
 			log.FromContext(ctx).Info("WARNING: the API server does not serve pods/resize, which Kubernetes has since 1.33: pods are recreated for other resources, whatever the gate InPlaceWorkloadVerticalScaling says")
 			o.Workloads.InPlace.Resources = false
 		}
+	}
+	var err error
+	if o.others, err = listed(ctx, mgr, place); err != nil {
+		return err
 	}
 	for _, e := range registry(o, place) {
 		logger := log.FromContext(ctx).WithValues("kind", e.kind.Kind)

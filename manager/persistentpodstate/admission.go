@@ -17,9 +17,9 @@ import (
 const validatePath = "/validate-apps-kruise-io-persistentpodstate"
 
 // SetupWebhook serves the admission of PersistentPodStates on the manager's webhook server.
-func SetupWebhook(mgr ctrl.Manager) error {
+func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 	err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.PersistentPodState{}).
-		WithValidator(&validator{states: mgr.GetClient()}).
+		WithValidator(&validator{states: mgr.GetClient(), others: o.Others}).
 		WithValidatorCustomPath(validatePath).
 		Complete()
 	if err != nil {
@@ -30,7 +30,11 @@ func SetupWebhook(mgr ctrl.Manager) error {
 
 // validator refuses what the schema and the CEL rules of the CRD cannot see: a second object for a workload. Its target never
 // changes, so only new objects are looked at.
-type validator struct{ states client.Reader }
+type validator struct {
+	states client.Reader
+	// others are the kinds of workloads that may be named besides StatefulSets.
+	others affinity.Kinds
+}
 
 var _ admission.Validator[*v1beta1.PersistentPodState] = &validator{}
 
@@ -38,19 +42,19 @@ var _ admission.Validator[*v1beta1.PersistentPodState] = &validator{}
 func (v *validator) ValidateCreate(ctx context.Context, state *v1beta1.PersistentPodState) (admission.Warnings, error) {
 	path := field.NewPath("spec", "targetRef")
 	target, ok := affinity.Of(state)
-	if !ok || !affinity.Known(target.GroupKind) {
+	if !ok || !v.others.Knows(target.GroupKind) {
 		return nil, refused(state, field.Invalid(path, state.Spec.TargetReference.APIVersion+" "+state.Spec.TargetReference.Kind,
-			"must be a StatefulSet of apps/v1 or apps.kruise.io/v1beta1: pods of other kinds do not come back under their names"))
+			"must be a StatefulSet of apps/v1 or apps.kruise.io/v1beta1, or of a kind that the cluster's administrator lists: pods of other kinds do not come back under their names"))
 	}
 	all := &v1beta1.PersistentPodStateList{}
 	if err := v.states.List(ctx, all, client.InNamespace(state.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("looking for other PersistentPodStates of StatefulSet %s/%s: %w", state.Namespace, target.Name, err)
+		return nil, fmt.Errorf("looking for other PersistentPodStates of %s %s/%s: %w", target.Kind, state.Namespace, target.Name, err)
 	}
 	for i := range all.Items {
 		other := &all.Items[i]
 		if of, ok := affinity.Of(other); ok && of == target && other.Name != state.Name && other.DeletionTimestamp == nil {
 			return nil, refused(state, field.Forbidden(path, fmt.Sprintf(
-				"PersistentPodState %s is about StatefulSet %s of %s already; change or delete that one", other.Name, target.Name, target.Group)))
+				"PersistentPodState %s is about %s %s of %s already; change or delete that one", other.Name, target.Kind, target.Name, target.Group)))
 		}
 	}
 	return nil, nil

@@ -32,6 +32,8 @@ import (
 type Options struct {
 	// Workers is how many objects are worked on at a time. At least 1.
 	Workers int
+	// Others are the kinds of workloads besides StatefulSets whose pods are remembered.
+	Others affinity.Kinds
 	// Options are what the user of the whole cluster decides about workloads.
 	workload.Options
 }
@@ -49,7 +51,7 @@ type Controller struct {
 	nodes  *index.Store[*corev1.Node]
 }
 
-// SetupController adds the controllers to a manager: one keeps the status, and one for each kind of StatefulSet makes the
+// SetupController adds the controllers to a manager: one keeps the status, and one for each kind of workload makes the
 // objects that annotations ask for.
 func SetupController(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	advanced := v1beta1.GroupVersion.WithKind("StatefulSet")
@@ -59,7 +61,7 @@ func SetupController(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		return fmt.Errorf("asking the API server for %s: %w", advanced, err)
 	}
 	c := &Controller{}
-	if c.targets, err = newTargets(ctx, mgr.GetCache(), served, o.Options); err != nil {
+	if c.targets, err = newTargets(ctx, mgr.GetCache(), served, o); err != nil {
 		return err
 	}
 	if c.states, err = index.With(ctx, mgr.GetCache(), &v1beta1.PersistentPodState{}, byTarget()); err != nil {
@@ -68,8 +70,13 @@ func SetupController(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if c.nodes, err = index.For(ctx, mgr.GetCache(), &corev1.Node{}); err != nil {
 		return err
 	}
-	if err := c.setup(mgr, o.Workers, served); err != nil {
+	if err := c.setup(mgr, o, served); err != nil {
 		return fmt.Errorf("set up the PersistentPodState controller: %w", err)
+	}
+	for _, kind := range o.Others {
+		if err := setupGenerator(mgr, c.others[kind.GroupKind()], affinity.Blank(kind), c.states, kind); err != nil {
+			return err
+		}
 	}
 	if err := setupGenerator(mgr, c.native, &appsv1.StatefulSet{}, c.states, appsv1.SchemeGroupVersion.WithKind("StatefulSet")); err != nil || !served {
 		return err
@@ -77,7 +84,7 @@ func SetupController(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	return setupGenerator(mgr, c.advanced, &v1beta1.StatefulSet{}, c.states, advanced)
 }
 
-func (c *Controller) setup(mgr ctrl.Manager, workers int, advanced bool) error {
+func (c *Controller) setup(mgr ctrl.Manager, o Options, advanced bool) error {
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("persistentpodstate").
 		For(&v1beta1.PersistentPodState{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -86,7 +93,10 @@ func (c *Controller) setup(mgr ctrl.Manager, workers int, advanced bool) error {
 	if advanced {
 		b = b.Watches(&v1beta1.StatefulSet{}, handler.EnqueueRequestsFromMapFunc(c.ofSet), builder.WithPredicates(predicate.Funcs{UpdateFunc: isScaled}))
 	}
-	return b.WithOptions(controller.Options{MaxConcurrentReconciles: max(workers, 1), RateLimiter: loop.RateLimiter()}).
+	for _, kind := range o.Others {
+		b = b.Watches(affinity.Blank(kind), handler.EnqueueRequestsFromMapFunc(c.ofSet), builder.WithPredicates(predicate.Funcs{UpdateFunc: isScaled}))
+	}
+	return b.WithOptions(controller.Options{MaxConcurrentReconciles: max(o.Workers, 1), RateLimiter: loop.RateLimiter()}).
 		Complete(&loop.Loop[*v1beta1.PersistentPodState]{
 			Kind: kindState, Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("persistentpodstate-controller"),
 			Writes: seen.New(map[string]seen.Cache{kindState: c.states}), Clock: clock.RealClock{},
@@ -156,7 +166,7 @@ const unknownNode = 5 * time.Second
 
 // Observe implements loop.Work.
 func (w *work) Observe(context.Context) (err error) {
-	if target, ok := affinity.Of(w.state); ok && affinity.Known(target.GroupKind) {
+	if target, ok := affinity.Of(w.state); ok && w.knows(target.GroupKind) {
 		w.workload, err = w.of(w.state.Namespace, target)
 	}
 	return err

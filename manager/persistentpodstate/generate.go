@@ -27,7 +27,7 @@ import (
 	"kruise.io/kruise/plan/affinity"
 )
 
-// generator makes, for the StatefulSets of one kind, the objects that their annotations ask for, and keeps them so.
+// generator makes, for the workloads of one kind, the objects that their annotations ask for, and keeps them so.
 type generator[T client.Object] struct {
 	kind     schema.GroupVersionKind
 	sets     *index.Store[T]
@@ -84,7 +84,7 @@ func (g *generator[T]) Reconcile(ctx context.Context, req reconcile.Request) (re
 	case apierrors.IsInvalid(err) || apierrors.IsForbidden(err):
 		g.tell(set, err.Error())
 	case err != nil:
-		return reconcile.Result{}, fmt.Errorf("the PersistentPodState that StatefulSet %s asks for: %w", req.NamespacedName, err)
+		return reconcile.Result{}, fmt.Errorf("the PersistentPodState that %s %s asks for: %w", g.kind.Kind, req.NamespacedName, err)
 	}
 	return reconcile.Result{}, nil
 }
@@ -115,9 +115,9 @@ func (g *generator[T]) keep(ctx context.Context, set T, spec *v1beta1.Persistent
 	case is.DeletionTimestamp != nil:
 		return nil // the next one is made when it is gone
 	case !mine:
-		// That of an earlier StatefulSet of the name is about to be deleted with it.
+		// That of an earlier workload of the name is about to be deleted with it.
 		if ref := metav1.GetControllerOfNoCopy(is); ref == nil || ref.Kind != g.kind.Kind || ref.Name != set.GetName() {
-			g.tell(set, fmt.Sprintf("PersistentPodState %s does not belong to the StatefulSet: it is left as it is, and the annotations do nothing", is.Name))
+			g.tell(set, fmt.Sprintf("PersistentPodState %s does not belong to the %s: it is left as it is, and the annotations do nothing", is.Name, g.kind.Kind))
 		}
 		return nil
 	}

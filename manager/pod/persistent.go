@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -33,15 +34,23 @@ type memory struct {
 	native *index.Store[*appsv1.StatefulSet]
 	// advanced is nil where the API server does not serve the kind.
 	advanced *index.Store[*v1beta1.StatefulSet]
+	// kinds are the kinds of others, and others their objects.
+	kinds  affinity.Kinds
+	others map[schema.GroupKind]*index.Store[*unstructured.Unstructured]
 }
 
 // remember starts to watch what pods are remembered by; nil where the API server does not serve the kind.
-func remember(ctx context.Context, mgr ctrl.Manager) (*memory, error) {
+func remember(ctx context.Context, mgr ctrl.Manager, others affinity.Kinds) (*memory, error) {
 	if served, err := serves(mgr, v1beta1.GroupVersion.WithKind("PersistentPodState")); err != nil || !served {
 		return nil, err
 	}
-	m := &memory{}
+	m := &memory{kinds: others, others: map[schema.GroupKind]*index.Store[*unstructured.Unstructured]{}}
 	var err error
+	for _, kind := range others {
+		if m.others[kind.GroupKind()], err = index.For(ctx, mgr.GetCache(), affinity.Blank(kind)); err != nil {
+			return nil, err
+		}
+	}
 	if m.states, err = index.With(ctx, mgr.GetCache(), &v1beta1.PersistentPodState{}, byTarget()); err != nil {
 		return nil, err
 	}
@@ -79,6 +88,9 @@ func (m *memory) watch(mgr ctrl.Manager, b *builder.Builder) *builder.Builder {
 	}
 	b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &v1beta1.PersistentPodState{}, wakes[*v1beta1.PersistentPodState](), asksAnew[*v1beta1.PersistentPodState]())).
 		WatchesRawSource(source.Kind(mgr.GetCache(), &appsv1.StatefulSet{}, wakes[*appsv1.StatefulSet](), comesOrGoes[*appsv1.StatefulSet]()))
+	for _, kind := range m.kinds {
+		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), affinity.Blank(kind), wakes[*unstructured.Unstructured](), asksAnew[*unstructured.Unstructured]()))
+	}
 	if m.advanced != nil {
 		b = b.WatchesRawSource(source.Kind(mgr.GetCache(), &v1beta1.StatefulSet{}, wakes[*v1beta1.StatefulSet](), comesOrGoes[*v1beta1.StatefulSet]()))
 	}
@@ -96,7 +108,7 @@ func (m *memory) of(pod *corev1.Pod) (*v1beta1.PersistentPodState, error) {
 		return nil, nil
 	}
 	owner, ok := affinity.Owner(pod)
-	if !ok || !affinity.Known(owner.GroupKind) {
+	if !ok || !m.kinds.Knows(owner.GroupKind) {
 		return nil, nil
 	}
 	states, err := m.states.By(byTarget(), owner.Key(pod.Namespace))
@@ -119,22 +131,32 @@ func older(a, b *v1beta1.PersistentPodState) bool {
 	return a.CreationTimestamp.Before(&b.CreationTimestamp)
 }
 
-// selector is that of a workload; nil while it is not there.
-func (m *memory) selector(namespace string, target affinity.Target) *metav1.LabelSelector {
+// selector is that of a workload, where it is there. One of another kind need not have any.
+func (m *memory) selector(namespace string, target affinity.Target) (selector *metav1.LabelSelector, there bool) {
 	key := types.NamespacedName{Namespace: namespace, Name: target.Name}
+	if others, ok := m.others[target.GroupKind]; ok {
+		other, there := others.Get(key)
+		if !there {
+			return nil, false
+		}
+		if set, err := affinity.Like(other); err == nil { // all pods that it controls are asked about, if it cannot be read
+			selector = set.Spec.Selector
+		}
+		return selector, true
+	}
 	if target.Group == appsv1.GroupName {
 		if set, ok := m.native.Get(key); ok {
-			return set.Spec.Selector
+			return set.Spec.Selector, true
 		}
-		return nil
+		return nil, false
 	}
 	if m.advanced == nil {
-		return nil
+		return nil, false
 	}
 	if set, ok := m.advanced.Get(key); ok {
-		return set.Spec.Selector
+		return set.Spec.Selector, true
 	}
-	return nil
+	return nil, false
 }
 
 func asksForReturn(w *world) ([]podwebhook.Demand, error) {
@@ -144,11 +166,11 @@ func asksForReturn(w *world) ([]podwebhook.Demand, error) {
 	var out []podwebhook.Demand
 	for _, s := range w.memory.states.All() {
 		target, ok := affinity.Of(s)
-		if !ok || !affinity.Known(target.GroupKind) || s.DeletionTimestamp != nil {
+		if !ok || !w.memory.kinds.Knows(target.GroupKind) || s.DeletionTimestamp != nil {
 			continue
 		}
-		selector := w.memory.selector(s.Namespace, target)
-		if selector == nil {
+		selector, there := w.memory.selector(s.Namespace, target)
+		if !there {
 			continue
 		}
 		d := podwebhook.Demand{Namespace: s.Namespace, Pods: selector, Condition: podwebhook.Owner{GroupKind: target.GroupKind, Name: target.Name}.Condition("object")}

@@ -33,6 +33,7 @@ import (
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager/permits"
+	"kruise.io/kruise/plan/affinity"
 )
 
 // Options are what the user of the whole cluster decides about the admission of pods.
@@ -50,6 +51,8 @@ type Options struct {
 	// Policies change what becomes of the pods that ask for a line of a chain while no manager answers: Fail or Ignore, by
 	// the name of the line.
 	Policies map[string]string
+	// Others are the kinds of workloads besides StatefulSets whose pods are to return to their nodes.
+	Others affinity.Kinds
 	// Permits is where permission is asked for to take a pod out of service. Nil: all is permitted.
 	Permits *permits.Desk
 }
@@ -138,7 +141,7 @@ func (o Options) SetupWebhook(mgr ctrl.Manager, own string) error {
 func (o Options) world(ctx context.Context, mgr ctrl.Manager) (*world, error) {
 	w := &world{gateForAll: o.GateForAll, permits: o.Permits}
 	var err error
-	if w.memory, err = remember(ctx, mgr); err != nil {
+	if w.memory, err = remember(ctx, mgr, o.Others); err != nil {
 		return nil, fmt.Errorf("watching PersistentPodStates: %w", err)
 	}
 	if w.permits.Budgets() != nil {

@@ -92,6 +92,7 @@ func TestWhatIsRemembered(t *testing.T) {
 		"a pod below the first ordinal is forgotten":        {state(remembering(before)), &Workload{Ordinals: []int{2, 3, 4}}, map[string]v1beta1.PodState{"web-3": at("n2", "b")}},
 		"a pod whose ordinal is reserved is forgotten":      {state(remembering(before)), &Workload{Ordinals: []int{1, 3}}, map[string]v1beta1.PodState{"web-3": at("n2", "b")}},
 		"a pod that was scaled in is kept with WhenDeleted": {state(whenDeleted, remembering(before)), &Workload{}, before},
+		"nor where it is not known which are wanted":        {state(remembering(before)), &Workload{AnyOrdinal: true}, before},
 		"nothing once the workload is gone":                 {state(whenDeleted, remembering(before)), nil, nil},
 		"a name that is no pod's": {state(remembering(map[string]v1beta1.PodState{"web-00": at("n1", "a"), "other-0": at("n1", "a"), "web-": {}, "web-x": {}})),
 			&Workload{Ordinals: []int{0}}, map[string]v1beta1.PodState{}},

@@ -1,4 +1,4 @@
-// Package affinity decides where the pods of a StatefulSet are to run again: what to remember of a pod, for how long, and
+// Package affinity decides where the pods of a StatefulSet, or of a workload that names its pods alike, are to run again: what to remember of a pod, for how long, and
 // what that means for the pod that is created in its place.
 //
 // It promises: what is remembered of a pod is what was true when it was last ready, and changes with nothing else; a pod that
@@ -56,8 +56,10 @@ func Known(kind schema.GroupKind) bool {
 // Workload is what the decision needs to know of a workload that is there and is not being deleted.
 type Workload struct {
 	Name string
-	// Ordinals are those of the pods that it is to have, the lowest first.
-	Ordinals []int
+	// Ordinals are those of the pods that it is to have, the lowest first. Where AnyOrdinal is true that is not known: none
+	// is forgotten while the workload is there.
+	Ordinals   []int
+	AnyOrdinal bool
 	// Pods are the pods that it owns.
 	Pods []*corev1.Pod
 }
@@ -82,7 +84,7 @@ func Remember(state *v1beta1.PersistentPodState, workload *Workload, node func(n
 			states[pod.Name] = stateOf(&state.Spec, pod, n)
 		}
 	}
-	if state.Spec.PersistentPodStateRetentionPolicy != v1beta1.PersistentPodStateRetentionPolicyWhenDeleted {
+	if state.Spec.PersistentPodStateRetentionPolicy != v1beta1.PersistentPodStateRetentionPolicyWhenDeleted && !workload.AnyOrdinal {
 		maps.DeleteFunc(states, func(name string, _ v1beta1.PodState) bool { return !there[name] && !workload.wants(name) })
 	}
 	return states

@@ -284,6 +284,25 @@ func TestOfWorkloadsOfOthersTheManagerReadsScalesAlone(t *testing.T) {
 	}
 }
 
+// Workloads of others are read where they are named, to send their pods back to their nodes, and not at all otherwise.
+func TestWorkloadsOfOthersAreReadWhereTheyAreNamed(t *testing.T) {
+	const name = "kruise-manager-persistent-pod-states"
+	for _, object := range newHelm(t).render(t, namespace) {
+		if object.GetName() == name {
+			t.Errorf("by default there is a %s", object.GetKind())
+		}
+	}
+	objects := newHelm(t).render(t, namespace, "persistentPodStates.workloads[0].group=games.example.org", "persistentPodStates.workloads[0].resource=gamesets")
+	rules := find[rbacv1.ClusterRole](t, objects, "ClusterRole", name).Rules
+	want := []rbacv1.PolicyRule{{Verbs: []string{"get", "list", "watch"}, APIGroups: []string{"games.example.org"}, Resources: []string{"gamesets"}}}
+	if diff := cmp.Diff(want, rules); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if subjects := find[rbacv1.ClusterRoleBinding](t, objects, "ClusterRoleBinding", name).Subjects; len(subjects) != 1 || subjects[0].Name != "kruise-manager" {
+		t.Errorf("bound to %v", subjects)
+	}
+}
+
 func TestTheWebhooksAreCalledForOurOwnKindsOnly(t *testing.T) {
 	objects := newHelm(t).render(t, namespace)
 	mutating := find[admissionregistrationv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration", "kruise-mutating-webhook-configuration")

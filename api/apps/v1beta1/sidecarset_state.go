@@ -57,6 +57,10 @@ const (
 // ConfigurationName is the name of the ConfigMap, in the manager's namespace, that holds what a cluster's administrator decides.
 const ConfigurationName = "kruise-configuration"
 
+// PersistentPodStateWorkloadsKey is the key of that ConfigMap whose value lists, as JSON, the kinds of workloads besides StatefulSets
+// whose pods PersistentPodStates may be about. It is read when the manager starts.
+const PersistentPodStateWorkloadsKey = "PPS_Watch_Custom_Workload_WhiteList"
+
 // SidecarSetPatchPodMetadataWhiteListKey is the key of that ConfigMap whose
 // value says, as JSON, which annotations patchPodMetadata may write.
 const SidecarSetPatchPodMetadataWhiteListKey = "SidecarSet_PatchPodMetadata_WhiteList"

@@ -39,7 +39,7 @@ func TestRefused(t *testing.T) {
 	namespace := server.Namespace(t)
 	const key = `^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`
 	other := func(value string) string {
-		return `spec.targetRef: Invalid value: "` + value + `": must be a StatefulSet of apps/v1 or apps.kruise.io/v1beta1: pods of other kinds do not come back under their names`
+		return `spec.targetRef: Invalid value: "` + value + `": must be a StatefulSet of apps/v1 or apps.kruise.io/v1beta1, or of a kind that the cluster's administrator lists: pods of other kinds do not come back under their names`
 	}
 	for name, tc := range map[string]struct{ spec, want string }{
 		"no target":                      {required, `[spec.targetRef: Required value` + unchecked},

@@ -70,6 +70,13 @@ func podOf(set *appsv1.StatefulSet, ordinal int) *corev1.Pod {
 func ready(t *testing.T, set *appsv1.StatefulSet, ordinal int, node string) *corev1.Pod {
 	t.Helper()
 	p := podOf(set, ordinal)
+	readyOn(t, p, node)
+	return p
+}
+
+// readyOn makes a pod as it is when it is ready on a node.
+func readyOn(t *testing.T, p *corev1.Pod, node string) {
+	t.Helper()
 	p.Spec.NodeName = node
 	create(t, p)
 	p.Status.Phase = corev1.PodRunning
@@ -77,7 +84,6 @@ func ready(t *testing.T, set *appsv1.StatefulSet, ordinal int, node string) *cor
 	if err := server.Client.Status().Update(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
-	return p
 }
 
 // states makes the object for a StatefulSet: it must return to its node, and would like its zone.
