@@ -123,10 +123,10 @@ func tiedToItsNode(s *space) {
 		"reads secrets":                own.List(s.Context(), &corev1.SecretList{}),
 		"reads a secret by its name":   own.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: "any"}, &corev1.Secret{}),
 		"lists secrets of other nodes": own.List(s.Context(), &corev1.SecretList{}, client.InNamespace("kruise-daemon-config")),
-		"deletes pods":      own.Delete(s.Context(), s.pod("web").DeepCopy()),
-		"changes requests":  own.Patch(s.Context(), r.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`))),
-		"makes requests":    own.Create(s.Context(), s.request("evil", "web", "app")),
-		"changes CloneSets": own.Create(s.Context(), &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Namespace: s.name, Name: "evil"}}),
+		"deletes pods":                 own.Delete(s.Context(), s.pod("web").DeepCopy()),
+		"changes requests":             own.Patch(s.Context(), r.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`))),
+		"makes requests":               own.Create(s.Context(), s.request("evil", "web", "app")),
+		"changes CloneSets":            own.Create(s.Context(), &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Namespace: s.name, Name: "evil"}}),
 	} {
 		if !apierrors.IsForbidden(err) {
 			s.Errorf("a daemon %s: %v", name, err)

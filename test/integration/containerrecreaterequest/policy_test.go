@@ -143,16 +143,17 @@ func TestADaemonReportsForItsNodeAloneAndTellsEventsAsItself(t *testing.T) {
 	mine, other := as(t, "node-1"), as(t, "node-2")
 	image := &v1beta1.NodeImage{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	probes := &v1alpha1.NodePodProbe{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
-	const nothing = `{"status":{}}`
-	for _, object := range []client.Object{image, probes} {
+	for object, report := range map[client.Object]string{
+		image: `{"status":{"desired":0,"waiting":0,"pulling":0,"succeeded":0,"failed":0}}`, probes: `{"status":{"podProbeStatuses":[]}}`,
+	} {
 		if err := server.Client.Create(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "the policy is in force", func() bool { return apierrors.IsInvalid(patchStatus(t, other, object, nothing)) })
-		if err := patchStatus(t, mine, object, nothing); err != nil {
+		until(t, "the policy is in force", func() bool { return apierrors.IsInvalid(patchStatus(t, other, object, report)) })
+		if err := patchStatus(t, mine, object, report); err != nil {
 			t.Errorf("its own node's %T: %v", object, err)
 		}
-		if err := patchStatus(t, other, object, nothing); err == nil || !strings.Contains(err.Error(), `this one belongs to node "node-1"`) {
+		if err := patchStatus(t, other, object, report); err == nil || !strings.Contains(err.Error(), `this one belongs to node "node-1"`) {
 			t.Errorf("another node's %T: %v", object, err)
 		}
 		for name, err := range map[string]error{
@@ -175,7 +176,7 @@ func TestADaemonReportsForItsNodeAloneAndTellsEventsAsItself(t *testing.T) {
 		t.Errorf("an event of its own: %v", err)
 	}
 	for name, write := range map[string]error{
-		"an event of kubelet":                 mine.Create(t.Context(), event("kubelet")),
+		"an event of kubelet":                mine.Create(t.Context(), event("kubelet")),
 		"an event of a token without a node": as(t, "").Create(t.Context(), event("kruise-daemon-crr")),
 	} {
 		if write == nil || !strings.Contains(write.Error(), "kruise-daemon may") {
@@ -195,7 +196,7 @@ func TestADaemonReadsNoSecretAndTouchesNoPod(t *testing.T) {
 		"reading a secret by its name": func() error {
 			return c.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "any"}, &corev1.Secret{})
 		},
-		"deleting a pod":  func() error { return c.Delete(t.Context(), p.DeepCopy()) },
+		"deleting a pod": func() error { return c.Delete(t.Context(), p.DeepCopy()) },
 		"changing a pod": func() error {
 			changed := p.DeepCopy()
 			changed.Spec.Containers[0].Image = "evil"
