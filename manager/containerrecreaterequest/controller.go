@@ -47,7 +47,7 @@ const (
 type Options struct {
 	// Workers is how many requests are worked on at a time. Default: 3.
 	Workers int
-	// Off refuses new requests and leaves those that there are alone: there are no agents.
+	// Off refuses new requests: there are no agents. Those that there are still end, and their pods are let go.
 	Off bool
 }
 
@@ -66,9 +66,6 @@ type Controller struct {
 
 // SetupController adds the controller to a manager.
 func (o Options) SetupController(ctx context.Context, mgr ctrl.Manager) error {
-	if o.Off {
-		return nil
-	}
 	reconciler, err := o.NewReconciler(ctx, mgr, clock.RealClock{})
 	if err != nil {
 		return err
