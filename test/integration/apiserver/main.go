@@ -57,14 +57,10 @@ func (s *Server) AtEnd(end func() error) { s.atEnd = append(s.atEnd, end) }
 // Manager is a step that runs a manager as long as the tests, with options as the caller changes them: by default its webhooks alone.
 func Manager(change func(*manager.Options, *serve.Options)) Step { return ManagerAs("", change) }
 
-// ManagerAs is Manager with the rights of a user.
+// ManagerAs is Manager with the rights of a user, or of an administrator where none is named.
 func ManagerAs(user string, change func(*manager.Options, *serve.Options)) Step {
 	return func(ctx context.Context, s *Server) error {
-		as := s
-		if user != "" {
-			as = s.As(user)
-		}
-		replica, err := as.RunWebhooks(ctx, change)
+		replica, err := s.As(user).RunWebhooks(ctx, change)
 		if err == nil {
 			s.AtEnd(replica.Stop)
 		}
