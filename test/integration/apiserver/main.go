@@ -104,10 +104,10 @@ func (s *Server) Managed(t *testing.T, change func(*manager.Options, *serve.Opti
 }
 
 // Eventually waits for a state of the world, for a minute.
-func Eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return holds(), nil })
+func Eventually(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
+	err := wait.PollUntilContextTimeout(tb.Context(), 20*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return holds(), nil })
 	if err != nil {
-		t.Fatalf("not seen within a minute: %s", what)
+		tb.Fatalf("not seen within a minute: %s", what)
 	}
 }
