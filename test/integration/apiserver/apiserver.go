@@ -38,6 +38,8 @@ type Server struct {
 
 	environment *envtest.Environment
 	webhookPort int
+	// atEnd is what Main ends before the server.
+	atEnd []func() error
 }
 
 // Start starts a server whose CRDs convert, and whose webhook configurations call, on a port that RunWebhooks serves.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -96,10 +97,18 @@ const Unchecked = `, <nil>: Invalid value: null: some validation rules were not 
 
 // Refuses checks that objects made of an example are refused with the words that are wanted. Those that are in no namespace are
 // tried one after the other, so that none sees another.
-func (s *Server) Refuses(t *testing.T, e Example, refusals map[string]Refusal) {
+func (s *Server) Refuses(t *testing.T, e Example, lists ...map[string]Refusal) {
 	t.Helper()
+	all, entries := map[string]Refusal{}, 0
+	for _, list := range lists {
+		maps.Copy(all, list)
+		entries += len(list)
+	}
+	if len(all) != entries {
+		t.Fatalf("%d entries have only %d names", entries, len(all))
+	}
 	namespace := s.Namespace(t)
-	for name, tc := range refusals {
+	for name, tc := range all {
 		t.Run(name, func(t *testing.T) {
 			if !e.Cluster {
 				t.Parallel()
@@ -141,6 +150,18 @@ func (s *Server) Refuses(t *testing.T, e Example, refusals map[string]Refusal) {
 				t.Errorf("message\n%s\nwant\n%s", got, tc.Want)
 			}
 		})
+	}
+}
+
+// AcceptsChange creates an object and checks that another one may take its place.
+func (s *Server) AcceptsChange(t *testing.T, existing, changed *unstructured.Unstructured) {
+	t.Helper()
+	if err := s.Client.Create(t.Context(), existing); err != nil {
+		t.Fatal(err)
+	}
+	changed.SetResourceVersion(existing.GetResourceVersion())
+	if err := s.Client.Update(t.Context(), changed); err != nil {
+		t.Errorf("it was refused: %v", err)
 	}
 }
 

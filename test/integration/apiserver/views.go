@@ -6,12 +6,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // CheckScale reads the subresource scale of an object, as an autoscaler does, which is to show so many pods wanted and there, and their
-// selector. Then it writes another number.
+// selector. Then it writes another number, which spec.replicas is to have.
 func (s *Server) CheckScale(t *testing.T, object client.Object, wanted, there int32, selector string, to int32) {
 	t.Helper()
 	scale := &autoscalingv1.Scale{}
@@ -27,6 +29,16 @@ func (s *Server) CheckScale(t *testing.T, object client.Object, wanted, there in
 	scale.Spec.Replicas = to
 	if err := s.Client.SubResource("scale").Update(t.Context(), object, client.WithSubResourceBody(scale)); err != nil {
 		t.Fatal(err)
+	}
+	if err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
+		t.Fatal(err)
+	}
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _, err := unstructured.NestedInt64(fields, "spec", "replicas"); err != nil || got != int64(to) {
+		t.Errorf("spec.replicas is %d, want %d (%v)", got, to, err)
 	}
 }
 

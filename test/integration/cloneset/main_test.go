@@ -3,7 +3,6 @@
 package cloneset
 
 import (
-	"os"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -14,7 +13,7 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.Main(m, func(s *apiserver.Server) { server = s }))
+	apiserver.Main(m, &server, apiserver.Webhooks())
 }
 
 const v1alpha1, v1beta1 = "v1alpha1", "v1beta1"

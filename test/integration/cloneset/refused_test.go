@@ -1,7 +1,6 @@
 package cloneset
 
 import (
-	"maps"
 	"testing"
 
 	"kruise.io/kruise/test/integration/apiserver"
@@ -9,11 +8,7 @@ import (
 
 // TestRefused is the list of what users can do wrong, and of the words that they then read.
 func TestRefused(t *testing.T) {
-	all := map[string]apiserver.Refusal{}
-	for _, some := range []map[string]apiserver.Refusal{refusedSpecs(), refusedStrategies(), refusedTemplates(), refusedClaims()} {
-		maps.Copy(all, some)
-	}
-	server.Refuses(t, demo(), all)
+	server.Refuses(t, demo(), refusedSpecs(), refusedStrategies(), refusedTemplates(), refusedClaims())
 }
 
 func refusedSpecs() map[string]apiserver.Refusal {

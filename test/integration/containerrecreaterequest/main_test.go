@@ -3,15 +3,11 @@
 package containerrecreaterequest
 
 import (
-	"context"
-	"os"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -23,7 +19,7 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.Main(m, func(s *apiserver.Server) { server = s }))
+	apiserver.Main(m, &server, apiserver.Webhooks())
 }
 
 // web is a pod with a container app, whose hook is a command, a sidecar proxy, whose hook is HTTP, and one that runs once.
@@ -99,15 +95,6 @@ func get(t *testing.T, r *v1beta1.ContainerRecreateRequest) *v1beta1.ContainerRe
 		t.Fatal(err)
 	}
 	return out
-}
-
-// until waits until something is so.
-func until(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return so(), nil })
-	if err != nil {
-		t.Fatalf("waiting until %s: %v", what, err)
-	}
 }
 
 // patchStatus merges something into the status of an object.

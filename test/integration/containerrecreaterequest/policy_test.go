@@ -88,7 +88,7 @@ func TestADaemonWritesWhatBelongsToItsNodeAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	const phase = `{"status":{"phase":"Recreating"}}`
-	until(t, "the policy is in force", func() bool { return apierrors.IsInvalid(patchStatus(t, as(t, "node-2"), r, phase)) })
+	apiserver.Eventually(t, "the policy is in force", func() bool { return apierrors.IsInvalid(patchStatus(t, as(t, "node-2"), r, phase)) })
 
 	if err := patchStatus(t, as(t, "node-1"), r, phase); err != nil {
 		t.Errorf("its own node's request: %v", err)
@@ -116,7 +116,7 @@ func TestADaemonWritesWhatBelongsToItsNodeAndNothingElse(t *testing.T) {
 		}
 	})
 	mine := as(t, "node-1")
-	until(t, "the role is in force", func() bool { return mine.List(t.Context(), &corev1.SecretList{}) == nil })
+	apiserver.Eventually(t, "the role is in force", func() bool { return mine.List(t.Context(), &corev1.SecretList{}) == nil })
 	const annotation = `{"metadata":{"annotations":{"apps.kruise.io/runtime-containers-meta":"{}"}}}`
 	if err := patchStatus(t, mine, p, annotation); err != nil {
 		t.Errorf("the annotation of its own: %v", err)
@@ -190,7 +190,7 @@ func TestADaemonReadsNoSecretAndTouchesNoPod(t *testing.T) {
 	namespace := server.Namespace(t)
 	p := pod(t, namespace, nil)
 	c := as(t, "node-1")
-	until(t, "no role of another test is left", func() bool { return c.List(t.Context(), &corev1.SecretList{}) != nil })
+	apiserver.Eventually(t, "no role of another test is left", func() bool { return c.List(t.Context(), &corev1.SecretList{}) != nil })
 	for name, do := range map[string]func() error{
 		"reading secrets": func() error { return c.List(t.Context(), &corev1.SecretList{}) },
 		"reading a secret by its name": func() error {

@@ -21,6 +21,7 @@ import (
 	"kruise.io/kruise/kit/program"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 // cluster is a manager with its controllers, a daemon for node-1 with all that the chart gives it, and a container runtime.
@@ -66,7 +67,7 @@ func start(t *testing.T) *cluster {
 			t.Errorf("the manager: %v", err)
 		}
 	})
-	until(t, "the daemon is healthy", c.healthy)
+	apiserver.Eventually(t, "the daemon is healthy", c.healthy)
 	c.pod = pod(t, c.namespace, nil)
 	for _, name := range []string{"app", "proxy"} {
 		c.runtime.Run(fake.Container{ID: name + "-0", PodUID: string(c.pod.UID), Name: name})
@@ -126,7 +127,7 @@ func (c *cluster) ask(r *v1beta1.ContainerRecreateRequest) *v1beta1.ContainerRec
 
 func (c *cluster) completed(r *v1beta1.ContainerRecreateRequest) *v1beta1.ContainerRecreateRequest {
 	c.Helper()
-	until(c.T, "the request is completed", func() bool { return get(c.T, r).Status.Phase == v1beta1.ContainerRecreateRequestCompleted })
+	apiserver.Eventually(c.T, "the request is completed", func() bool { return get(c.T, r).Status.Phase == v1beta1.ContainerRecreateRequestCompleted })
 	return get(c.T, r)
 }
 
@@ -153,10 +154,10 @@ func TestTheManagerAndTheDaemonRestartAContainer(t *testing.T) {
 		t.Error("the pod is in service while its container is being stopped")
 	}
 	two := c.ask(request(c.namespace, "two", "proxy"))
-	until(t, "the second waits", func() bool { return get(t, two).Status.Message == "waits for request one for the same pod" })
+	apiserver.Eventually(t, "the second waits", func() bool { return get(t, two).Status.Message == "waits for request one for the same pod" })
 	close(hold)
 	c.restart("app")
-	until(t, "the first is gone, and the pod is in service", func() bool {
+	apiserver.Eventually(t, "the first is gone, and the pod is in service", func() bool {
 		err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(one), &v1beta1.ContainerRecreateRequest{})
 		return apierrors.IsNotFound(err) && c.serves()
 	})
@@ -165,11 +166,11 @@ func TestTheManagerAndTheDaemonRestartAContainer(t *testing.T) {
 	if s := done.Status.ContainerRecreateStates; len(s) != 1 || s[0].Phase != v1beta1.ContainerRecreateRequestSucceeded || !s[0].IsKilled {
 		t.Errorf("%+v", done.Status)
 	}
-	until(t, "the second is tidied up after", func() bool { return get(t, two).Labels["crr.apps.kruise.io/active"] == "" })
+	apiserver.Eventually(t, "the second is tidied up after", func() bool { return get(t, two).Labels["crr.apps.kruise.io/active"] == "" })
 	if app := c.runtime.Container("app-0"); len(app.Commands) != 1 || !slices.Equal(app.Stops, []int64{45}) {
 		t.Errorf("container app ran %q and was stopped with %d", app.Commands, app.Stops)
 	}
-	until(t, "it is told in an event", func() bool {
+	apiserver.Eventually(t, "it is told in an event", func() bool {
 		events := &eventsv1.EventList{}
 		if err := server.Client.List(t.Context(), events, client.InNamespace(c.namespace)); err != nil {
 			t.Fatal(err)
@@ -192,14 +193,14 @@ func TestARequestWhosePodGoesOrWhoseTimeIsOverIsCompletedInWords(t *testing.T) {
 	gone := request(c.namespace, "gone", "app")
 	gone.Spec.Strategy = &v1beta1.ContainerRecreateRequestStrategy{UnreadyGracePeriodSeconds: ptr.To[int64](3600)}
 	c.ask(gone)
-	until(t, "the pod is held", func() bool { return !c.serves() })
+	apiserver.Eventually(t, "the pod is held", func() bool { return !c.serves() })
 	if err := server.Client.Delete(t.Context(), c.pod, client.GracePeriodSeconds(0)); err != nil {
 		t.Fatal(err)
 	}
 	if s := c.completed(gone).Status; s.Message != "pod has gone" {
 		t.Errorf("%+v", s)
 	}
-	until(t, "nothing holds the request", func() bool { return len(get(t, gone).Finalizers) == 0 })
+	apiserver.Eventually(t, "nothing holds the request", func() bool { return len(get(t, gone).Finalizers) == 0 })
 }
 
 func TestARequestThatIsDeletedLetsItsPodGo(t *testing.T) {
@@ -207,11 +208,11 @@ func TestARequestThatIsDeletedLetsItsPodGo(t *testing.T) {
 	r := request(c.namespace, "one", "app")
 	r.Spec.Strategy = &v1beta1.ContainerRecreateRequestStrategy{UnreadyGracePeriodSeconds: ptr.To[int64](3600)}
 	c.ask(r)
-	until(t, "the pod is held", func() bool { return !c.serves() })
+	apiserver.Eventually(t, "the pod is held", func() bool { return !c.serves() })
 	if err := server.Client.Delete(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the request is gone and the pod in service", func() bool {
+	apiserver.Eventually(t, "the request is gone and the pod in service", func() bool {
 		err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(r), &v1beta1.ContainerRecreateRequest{})
 		return apierrors.IsNotFound(err) && c.serves()
 	})

@@ -11,6 +11,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri/fake"
 	"kruise.io/kruise/plan/terminate"
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 // job makes a pod of a job whose container app has ended and whose sidecar log, with some environment, runs.
@@ -41,7 +42,7 @@ func TestTheSidecarOfAJobIsStoppedByItsNodeWhenTheWorkIsDone(t *testing.T) {
 	p := c.job("report")
 	c.runtime.Await("report-log", fake.Container.Exited)
 	r := &v1beta1.ContainerRecreateRequest{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: terminate.RequestName(p.UID)}}
-	until(t, "the request has ended", func() bool { return get(t, r).Status.Phase == v1beta1.ContainerRecreateRequestCompleted })
+	apiserver.Eventually(t, "the request has ended", func() bool { return get(t, r).Status.Phase == v1beta1.ContainerRecreateRequestCompleted })
 	if s := get(t, r).Status.ContainerRecreateStates[0]; !s.IsKilled || s.ContainerID != "containerd://report-log" {
 		t.Errorf("%+v", s)
 	}
@@ -53,7 +54,7 @@ func TestTheSidecarOfAJobIsStoppedByItsNodeWhenTheWorkIsDone(t *testing.T) {
 func TestAJobWhoseSidecarSaysNothingByItsExitCodeIsMarkedAsEnded(t *testing.T) {
 	c := start(t)
 	p := c.job("silent", v1beta1.IgnoreExitCodeEnv)
-	until(t, "the pod has succeeded", func() bool {
+	apiserver.Eventually(t, "the pod has succeeded", func() bool {
 		if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(p), p); err != nil {
 			t.Fatal(err)
 		}

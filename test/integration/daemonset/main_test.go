@@ -3,7 +3,6 @@
 package daemonset
 
 import (
-	"os"
 	"testing"
 
 	"kruise.io/kruise/test/integration/apiserver"
@@ -12,7 +11,7 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.Main(m, func(s *apiserver.Server) { server = s }))
+	apiserver.Main(m, &server, apiserver.Webhooks())
 }
 
 const v1alpha1, v1beta1 = "v1alpha1", "v1beta1"

@@ -1,7 +1,6 @@
 package daemonset
 
 import (
-	"maps"
 	"testing"
 
 	"kruise.io/kruise/test/integration/apiserver"
@@ -9,11 +8,7 @@ import (
 
 // TestRefused is the list of what users can do wrong, and of the words that they then read.
 func TestRefused(t *testing.T) {
-	all := map[string]apiserver.Refusal{}
-	for _, some := range []map[string]apiserver.Refusal{refusedSpecs(), refusedStrategies(), refusedTemplates()} {
-		maps.Copy(all, some)
-	}
-	server.Refuses(t, demo(), all)
+	server.Refuses(t, demo(), refusedSpecs(), refusedStrategies(), refusedTemplates())
 }
 
 const count = ` must be an integer of 0 or more, or a percentage from "0%" to "100%"; a number in quotes is neither`

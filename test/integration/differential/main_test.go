@@ -1,7 +1,6 @@
 package differential
 
 import (
-	"os"
 	"testing"
 
 	"kruise.io/kruise/test/integration/apiserver"
@@ -10,5 +9,5 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.Main(m, func(s *apiserver.Server) { server = s }))
+	apiserver.Main(m, &server, apiserver.Webhooks())
 }

@@ -17,6 +17,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/images"
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 // newNode makes a ready node with labels, and removes it after the test.
@@ -44,7 +45,7 @@ func nodesOf(t *testing.T, test string, n int) []string {
 	for i := range n {
 		name := fmt.Sprintf("%s-%d", test, i)
 		newNode(t, name, map[string]string{"test": test})
-		await(t, name+" has a NodeImage", func() bool { return nodeImage(t, name) != nil })
+		apiserver.Eventually(t, name+" has a NodeImage", func() bool { return nodeImage(t, name) != nil })
 		names = append(names, name)
 	}
 	return names
@@ -122,13 +123,13 @@ func awaitStatus(t *testing.T, j *v1beta1.ImagePullJob, want string) {
 			t.Logf("it says %q, awaited is %q", got, want)
 		}
 	}()
-	await(t, want, func() bool { got = says(t, j); return got == want })
+	apiserver.Eventually(t, want, func() bool { got = says(t, j); return got == want })
 }
 
 // awaitOwners waits until so many jobs own the task of a node.
 func awaitOwners(t *testing.T, name string, n int) {
 	t.Helper()
-	await(t, fmt.Sprintf("%d jobs own the task of %s", n, name), func() bool {
+	apiserver.Eventually(t, fmt.Sprintf("%d jobs own the task of %s", n, name), func() bool {
 		image := nodeImage(t, name).Spec.Images["nginx"]
 		return len(image.Tags) == 1 && len(image.Tags[0].OwnerReferences) == n
 	})
@@ -137,7 +138,7 @@ func awaitOwners(t *testing.T, name string, n int) {
 func TestANodeHasANodeImageAsLongAsItIsThere(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "lone", map[string]string{"zone": "a"})
-	await(t, "a NodeImage with the labels of the node", func() bool {
+	apiserver.Eventually(t, "a NodeImage with the labels of the node", func() bool {
 		image := nodeImage(t, "lone")
 		return image != nil && image.Labels["zone"] == "a"
 	})
@@ -146,13 +147,13 @@ func TestANodeHasANodeImageAsLongAsItIsThere(t *testing.T) {
 	if err := server.Client.Patch(t.Context(), n, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the labels follow", func() bool {
+	apiserver.Eventually(t, "the labels follow", func() bool {
 		return cmp.Diff(map[string]string{"rack": "7"}, nodeImage(t, "lone").Labels) == ""
 	})
 	if err := server.Client.Delete(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "it goes with the node", func() bool { return nodeImage(t, "lone") == nil })
+	apiserver.Eventually(t, "it goes with the node", func() bool { return nodeImage(t, "lone") == nil })
 }
 
 func TestAVirtualNodeHasNoNodeImageAndAFakeOneStays(t *testing.T) {
@@ -161,7 +162,7 @@ func TestAVirtualNodeHasNoNodeImageAndAFakeOneStays(t *testing.T) {
 	stray := &v1beta1.NodeImage{ObjectMeta: metav1.ObjectMeta{Name: "stray"}}
 	fake := &v1beta1.NodeImage{ObjectMeta: metav1.ObjectMeta{Name: "fake", Labels: map[string]string{v1beta1.FakeNodeImageKey: "true"}}}
 	create(t, fake, stray)
-	await(t, "a NodeImage without a node goes", func() bool { return nodeImage(t, "stray") == nil })
+	apiserver.Eventually(t, "a NodeImage without a node goes", func() bool { return nodeImage(t, "stray") == nil })
 	nodesOf(t, "beside", 1) // by now the virtual node was looked at
 	if nodeImage(t, "virtual") != nil || nodeImage(t, "fake") == nil {
 		t.Error("a virtual node has a NodeImage, or the fake one is gone")
@@ -177,7 +178,7 @@ func TestAJobWorksThroughItsNodes(t *testing.T) {
 	j := newJob(server.Namespace(t), "through", 2)
 	create(t, j)
 	awaitStatus(t, j, "3/2/0/0 job is running, progress 0%")
-	await(t, "two nodes are told", func() bool { return tasks(t, names[0]) == "nginx:latest" && tasks(t, names[1]) == "nginx:latest" })
+	apiserver.Eventually(t, "two nodes are told", func() bool { return tasks(t, names[0]) == "nginx:latest" && tasks(t, names[1]) == "nginx:latest" })
 	if got := tasks(t, names[2]); got != "" {
 		t.Errorf("the third is told %s", got)
 	}
@@ -186,7 +187,7 @@ func TestAJobWorksThroughItsNodes(t *testing.T) {
 		t.Errorf("the task is %+v", task)
 	}
 	report(t, names[0], v1beta1.ImagePhaseSucceeded, "")
-	await(t, "the third is told", func() bool { return tasks(t, names[2]) == "nginx:latest" })
+	apiserver.Eventually(t, "the third is told", func() bool { return tasks(t, names[2]) == "nginx:latest" })
 	report(t, names[1], v1beta1.ImagePhaseFailed, "no such image")
 	report(t, names[2], v1beta1.ImagePhaseSucceeded, "")
 	awaitStatus(t, j, "3/0/2/1 job has completed")
@@ -197,7 +198,7 @@ func TestAJobWorksThroughItsNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		await(t, "nothing is left on "+name, func() bool { return tasks(t, name) == "" })
+		apiserver.Eventually(t, "nothing is left on "+name, func() bool { return tasks(t, name) == "" })
 	}
 }
 
@@ -206,7 +207,7 @@ func TestAJobIsChangedWhileItRuns(t *testing.T) {
 	names := nodesOf(t, "changed", 2)
 	j := newJob(server.Namespace(t), "changed", 1)
 	create(t, j)
-	await(t, "a node is told", func() bool { return tasks(t, names[0]) != "" })
+	apiserver.Eventually(t, "a node is told", func() bool { return tasks(t, names[0]) != "" })
 	get(t, j)
 	before := j.DeepCopy()
 	j.Spec.PullPolicy.TimeoutSeconds = new(int32(77))
@@ -215,7 +216,7 @@ func TestAJobIsChangedWhileItRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		await(t, "the new timeout on "+name, func() bool {
+		apiserver.Eventually(t, "the new timeout on "+name, func() bool {
 			image := nodeImage(t, name).Spec.Images["nginx"]
 			return len(image.Tags) == 1 && *image.Tags[0].PullPolicy.TimeoutSeconds == 77
 		})
@@ -237,7 +238,7 @@ func TestTwoJobsForOneImageBothEnd(t *testing.T) {
 	c := newJob(a.Namespace, "both", 9, func(j *v1beta1.ImagePullJob) { j.Name = "later" })
 	create(t, c)
 	for _, name := range names {
-		await(t, "another round on "+name, func() bool { return nodeImage(t, name).Spec.Images["nginx"].Tags[0].Version == 1 })
+		apiserver.Eventually(t, "another round on "+name, func() bool { return nodeImage(t, name).Spec.Images["nginx"].Tags[0].Version == 1 })
 		report(t, name, v1beta1.ImagePhaseSucceeded, "")
 	}
 	awaitStatus(t, c, "2/0/2/0 job has completed")
@@ -256,12 +257,12 @@ func TestAJobFollowsPodsAndIsRemovedAfterItsTime(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web", Labels: map[string]string{"app": "web"}}}
 	pod.Spec.NodeName, pod.Spec.Containers = names[1], []corev1.Container{{Name: "main", Image: "nginx"}}
 	create(t, pod)
-	await(t, "the node of the pod is told", func() bool { return tasks(t, names[1]) == "nginx:latest" })
+	apiserver.Eventually(t, "the node of the pod is told", func() bool { return tasks(t, names[1]) == "nginx:latest" })
 	if got := tasks(t, names[0]); got != "" {
 		t.Errorf("the other is told %s", got)
 	}
 	report(t, names[1], v1beta1.ImagePhaseSucceeded, "")
-	await(t, "the job goes", func() bool {
+	apiserver.Eventually(t, "the job goes", func() bool {
 		return apierrors.IsNotFound(server.Client.Get(t.Context(), client.ObjectKeyFromObject(j), j))
 	})
 }
@@ -271,7 +272,7 @@ func TestANodeThatIsSilentIsGivenUp(t *testing.T) {
 	names := nodesOf(t, "silent", 1)
 	j := newJob(server.Namespace(t), "silent", 1)
 	create(t, j)
-	await(t, "the node is told", func() bool { return tasks(t, names[0]) != "" })
+	apiserver.Eventually(t, "the node is told", func() bool { return tasks(t, names[0]) != "" })
 	long := metav1.NewTime(metav1.Now().Add(-images.Silence))
 	image := nodeImage(t, names[0])
 	before := image.DeepCopy()
@@ -284,7 +285,7 @@ func TestANodeThatIsSilentIsGivenUp(t *testing.T) {
 	if s := status.ImageStatuses["nginx"].Tags[0]; s.Phase != v1beta1.ImagePhaseFailed || s.Message != "node has not responded for a long time" || status.Failed != 1 {
 		t.Errorf("the node's status is %+v", status)
 	}
-	await(t, "the job is told in an event", func() bool {
+	apiserver.Eventually(t, "the job is told in an event", func() bool {
 		list := &eventsv1.EventList{}
 		if err := server.Client.List(t.Context(), list, client.InNamespace(j.Namespace)); err != nil {
 			t.Fatal(err)
@@ -303,16 +304,16 @@ func TestAListHasItsImagesPulled(t *testing.T) {
 	l.Spec.Images = []string{"nginx", "redis:7"}
 	l.Spec.Selector = &v1beta1.ImagePullJobNodeSelector{Names: names}
 	create(t, l)
-	await(t, "the node is told both", func() bool { return tasks(t, names[0]) == "nginx:latest redis:7" })
+	apiserver.Eventually(t, "the node is told both", func() bool { return tasks(t, names[0]) == "nginx:latest redis:7" })
 	get(t, l)
 	before := l.DeepCopy()
 	l.Spec.Images = []string{"redis:7", "etcd:3"}
 	if err := server.Client.Patch(t.Context(), l, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the node is told what the list says now", func() bool { return tasks(t, names[0]) == "etcd:3 redis:7" })
+	apiserver.Eventually(t, "the node is told what the list says now", func() bool { return tasks(t, names[0]) == "etcd:3 redis:7" })
 	report(t, names[0], v1beta1.ImagePhaseFailed, "no such image")
-	await(t, "the list ends", func() bool { get(t, l); return l.Status.CompletionTime != nil })
+	apiserver.Eventually(t, "the list ends", func() bool { get(t, l); return l.Status.CompletionTime != nil })
 	s := l.Status
 	if s.Desired != 2 || s.Completed != 2 || s.Succeeded != 0 || len(s.FailedImageStatuses) != 2 || s.FailedImageStatuses[0].Name != "redis:7" {
 		t.Errorf("it ends as %+v", s)

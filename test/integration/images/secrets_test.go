@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 func pullSecret(namespace, name string) *corev1.Secret {
@@ -45,8 +46,8 @@ func TestNodesCanReadThePullSecretsOfAJobAsLongAsItNeedsThem(t *testing.T) {
 	}
 	a, b := with("a", "registry", "password", "absent"), with("b", "registry")
 	create(t, a, b)
-	await(t, "the node is told where the secret is", func() bool { return tasks(t, names[0]) != "" })
-	await(t, "one copy serves both jobs", func() bool {
+	apiserver.Eventually(t, "the node is told where the secret is", func() bool { return tasks(t, names[0]) != "" })
+	apiserver.Eventually(t, "one copy serves both jobs", func() bool {
 		return copies(t, namespace)["registry"].Annotations[v1beta1.PullSecretReferencesKey] == namespace+"/a,"+namespace+"/b"
 	})
 	all := copies(t, namespace)
@@ -63,7 +64,7 @@ func TestNodesCanReadThePullSecretsOfAJobAsLongAsItNeedsThem(t *testing.T) {
 	for _, j := range []*v1beta1.ImagePullJob{a, b} {
 		awaitStatus(t, j, "1/0/1/0 job has completed")
 	}
-	await(t, "no copy is left", func() bool { return len(copies(t, namespace)) == 0 })
+	apiserver.Eventually(t, "no copy is left", func() bool { return len(copies(t, namespace)) == 0 })
 }
 
 func TestAFinalizerThatAnotherManagerPutOnAJobIsTakenOff(t *testing.T) {
@@ -73,7 +74,7 @@ func TestAFinalizerThatAnotherManagerPutOnAJobIsTakenOff(t *testing.T) {
 	if err := server.Client.Delete(t.Context(), j); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the job goes", func() bool {
+	apiserver.Eventually(t, "the job goes", func() bool {
 		return apierrors.IsNotFound(server.Client.Get(t.Context(), client.ObjectKeyFromObject(j), j))
 	})
 }

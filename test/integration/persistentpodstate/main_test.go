@@ -3,16 +3,9 @@
 package persistentpodstate
 
 import (
-	"context"
-	"fmt"
-	"os"
 	"testing"
-	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/kit/serve"
@@ -24,58 +17,18 @@ var server *apiserver.Server
 
 const user = "system:serviceaccount:kruise-system:kruise-manager"
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-// run runs the tests on a server that grants the manager what the chart does.
-func run(m *testing.M) (code int) {
-	ctx := context.Background()
-	failed := func(err error) bool {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-		return err != nil
-	}
-	var err error
-	if server, err = apiserver.Start(ctx); failed(err) {
-		return code
-	}
-	defer func() { failed(server.Stop()) }()
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "kruise-system", Name: "kruise-webhook-certs"}}
-	for _, object := range []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kruise-daemon-config"}}, secret} {
-		if failed(server.Client.Create(ctx, object)) {
-			return code
-		}
-	}
-	if failed(server.Grant(ctx, user)) {
-		return code
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { apiserver.Main(m, &server, apiserver.Installed(user)) }
 
 // managed runs a manager with its controllers, and returns what stops it; it stops with the test at the latest.
 func managed(t *testing.T) (stop func()) {
 	t.Helper()
-	replica, err := server.As(user).RunWebhooks(context.WithoutCancel(t.Context()), func(m *manager.Options, _ *serve.Options) { m.WebhooksOnly = false })
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop = func() {
-		if err := replica.Stop(); err != nil {
-			t.Errorf("the manager did not stop as it should: %v", err)
-		}
-	}
-	t.Cleanup(stop)
-	return stop
+	return server.As(user).Managed(t, func(m *manager.Options, _ *serve.Options) { m.WebhooksOnly = false })
 }
 
 // eventually waits for a state of the world.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) { return holds(), nil })
-	if err != nil {
-		t.Fatalf("not seen within half a minute: %s", what)
-	}
+	apiserver.Eventually(t, what, holds)
 }
 
 func create(t *testing.T, object client.Object) {

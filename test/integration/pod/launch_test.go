@@ -11,6 +11,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 // opened are the keys of a pod's barrier.
@@ -55,15 +57,15 @@ func TestContainersHaveTheirTurnAsThoseBeforeThemBecomeReady(t *testing.T) {
 	if !strings.HasPrefix(p.Name, "web-") || len(p.Name) != len("web-")+5 || !waits(p) {
 		t.Fatalf("pod %s, waits: %t", p.Name, waits(p))
 	}
-	eventually(t, "the first has its turn", func() bool { return opened(t, p) == "p_0" })
+	apiserver.Eventually(t, "the first has its turn", func() bool { return opened(t, p) == "p_0" })
 	become(t, p, true, "a")
-	eventually(t, "the second has its turn", func() bool { return opened(t, p) == "p_-1 p_0" })
+	apiserver.Eventually(t, "the second has its turn", func() bool { return opened(t, p) == "p_-1 p_0" })
 	become(t, p, false, "a", "b")
-	eventually(t, "the second keeps its turn and the third has none", func() bool { return opened(t, p) == "p_-1 p_0" })
+	apiserver.Eventually(t, "the second keeps its turn and the third has none", func() bool { return opened(t, p) == "p_-1 p_0" })
 	become(t, p, true, "a", "b")
-	eventually(t, "the third has its turn", func() bool { return opened(t, p) == "p_-1 p_-2 p_0" })
+	apiserver.Eventually(t, "the third has its turn", func() bool { return opened(t, p) == "p_-1 p_-2 p_0" })
 	become(t, p, true, "c")
-	eventually(t, "the order is completed", func() bool {
+	apiserver.Eventually(t, "the order is completed", func() bool {
 		if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(p), p); err != nil {
 			t.Fatal(err)
 		}
@@ -86,14 +88,14 @@ func TestAPodOfTheSameNameWaitsForItsOwnTurn(t *testing.T) {
 		return p
 	}
 	first := create()
-	eventually(t, "the first has its turn", func() bool { return opened(t, first) == "p_0" })
+	apiserver.Eventually(t, "the first has its turn", func() bool { return opened(t, first) == "p_0" })
 	become(t, first, true, "a", "b")
-	eventually(t, "both have their turn", func() bool { return opened(t, first) == "p_-1 p_0" })
+	apiserver.Eventually(t, "both have their turn", func() bool { return opened(t, first) == "p_-1 p_0" })
 	if err := server.Client.Delete(t.Context(), first, client.GracePeriodSeconds(0)); err != nil {
 		t.Fatal(err)
 	}
 	second := create()
-	eventually(t, "the barrier is that of the other pod, with the first turn alone", func() bool {
+	apiserver.Eventually(t, "the barrier is that of the other pod, with the first turn alone", func() bool {
 		if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(left), left); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +118,7 @@ func TestAVariableOfTheBarriersNameHarmsNobody(t *testing.T) {
 	if err := server.Client.Create(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "others have their turn", func() bool { return opened(t, p) == "p_0" })
+	apiserver.Eventually(t, "others have their turn", func() bool { return opened(t, p) == "p_0" })
 	if got := opened(t, odd); got != "" {
 		t.Errorf("a pod that asked for nothing has a barrier with %s", got)
 	}

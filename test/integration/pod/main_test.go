@@ -3,17 +3,12 @@
 package pod
 
 import (
-	"context"
-	"fmt"
-	"os"
 	"slices"
 	"testing"
-	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/kit/serve"
@@ -25,48 +20,19 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	var err error
-	if server, err = apiserver.Start(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := server.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	apiserver.Main(m, &server)
 }
 
 // managed runs a manager with its controllers, and returns what stops it; it stops with the test at the latest.
 func managed(t *testing.T, change func(*manager.Options)) (stop func()) {
 	t.Helper()
-	r, err := server.RunWebhooks(context.WithoutCancel(t.Context()), func(m *manager.Options, _ *serve.Options) {
+	return server.Managed(t, func(m *manager.Options, _ *serve.Options) {
 		m.WebhooksOnly = false
 		change(m)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop = func() {
-		if err := r.Stop(); err != nil {
-			t.Errorf("the manager did not stop as it should: %v", err)
-		}
-	}
-	t.Cleanup(stop)
-	return stop
 }
 
 func asIs(*manager.Options) {}
-
-// eventually waits for a state of the world.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) { return holds(), nil })
-	if err != nil {
-		t.Fatalf("not seen within half a minute: %s", what)
-	}
-}
 
 // configuration reads the webhooks for pods.
 func configuration(t *testing.T) *admissionregistrationv1.MutatingWebhookConfiguration {
@@ -116,10 +82,10 @@ func waits(p *corev1.Pod) bool {
 // asked waits until the API server asks about pods that want an order, and about no others.
 func asked(t *testing.T, namespace string) {
 	t.Helper()
-	eventually(t, "there is the one webhook for pods that want an order", func() bool {
+	apiserver.Eventually(t, "there is the one webhook for pods that want an order", func() bool {
 		return slices.Equal(webhooks(t), []string{"create-fail-0.mpod.kb.io"})
 	})
-	eventually(t, "the API server calls it", func() bool { return dry(t, ordered(namespace), waits) })
+	apiserver.Eventually(t, "the API server calls it", func() bool { return dry(t, ordered(namespace), waits) })
 }
 
 // dry says what a pod would be like if it were created.

@@ -14,6 +14,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/manager"
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 func TestOnlyPodsThatAskForSomethingWaitForAManager(t *testing.T) {
@@ -55,10 +56,10 @@ func TestOnlyPodsThatAskForSomethingWaitForAManager(t *testing.T) {
 func TestAPolicyThatIsChosenIsFollowed(t *testing.T) {
 	namespace := server.Namespace(t)
 	stop := managed(t, func(m *manager.Options) { m.Pod.Policies = map[string]string{"launch-priority": "Ignore"} })
-	eventually(t, "the policy is there", func() bool { return slices.Equal(webhooks(t), []string{"create-ignore-0.mpod.kb.io"}) })
-	eventually(t, "the API server asks about a pod that wants an order", func() bool { return dry(t, ordered(namespace), waits) })
+	apiserver.Eventually(t, "the policy is there", func() bool { return slices.Equal(webhooks(t), []string{"create-ignore-0.mpod.kb.io"}) })
+	apiserver.Eventually(t, "the API server asks about a pod that wants an order", func() bool { return dry(t, ordered(namespace), waits) })
 	stop()
-	eventually(t, "a pod that asks for an order is let through without one", func() bool {
+	apiserver.Eventually(t, "a pod that asks for an order is let through without one", func() bool {
 		p := ordered(namespace)
 		return server.Client.Create(t.Context(), p) == nil && !waits(p)
 	})
@@ -84,7 +85,7 @@ func TestWhatOthersDoToTheWebhooksIsMadeGood(t *testing.T) {
 			if err := server.Client.Patch(t.Context(), configuration(t), kind); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the webhooks are as they were", func() bool {
+			apiserver.Eventually(t, "the webhooks are as they were", func() bool {
 				c := configuration(t)
 				return len(c.Webhooks) == 1 && c.Webhooks[0].Name == "create-fail-0.mpod.kb.io" && *c.Webhooks[0].FailurePolicy == "Fail" &&
 					bytes.Equal(c.Webhooks[0].ClientConfig.CABundle, ca)
@@ -99,9 +100,9 @@ func TestWithTheGateOffTheWebhooksOfAnEarlierRunGo(t *testing.T) {
 	asked(t, namespace)
 	stop()
 	stop = managed(t, func(m *manager.Options) { m.Pod.Enabled = false })
-	eventually(t, "no webhook is left", func() bool { return len(webhooks(t)) == 0 })
+	apiserver.Eventually(t, "no webhook is left", func() bool { return len(webhooks(t)) == 0 })
 	stop()
-	eventually(t, "a pod that asks for an order is let through without one", func() bool {
+	apiserver.Eventually(t, "a pod that asks for an order is let through without one", func() bool {
 		return server.Client.Create(t.Context(), ordered(namespace)) == nil
 	})
 }
@@ -112,12 +113,12 @@ func TestEveryPodGetsTheReadinessGateWhereThatIsWanted(t *testing.T) {
 	gated := func(p *corev1.Pod) bool {
 		return len(p.Spec.ReadinessGates) == 1 && p.Spec.ReadinessGates[0].ConditionType == "KruisePodReady"
 	}
-	eventually(t, "a pod gets the gate", func() bool { return dry(t, plain(namespace), gated) })
+	apiserver.Eventually(t, "a pod gets the gate", func() bool { return dry(t, plain(namespace), gated) })
 	p := plain(namespace)
 	if err := server.Client.Create(t.Context(), p); err != nil || !gated(p) {
 		t.Fatalf("%v, gates %v", err, p.Spec.ReadinessGates)
 	}
-	eventually(t, "its gate is opened", func() bool {
+	apiserver.Eventually(t, "its gate is opened", func() bool {
 		if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(p), p); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +142,7 @@ func TestPodsOfVirtualKubeletsAreAskedForProbes(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `[{"name":"p","containerName":"a","probe":{"exec":{"command":["true"]}},"podConditionType":"Idle","podProbeMarkerName":"idle"}]`
-	eventually(t, "a pod carries its probes", func() bool {
+	apiserver.Eventually(t, "a pod carries its probes", func() bool {
 		return dry(t, plain(namespace), func(p *corev1.Pod) bool {
 			return p.Annotations["kruise.io/podprobe"] == want && p.Annotations["kruise.io/podprobemarker-list"] == "idle"
 		})
@@ -149,5 +150,5 @@ func TestPodsOfVirtualKubeletsAreAskedForProbes(t *testing.T) {
 	if err := server.Client.Delete(t.Context(), marker); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the webhook goes with the marker", func() bool { return len(webhooks(t)) == 1 })
+	apiserver.Eventually(t, "the webhook goes with the marker", func() bool { return len(webhooks(t)) == 1 })
 }

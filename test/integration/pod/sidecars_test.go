@@ -15,6 +15,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager"
 	"kruise.io/kruise/plan/sidecar"
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 // logging is a SidecarSet about the pods of a namespace, which goes with the test.
@@ -25,7 +26,7 @@ func logging(t *testing.T, namespace string, change func(*v1beta1.SidecarSet)) *
 	set.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}}
 	set.Spec.Containers = []v1beta1.SidecarContainer{{Container: corev1.Container{Name: "log", Image: "log:1"}}}
 	change(set)
-	eventually(t, "the SidecarSet is created", func() bool { // where the manager has begun a moment ago, its webhook may not be trusted yet
+	apiserver.Eventually(t, "the SidecarSet is created", func() bool { // where the manager has begun a moment ago, its webhook may not be trusted yet
 		err := server.Client.Create(t.Context(), set)
 		if err != nil && !strings.Contains(err.Error(), "failed calling webhook") {
 			t.Fatal(err)
@@ -58,7 +59,7 @@ func TestAPodCarriesTheSidecarsOfTheSetsThatSelectIt(t *testing.T) {
 	namespace, elsewhere := server.Namespace(t), server.Namespace(t)
 	managed(t, asIs)
 	set := logging(t, namespace, plainly)
-	eventually(t, "a pod carries the sidecar", func() bool { return dry(t, plain(namespace), carries) })
+	apiserver.Eventually(t, "a pod carries the sidecar", func() bool { return dry(t, plain(namespace), carries) })
 	p := plain(namespace)
 	if err := server.Client.Create(t.Context(), p); err != nil {
 		t.Fatal(err)
@@ -87,7 +88,7 @@ func TestAPodCarriesTheSidecarsOfTheSetsThatSelectIt(t *testing.T) {
 	if err := server.Client.Patch(t.Context(), set, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"injectionStrategy":{"paused":true}}}`))); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a paused set injects nothing", func() bool {
+	apiserver.Eventually(t, "a paused set injects nothing", func() bool {
 		return dry(t, plain(namespace), func(p *corev1.Pod) bool { return containers(p) == "a b" })
 	})
 }
@@ -99,13 +100,13 @@ func TestASetSaysWhatBecomesOfItsPodsWhileNoManagerAnswers(t *testing.T) {
 	logging(t, lenient, func(set *v1beta1.SidecarSet) {
 		set.Annotations = map[string]string{v1beta1.SidecarSetInjectionFailurePolicyKey: "Ignore"}
 	})
-	eventually(t, "pods carry their sidecars", func() bool { return dry(t, plain(strict), carries) && dry(t, plain(lenient), carries) })
-	eventually(t, "each has its policy", func() bool {
+	apiserver.Eventually(t, "pods carry their sidecars", func() bool { return dry(t, plain(strict), carries) && dry(t, plain(lenient), carries) })
+	apiserver.Eventually(t, "each has its policy", func() bool {
 		return slices.Equal(webhooks(t), []string{"create-fail-0.mpod.kb.io", "create-ignore-0.mpod.kb.io"})
 	})
 	stop()
 	// The API server goes on by what it read of the webhooks, which may be a moment old.
-	eventually(t, "a pod that may miss its sidecar starts without", func() bool {
+	apiserver.Eventually(t, "a pod that may miss its sidecar starts without", func() bool {
 		p := plain(lenient)
 		return server.Client.Create(t.Context(), p) == nil && containers(p) == "a b"
 	})
@@ -142,7 +143,7 @@ func TestWhatCannotBeInjectedFollowsThePolicyOfItsSet(t *testing.T) {
 	})
 	const want = `sidecars: Pod "web-" is invalid: spec: Forbidden: SidecarSet %s cannot be injected: container log: resourcesPolicy: none of the pod's containers (a, b) matches targetContainersNameRegex ^(?:db)$`
 	message := ""
-	eventually(t, "a pod is refused", func() bool {
+	apiserver.Eventually(t, "a pod is refused", func() bool {
 		err := server.Client.Create(t.Context(), plain(namespace), client.DryRunAll)
 		if err != nil {
 			message = err.Error()
@@ -156,7 +157,7 @@ func TestWhatCannotBeInjectedFollowsThePolicyOfItsSet(t *testing.T) {
 	if err := server.Client.Patch(t.Context(), set, client.RawPatch("application/merge-patch+json", []byte(lenient))); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a pod is let through without", func() bool {
+	apiserver.Eventually(t, "a pod is let through without", func() bool {
 		return dry(t, plain(namespace), func(p *corev1.Pod) bool { return containers(p) == "a b" })
 	})
 }
@@ -187,13 +188,13 @@ func TestAPinnedRevisionIsInjected(t *testing.T) {
 			return err == nil && carries(p) && p.Spec.Containers[0].Image == want && (revision == "" || record.Hash[set.Name].SidecarSetControllerRevision == revision)
 		}
 	}
-	eventually(t, "the newest is injected", func() bool { return dry(t, plain(namespace), image("log:2", "")) })
+	apiserver.Eventually(t, "the newest is injected", func() bool { return dry(t, plain(namespace), image("log:2", "")) })
 	change(`{"spec":{"injectionStrategy":{"revision":{"customVersion":"v1"}}}}`)
-	eventually(t, "the revision of the version is injected", func() bool { return dry(t, plain(namespace), image("log:1", old.Name)) })
+	apiserver.Eventually(t, "the revision of the version is injected", func() bool { return dry(t, plain(namespace), image("log:1", old.Name)) })
 	change(`{"spec":{"injectionStrategy":{"revision":{"customVersion":null,"revisionName":"` + old.Name + `","policy":"Partial"}},"updateStrategy":{"selector":{"matchLabels":{"canary":"true"}}}}}`)
 	canary := plain(namespace)
 	canary.Labels["canary"] = "true"
-	eventually(t, "a canary gets the newest, and the others do not", func() bool {
+	apiserver.Eventually(t, "a canary gets the newest, and the others do not", func() bool {
 		return dry(t, canary.DeepCopy(), image("log:2", "")) && dry(t, plain(namespace), image("log:1", old.Name))
 	})
 }
@@ -316,7 +317,7 @@ func TestContainersOfSeveralSetsCanBeSortedByTheirNames(t *testing.T) {
 	logging(t, namespace, func(set *v1beta1.SidecarSet) {
 		set.Spec.Containers = append(set.Spec.Containers, v1beta1.SidecarContainer{Container: corev1.Container{Name: "agent", Image: "agent:1"}})
 	})
-	eventually(t, "they are sorted", func() bool {
+	apiserver.Eventually(t, "they are sorted", func() bool {
 		return dry(t, plain(namespace), func(p *corev1.Pod) bool { return containers(p) == "agent log a b" })
 	})
 }

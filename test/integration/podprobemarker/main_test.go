@@ -4,14 +4,10 @@ package podprobemarker
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/kit/serve"
@@ -24,28 +20,15 @@ var (
 	replica *apiserver.Replica
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-// run runs the tests beside one manager with its controllers.
-func run(m *testing.M) (code int) {
-	ctx := context.Background()
-	failed := func(err error) bool {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
+// The tests run beside one manager with its controllers.
+func TestMain(m *testing.M) {
+	apiserver.Main(m, &server, func(ctx context.Context, s *apiserver.Server) error {
+		if err := probing(ctx, true); err != nil {
+			return err
 		}
-		return err != nil
-	}
-	var err error
-	if server, err = apiserver.Start(ctx); failed(err) {
-		return code
-	}
-	defer func() { failed(server.Stop()) }()
-	if failed(probing(ctx, true)) {
-		return code
-	}
-	defer func() { failed(replica.Stop()) }()
-	return m.Run()
+		s.AtEnd(func() error { return replica.Stop() })
+		return nil
+	})
 }
 
 // probing starts the manager, in place of the one before, with the gate of probes on or off.
@@ -62,15 +45,6 @@ func probing(ctx context.Context, on bool) error {
 		replica = next
 	}
 	return err
-}
-
-// eventually waits for a state of the world.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) { return holds(), nil })
-	if err != nil {
-		t.Fatalf("not seen within half a minute: %s", what)
-	}
 }
 
 func create(t *testing.T, object client.Object) {

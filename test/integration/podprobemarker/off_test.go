@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 func TestWithTheGateOffNewMarkersAreRefusedInWordsAndOldOnesCanBeLetGo(t *testing.T) {
@@ -42,5 +43,5 @@ func TestWithTheGateOffNewMarkersAreRefusedInWordsAndOldOnesCanBeLetGo(t *testin
 	if err := server.Client.Delete(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the old marker is gone", func() bool { return !read(t, old) })
+	apiserver.Eventually(t, "the old marker is gone", func() bool { return !read(t, old) })
 }

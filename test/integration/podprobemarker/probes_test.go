@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 func newMarker(namespace, name string, probes ...string) *v1alpha1.PodProbeMarker {
@@ -53,7 +54,7 @@ func find(t *testing.T, node string, pod *corev1.Pod, pairs ...string) {
 		})
 	}
 	n := &v1alpha1.NodePodProbe{ObjectMeta: metav1.ObjectMeta{Name: node}}
-	eventually(t, "the node says what it found", func() bool {
+	apiserver.Eventually(t, "the node says what it found", func() bool {
 		return read(t, n) && func() bool {
 			n.Status.PodProbeStatuses = []v1alpha1.PodProbeStatus{status}
 			return server.Client.Status().Update(t.Context(), n) == nil
@@ -83,7 +84,7 @@ func TestANodeIsHandedTheProbesOfItsPodsAndNoOthers(t *testing.T) {
 	gateway.Spec.Probes[0].PodConditionType = "example.org/gateway"
 	create(t, way)
 	create(t, gateway)
-	eventually(t, "the node probes for both markers", func() bool {
+	apiserver.Eventually(t, "the node probes for both markers", func() bool {
 		return handed(t, n.Name) == "a:way#p a:way#q a:gateway#p" || handed(t, n.Name) == "a:gateway#p a:way#p a:way#q"
 	})
 	probes := &v1alpha1.NodePodProbe{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}
@@ -94,7 +95,7 @@ func TestANodeIsHandedTheProbesOfItsPodsAndNoOthers(t *testing.T) {
 	if owners := probes.OwnerReferences; len(owners) != 1 || owners[0].UID != n.UID {
 		t.Errorf("the object belongs to %v", owners)
 	}
-	eventually(t, "the marker counts its pod", func() bool {
+	apiserver.Eventually(t, "the marker counts its pod", func() bool {
 		read(t, way)
 		return way.Status.MatchedPods == 1 && way.Status.ObservedGeneration == way.Generation
 	})
@@ -103,18 +104,18 @@ func TestANodeIsHandedTheProbesOfItsPodsAndNoOthers(t *testing.T) {
 	if err := server.Client.Update(t.Context(), way); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a probe that is removed from its marker goes", func() bool { return !strings.Contains(handed(t, n.Name), "way#q") })
+	apiserver.Eventually(t, "a probe that is removed from its marker goes", func() bool { return !strings.Contains(handed(t, n.Name), "way#q") })
 
 	if err := server.Client.Delete(t.Context(), way); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the probes of a marker go with it, and those of one whose name ends alike stay", func() bool { return handed(t, n.Name) == "a:gateway#p" })
+	apiserver.Eventually(t, "the probes of a marker go with it, and those of one whose name ends alike stay", func() bool { return handed(t, n.Name) == "a:gateway#p" })
 
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "a"}}
 	if err := server.Client.Delete(t.Context(), pod, client.GracePeriodSeconds(0)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the probes of a pod go with it", func() bool { return handed(t, n.Name) == "" })
+	apiserver.Eventually(t, "the probes of a pod go with it", func() bool { return handed(t, n.Name) == "" })
 	if got := handed(t, empty.Name); got != "none" {
 		t.Errorf("a node without pods is handed %q", got)
 	}
@@ -124,12 +125,12 @@ func TestAPodIsProbedOnceItHasBeenInitialized(t *testing.T) {
 	namespace, n := server.Namespace(t), node(t, nil)
 	create(t, newMarker(namespace, "m", "p"))
 	pod := running(t, namespace, "a", n.Name)
-	eventually(t, "the pod is probed", func() bool { return handed(t, n.Name) == "a:m#p" })
+	apiserver.Eventually(t, "the pod is probed", func() bool { return handed(t, n.Name) == "a:m#p" })
 	pod.Status.PodIP, pod.Status.PodIPs = "10.0.0.2", []corev1.PodIP{{IP: "10.0.0.2"}}
 	if err := server.Client.Status().Update(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is probed at its new address", func() bool {
+	apiserver.Eventually(t, "it is probed at its new address", func() bool {
 		probes := &v1alpha1.NodePodProbe{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}
 		return read(t, probes) && len(probes.Spec.PodProbes) == 1 && probes.Spec.PodProbes[0].IP == "10.0.0.2"
 	})
@@ -137,14 +138,14 @@ func TestAPodIsProbedOnceItHasBeenInitialized(t *testing.T) {
 	if err := server.Client.Status().Update(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is not probed once it is done", func() bool { return handed(t, n.Name) == "" })
+	apiserver.Eventually(t, "it is not probed once it is done", func() bool { return handed(t, n.Name) == "" })
 }
 
 func TestWhatANodeFindsStandsOnThePod(t *testing.T) {
 	namespace, n := server.Namespace(t), node(t, nil)
 	pod := running(t, namespace, "a", n.Name)
 	create(t, newMarker(namespace, "m", "p", "q"))
-	eventually(t, "the pod is probed", func() bool { return handed(t, n.Name) == "a:m#p a:m#q" })
+	apiserver.Eventually(t, "the pod is probed", func() bool { return handed(t, n.Name) == "a:m#p a:m#q" })
 	for _, step := range []struct {
 		p, q  string
 		marks string
@@ -154,7 +155,7 @@ func TestWhatANodeFindsStandsOnThePod(t *testing.T) {
 		{"Unknown", "Succeeded", "p:False q:True p=no q=yes"},
 	} {
 		find(t, n.Name, pod, "m#p", step.p, "m#q", step.q)
-		eventually(t, step.marks, func() bool {
+		apiserver.Eventually(t, step.marks, func() bool {
 			read(t, pod)
 			marks := []string{"p:" + conditionOf(pod, "example.org/p"), "q:" + conditionOf(pod, "example.org/q")}
 			for _, name := range []string{"p", "q"} {
@@ -173,7 +174,7 @@ func TestWhatANodeFindsStandsOnThePod(t *testing.T) {
 	version := pod.ResourceVersion
 	find(t, n.Name, stranger, "m#p", "Succeeded")
 	find(t, n.Name, pod, "m#p", "Failed", "m#q", "Succeeded")
-	eventually(t, "the pod is marked again", func() bool { read(t, pod); return conditionOf(pod, "example.org/p") == "False" })
+	apiserver.Eventually(t, "the pod is marked again", func() bool { read(t, pod); return conditionOf(pod, "example.org/p") == "False" })
 	if pod.ResourceVersion != version {
 		t.Error("the pod was written although nothing changed on it")
 	}
@@ -187,8 +188,8 @@ func TestOnANodeOfAVirtualKubeletConditionsAreHeard(t *testing.T) {
 		read(t, pod)
 		pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == "example.org/p" })
 		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: "example.org/p", Status: status})
-		eventually(t, "the kubelet reports", func() bool { return server.Client.Status().Update(t.Context(), pod) == nil })
-		eventually(t, "what follows from "+string(status)+" is on the pod", func() bool { read(t, pod); return pod.Labels["p"] == want })
+		apiserver.Eventually(t, "the kubelet reports", func() bool { return server.Client.Status().Update(t.Context(), pod) == nil })
+		apiserver.Eventually(t, "what follows from "+string(status)+" is on the pod", func() bool { read(t, pod); return pod.Labels["p"] == want })
 	}
 	if got := handed(t, n.Name); got != "none" {
 		t.Errorf("the node has no agent and is handed %q", got)
@@ -202,5 +203,5 @@ func TestAMarkerThatAnotherReleaseHoldsGoesAtOnce(t *testing.T) {
 	if err := server.Client.Delete(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the marker is gone", func() bool { return !read(t, m) })
+	apiserver.Eventually(t, "the marker is gone", func() bool { return !read(t, m) })
 }

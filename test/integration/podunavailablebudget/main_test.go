@@ -3,11 +3,8 @@
 package podunavailablebudget
 
 import (
-	"context"
 	"fmt"
-	"os"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -15,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/policy/v1beta1"
@@ -29,51 +25,17 @@ const user = "manager"
 
 var server *apiserver.Server
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-// run runs the tests beside one manager with its controllers, which has the rights that the chart gives it.
-func run(m *testing.M) (code int) {
-	ctx := context.Background()
-	failed := func(err error) bool {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-		return err != nil
-	}
-	var err error
-	if server, err = apiserver.Start(ctx); failed(err) {
-		return code
-	}
-	defer func() { failed(server.Stop()) }()
-	for _, installed := range []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kruise-daemon-config"}},
-		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "kruise-system", Name: "kruise-webhook-certs"}},
-	} {
-		if failed(server.Client.Create(ctx, installed)) {
-			return code
-		}
-	}
-	if failed(server.Grant(ctx, user)) {
-		return code
-	}
-	replica, err := server.As(user).RunWebhooks(ctx, func(m *manager.Options, _ *serve.Options) {
+// The tests run beside one manager with its controllers, which has the rights that the chart gives it.
+func TestMain(m *testing.M) {
+	apiserver.Main(m, &server, apiserver.Installed(user), apiserver.ManagerAs(user, func(m *manager.Options, _ *serve.Options) {
 		m.WebhooksOnly, m.Budgets = false, permits.Options{Deletions: true, Changes: true, ResizesApart: true}
-	})
-	if failed(err) {
-		return code
-	}
-	defer func() { failed(replica.Stop()) }()
-	return m.Run()
+	}))
 }
 
 // eventually waits for a state of the world.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return holds(), nil })
-	if err != nil {
-		t.Fatalf("not seen within a minute: %s", what)
-	}
+	apiserver.Eventually(t, what, holds)
 }
 
 func create(t *testing.T, object client.Object) {
@@ -143,7 +105,7 @@ func counts(t *testing.T, b *v1beta1.PodUnavailableBudget, want ...int32) bool {
 
 func awaitCounts(t *testing.T, b *v1beta1.PodUnavailableBudget, want ...int32) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("total, available, desired, allowed are %v", want), func() bool { return counts(t, b, want...) })
+	apiserver.Eventually(t, fmt.Sprintf("total, available, desired, allowed are %v", want), func() bool { return counts(t, b, want...) })
 }
 
 // asked waits until the API server asks about pods of a namespace that are deleted, evicted and changed: for that there is a pod
@@ -154,7 +116,7 @@ func asked(t *testing.T, namespace string) {
 	create(t, budget(namespace, 0, total(1), func(b *v1beta1.PodUnavailableBudget) {
 		b.Name, b.Spec.Selector.MatchLabels["app"] = "canary", "canary"
 	}))
-	eventually(t, "the API server asks about deletions, evictions and changes", func() bool {
+	apiserver.Eventually(t, "the API server asks about deletions, evictions and changes", func() bool {
 		return server.Client.Delete(t.Context(), canary.DeepCopy(), client.DryRunAll) != nil && evict(t, canary, client.DryRunAll) != nil &&
 			image(t, canary, client.DryRunAll) != nil
 	})

@@ -4,8 +4,6 @@ package protection
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -24,34 +22,14 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	var err error
-	if server, err = apiserver.Start(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := server.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	apiserver.Main(m, &server)
 }
 
 // managed runs a manager that protects as the options say, as a user if one is named, and returns what stops it; it stops
 // with the test at the latest.
 func managed(t *testing.T, s *apiserver.Server, o protection.Options) (stop func()) {
 	t.Helper()
-	r, err := s.RunWebhooks(context.WithoutCancel(t.Context()), func(m *manager.Options, _ *serve.Options) { m.Protection = o })
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop = func() {
-		if err := r.Stop(); err != nil {
-			t.Errorf("the manager did not stop as it should: %v", err)
-		}
-	}
-	t.Cleanup(stop)
-	return stop
+	return s.Managed(t, func(m *manager.Options, _ *serve.Options) { m.Protection = o })
 }
 
 // everything protects all that can be.

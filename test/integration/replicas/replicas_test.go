@@ -10,10 +10,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"testing"
-	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -21,7 +19,6 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -34,17 +31,7 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	var err error
-	if server, err = apiserver.Start(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := server.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	apiserver.Main(m, &server)
 }
 
 func asIs(*manager.Options, *serve.Options) {}
@@ -62,15 +49,6 @@ func replica(t *testing.T, start func(context.Context, func(*manager.Options, *s
 		}
 	})
 	return r
-}
-
-// eventually waits for a state of the world.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) { return holds(), nil })
-	if err != nil {
-		t.Fatalf("not seen within half a minute: %s", what)
-	}
 }
 
 func secret(t *testing.T) *corev1.Secret {
@@ -117,7 +95,7 @@ func readBundles(t *testing.T) (*bundles, []*[]byte) {
 func placeCA(t *testing.T, ca []byte) {
 	t.Helper()
 	for i := range 3 {
-		eventually(t, "the CA is written", func() bool {
+		apiserver.Eventually(t, "the CA is written", func() bool {
 			b, all := readBundles(t)
 			*all[i] = ca
 			err := server.Client.Update(t.Context(), []client.Object{&b.mutating, &b.validating, &b.crd}[i])
@@ -216,13 +194,13 @@ func TestANewCertificateIsServedWithoutARestart(t *testing.T) {
 		if err := server.Client.Update(t.Context(), lost); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, what+" is made anew, served by both and trusted", func() bool {
+		apiserver.Eventually(t, what+" is made anew, served by both and trusted", func() bool {
 			data := secret(t).Data
 			a, b := served(t, called, data["ca.crt"]), served(t, other, data["ca.crt"])
 			return len(data["tls.crt"]) > 0 && a == b && a != old && trusted(t, data["ca.crt"])
 		})
 		// The API server learns of a new CA a moment later.
-		eventually(t, "the API server calls the webhooks after "+what+" changed", func() bool { return writeDemo(t) == nil })
+		apiserver.Eventually(t, "the API server calls the webhooks after "+what+" changed", func() bool { return writeDemo(t) == nil })
 	}
 	if bytes.Equal(first.Data["ca.crt"], secret(t).Data["ca.crt"]) {
 		t.Error("the authority is still the first")
@@ -233,7 +211,7 @@ func TestACAThatSomebodyTookAwayIsPutBack(t *testing.T) {
 	forget(t)
 	replica(t, server.RunReplica, asIs)
 	placeCA(t, nil)
-	eventually(t, "every object trusts the CA again", func() bool { return trusted(t, secret(t).Data["ca.crt"]) })
+	apiserver.Eventually(t, "every object trusts the CA again", func() bool { return trusted(t, secret(t).Data["ca.crt"]) })
 }
 
 func TestExternalCertificatesAreServedAndNeverWritten(t *testing.T) {
@@ -246,7 +224,7 @@ func TestExternalCertificatesAreServedAndNeverWritten(t *testing.T) {
 	forget(t)
 
 	external := replica(t, server.StartReplica, func(m *manager.Options, _ *serve.Options) { m.ExternalCerts = true })
-	eventually(t, "it answers probes", func() bool { return external.Alive(t.Context()) })
+	apiserver.Eventually(t, "it answers probes", func() bool { return external.Alive(t.Context()) })
 	if external.Ready(t.Context()) {
 		t.Fatal("it is ready without a certificate")
 	}
@@ -254,7 +232,7 @@ func TestExternalCertificatesAreServedAndNeverWritten(t *testing.T) {
 	if err := server.Client.Create(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it serves the certificate", func() bool { return len(served(t, external, data["ca.crt"])) == 64 })
+	apiserver.Eventually(t, "it serves the certificate", func() bool { return len(served(t, external, data["ca.crt"])) == 64 })
 	if external.Ready(t.Context()) || trusted(t, data["ca.crt"]) {
 		t.Fatal("it is ready, or wrote the CA, though that is somebody else's to do")
 	}
@@ -281,7 +259,7 @@ func TestALeaderThatStopsHandsItsLeadershipOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "somebody leads", func() bool { return holder() != "" })
+	apiserver.Eventually(t, "somebody leads", func() bool { return holder() != "" })
 	first := holder()
 	replica(t, server.RunReplica, lead) // ready, though it does not lead
 	if holder() != first {
@@ -293,5 +271,5 @@ func TestALeaderThatStopsHandsItsLeadershipOn(t *testing.T) {
 	if holder() == first {
 		t.Error("the first is gone and still holds the lease")
 	}
-	eventually(t, "the second leads", func() bool { h := holder(); return h != "" && h != first })
+	apiserver.Eventually(t, "the second leads", func() bool { h := holder(); return h != "" && h != first })
 }

@@ -14,6 +14,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 func TestTheRolesOfTheChartAreEnough(t *testing.T) {
@@ -42,7 +43,7 @@ func TestTheRolesOfTheChartAreEnough(t *testing.T) {
 	if err := server.Client.Create(t.Context(), set); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the set has its pods and says so", func() bool {
+	apiserver.Eventually(t, "the set has its pods and says so", func() bool {
 		pods := &corev1.PodList{}
 		if err := server.Client.List(t.Context(), pods, client.InNamespace("default"), client.MatchingLabels{"app": "granted"}); err != nil {
 			t.Fatal(err)
@@ -52,7 +53,7 @@ func TestTheRolesOfTheChartAreEnough(t *testing.T) {
 		}
 		return len(pods.Items) == 2 && set.Status.Replicas == 2 && set.Status.ObservedGeneration == set.Generation
 	})
-	eventually(t, "what was done is told in events", func() bool {
+	apiserver.Eventually(t, "what was done is told in events", func() bool {
 		events := &eventsv1.EventList{}
 		if err := server.Client.List(t.Context(), events, client.InNamespace("default")); err != nil {
 			t.Fatal(err)
@@ -62,7 +63,7 @@ func TestTheRolesOfTheChartAreEnough(t *testing.T) {
 	if err := server.Client.Patch(t.Context(), set, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":0}}`))); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the set has no pods and says so", func() bool {
+	apiserver.Eventually(t, "the set has no pods and says so", func() bool {
 		if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(set), set); err != nil {
 			t.Fatal(err)
 		}

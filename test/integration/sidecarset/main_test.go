@@ -4,12 +4,9 @@ package sidecarset
 
 import (
 	"context"
-	"os"
 	"strings"
 	"testing"
-	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/test/integration/apiserver"
@@ -18,7 +15,7 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.Main(m, func(s *apiserver.Server) { server = s }))
+	apiserver.Main(m, &server, apiserver.Webhooks())
 }
 
 const v1alpha1, v1beta1 = "v1alpha1", "v1beta1"
@@ -35,19 +32,10 @@ spec:
 `}
 }
 
-// eventually waits for a state of the world.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) { return holds(), nil })
-	if err != nil {
-		t.Fatalf("not seen within half a minute: %s", what)
-	}
-}
-
 // create makes an object that goes with the test. The webhook may still see one that an earlier test deleted.
 func create(t *testing.T, object client.Object) {
 	t.Helper()
-	eventually(t, "creation of "+object.GetName(), func() bool {
+	apiserver.Eventually(t, "creation of "+object.GetName(), func() bool {
 		err := server.Client.Create(t.Context(), object)
 		if err != nil && !strings.Contains(err.Error(), "for pods that both can match") {
 			t.Fatal(err)

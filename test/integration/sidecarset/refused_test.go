@@ -195,7 +195,7 @@ func TestRefusedBesideOthers(t *testing.T) {
 	create(t, demo().Object(t, v1beta1, "", `{metadata: {name: canary, annotations: {apps.kruise.io/sidecarset-canary: "true", apps.kruise.io/sidecarset-base: other}},
 		spec: {selector: {matchLabels: {app: web, tier: front, canary: "true"}}, containers: [{name: log, image: b}], updateStrategy: {type: NotUpdate}}}`))
 	create(t, demo().Object(t, v1beta1, "", `{metadata: {name: mesh, labels: {team: mesh}}, spec: {selector: {matchLabels: {app: mesh}}, patchPodMetadata: [{annotations: {mesh.io/a: x}}]}}`))
-	eventually(t, "the webhook sees the sets", func() bool {
+	apiserver.Eventually(t, "the webhook sees the sets", func() bool {
 		err := server.Client.Create(t.Context(), demo().Object(t, v1beta1, "", `{}`), client.DryRunAll)
 		return err != nil && strings.Contains(err.Error(), "SidecarSet canary") && strings.Contains(err.Error(), "SidecarSet other")
 	})

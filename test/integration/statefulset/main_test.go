@@ -4,7 +4,6 @@ package statefulset
 
 import (
 	"context"
-	"os"
 	"testing"
 
 	storagev1 "k8s.io/api/storage/v1"
@@ -20,20 +19,20 @@ var server *apiserver.Server
 
 // The gates are as by default, but for the one without which claims never grow.
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.MainWith(m, use, func(o *manager.Options, _ *serve.Options) {
+	apiserver.Main(m, &server, makeClasses, apiserver.Manager(func(o *manager.Options, _ *serve.Options) {
 		o.Workloads.AutoDeleteClaims, o.Workloads.ResizeClaims = true, true
 	}))
 }
 
-// use makes two StorageClasses: one whose volumes can grow, one whose volumes cannot.
-func use(s *apiserver.Server) {
-	server = s
+// makeClasses makes two StorageClasses: one whose volumes can grow, one whose volumes cannot.
+func makeClasses(ctx context.Context, s *apiserver.Server) error {
 	for name, grows := range map[string]bool{"growing": true, "fixed": false} {
 		class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Provisioner: "example.com/disk", AllowVolumeExpansion: &grows}
-		if err := s.Client.Create(context.Background(), class); err != nil {
-			panic(err)
+		if err := s.Client.Create(ctx, class); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 const v1alpha1, v1beta1 = "v1alpha1", "v1beta1"

@@ -1,7 +1,6 @@
 package statefulset
 
 import (
-	"maps"
 	"strings"
 	"testing"
 
@@ -10,11 +9,7 @@ import (
 
 // TestRefused is the list of what users can do wrong, and of the words that they then read.
 func TestRefused(t *testing.T) {
-	all := map[string]apiserver.Refusal{}
-	for _, some := range []map[string]apiserver.Refusal{refusedSpecs(), refusedStrategies(), refusedOrdinals(), refusedTemplates(), refusedClaims()} {
-		maps.Copy(all, some)
-	}
-	server.Refuses(t, demo(), all)
+	server.Refuses(t, demo(), refusedSpecs(), refusedStrategies(), refusedOrdinals(), refusedTemplates(), refusedClaims())
 }
 
 func refusedSpecs() map[string]apiserver.Refusal {

@@ -3,7 +3,6 @@ package controller
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -25,7 +24,7 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.MainWith(m, func(s *apiserver.Server) { server = s }, func(o *manager.Options, _ *serve.Options) {
+	apiserver.Main(m, &server, apiserver.Manager(func(o *manager.Options, _ *serve.Options) {
 		o.Images.Enabled = true // or else no job is let in
 	}))
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -27,7 +26,7 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.MainWith(m, func(s *apiserver.Server) { server = s }, func(o *manager.Options, _ *serve.Options) {
+	apiserver.Main(m, &server, apiserver.Manager(func(o *manager.Options, _ *serve.Options) {
 		o.Images.Enabled = true // or else no job that pulls images ahead is let in
 	}))
 }

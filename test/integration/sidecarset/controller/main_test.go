@@ -5,8 +5,8 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -30,32 +30,11 @@ import (
 
 var server *apiserver.Server
 
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
+func TestMain(m *testing.M) { apiserver.Main(m, &server, withoutWebhooks) }
 
-func run(m *testing.M) int {
-	ctx := context.Background()
-	var err error
-	if server, err = apiserver.Start(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	code := 1
-	if err = server.Client.DeleteAllOf(ctx, &admissionregistrationv1.MutatingWebhookConfiguration{}); err == nil {
-		err = server.Client.DeleteAllOf(ctx, &admissionregistrationv1.ValidatingWebhookConfiguration{})
-	}
-	if err == nil {
-		code = m.Run()
-	}
-	if stopped := server.Stop(); err == nil {
-		err = stopped
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+func withoutWebhooks(ctx context.Context, s *apiserver.Server) error {
+	return errors.Join(s.Client.DeleteAllOf(ctx, &admissionregistrationv1.MutatingWebhookConfiguration{}),
+		s.Client.DeleteAllOf(ctx, &admissionregistrationv1.ValidatingWebhookConfiguration{}))
 }
 
 // world is a stepped world with one SidecarSet, proxy.

@@ -3,7 +3,6 @@ package controller
 
 import (
 	"context"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -28,18 +27,15 @@ import (
 var server *apiserver.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(apiserver.MainWith(m, use, func(o *manager.Options, _ *serve.Options) {
+	apiserver.Main(m, &server, makeClass, apiserver.Manager(func(o *manager.Options, _ *serve.Options) {
 		o.Workloads, o.Images.Enabled = gates(), true // or else no job that pulls images ahead is let in
 	}))
 }
 
-// use makes a StorageClass whose volumes can grow.
-func use(s *apiserver.Server) {
-	server = s
+// makeClass makes a StorageClass whose volumes can grow.
+func makeClass(ctx context.Context, s *apiserver.Server) error {
 	class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "growing"}, Provisioner: "example.com/disk", AllowVolumeExpansion: ptr.To(true)}
-	if err := s.Client.Create(context.Background(), class); err != nil {
-		panic(err)
-	}
+	return s.Client.Create(ctx, class)
 }
 
 // gates are all gates of StatefulSets, switched on.
