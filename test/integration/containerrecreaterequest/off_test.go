@@ -12,6 +12,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 func TestWithTheGateOffAPodThatIsOutOfServiceForARequestIsLetGo(t *testing.T) {
@@ -49,12 +50,12 @@ func TestWithTheGateOffAPodThatIsOutOfServiceForARequestIsLetGo(t *testing.T) {
 	if err := patchStatus(t, server.Client, r, `{"status":{"phase":"Recreating"}}`); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the pod is out of service", func() bool { return inService() == corev1.ConditionFalse })
+	apiserver.Eventually(t, "the pod is out of service", func() bool { return inService() == corev1.ConditionFalse })
 	if err := server.Client.Delete(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the pod is in service", func() bool { return inService() == corev1.ConditionTrue })
-	until(t, "the request is gone", func() bool {
+	apiserver.Eventually(t, "the pod is in service", func() bool { return inService() == corev1.ConditionTrue })
+	apiserver.Eventually(t, "the request is gone", func() bool {
 		return apierrors.IsNotFound(server.Client.Get(t.Context(), client.ObjectKeyFromObject(r), &v1beta1.ContainerRecreateRequest{}))
 	})
 }

@@ -149,7 +149,7 @@ func TestADaemonReportsForItsNodeAloneAndTellsEventsAsItself(t *testing.T) {
 		if err := server.Client.Create(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "the policy is in force", func() bool { return apierrors.IsInvalid(patchStatus(t, other, object, report)) })
+		apiserver.Eventually(t, "the policy is in force", func() bool { return apierrors.IsInvalid(patchStatus(t, other, object, report)) })
 		if err := patchStatus(t, mine, object, report); err != nil {
 			t.Errorf("its own node's %T: %v", object, err)
 		}

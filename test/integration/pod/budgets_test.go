@@ -15,6 +15,7 @@ import (
 	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/manager"
 	"kruise.io/kruise/manager/permits"
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 // A pod of a budget that serves is the one that the policy decides about; the others go in any case.
@@ -28,7 +29,7 @@ func TestWhetherAPodOfABudgetGoesWhileNoManagerAnswersIsAPolicy(t *testing.T) {
 			})
 			b := &policyv1beta1.PodUnavailableBudget{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"}}
 			b.Spec.Selector, b.Spec.MaxUnavailable = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}, new(intstr.FromInt32(0))
-			eventually(t, "the budget is created", func() bool { return server.Client.Create(t.Context(), b) == nil })
+			apiserver.Eventually(t, "the budget is created", func() bool { return server.Client.Create(t.Context(), b) == nil })
 			t.Cleanup(func() {
 				if err := server.Client.Delete(context.WithoutCancel(t.Context()), b); err != nil {
 					t.Error(err)
@@ -56,12 +57,12 @@ func TestWhetherAPodOfABudgetGoesWhileNoManagerAnswersIsAPolicy(t *testing.T) {
 			all := func(errs []error, says string) bool {
 				return !slices.ContainsFunc(errs, func(err error) bool { return err == nil || !strings.Contains(err.Error(), says) })
 			}
-			eventually(t, "the budget keeps the pod that serves", func() bool { return all(tries(serves), "lets no more pods become unavailable") })
+			apiserver.Eventually(t, "the budget keeps the pod that serves", func() bool { return all(tries(serves), "lets no more pods become unavailable") })
 			stop()
 			if goes {
-				eventually(t, "it may go and change while nobody answers", func() bool { return slices.Equal(tries(serves), []error{nil, nil, nil}) })
+				apiserver.Eventually(t, "it may go and change while nobody answers", func() bool { return slices.Equal(tries(serves), []error{nil, nil, nil}) })
 			} else {
-				eventually(t, "it stays while nobody answers", func() bool { return all(tries(serves), "failed calling webhook") })
+				apiserver.Eventually(t, "it stays while nobody answers", func() bool { return all(tries(serves), "failed calling webhook") })
 			}
 			eviction := !goes // which carries no labels, and may be of any pod
 			for i, err := range tries(idle) {

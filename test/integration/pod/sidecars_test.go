@@ -212,7 +212,7 @@ func TestACanaryTakesThePlaceOfItsBaseAsLongAsItInjects(t *testing.T) {
 	namespace := server.Namespace(t)
 	managed(t, asIs)
 	base := logging(t, namespace, plainly)
-	eventually(t, "pods carry the sidecar of the base", func() bool { return dry(t, plain(namespace), carries) })
+	apiserver.Eventually(t, "pods carry the sidecar of the base", func() bool { return dry(t, plain(namespace), carries) })
 	canary := logging(t, namespace, func(set *v1beta1.SidecarSet) {
 		set.Name = "canary-" + namespace
 		set.Annotations = map[string]string{v1beta1.SidecarSetCanaryKey: "true", v1beta1.SidecarSetBaseKey: base.Name}
@@ -230,7 +230,7 @@ func TestACanaryTakesThePlaceOfItsBaseAsLongAsItInjects(t *testing.T) {
 			return carries(p) && p.Spec.Containers[0].Image == image && slices.Equal(sidecar.InjectedSets(p), []string{set.Name})
 		}
 	}
-	eventually(t, "pods of the canary carry its sidecar alone", func() bool { return dry(t, tried(), from(canary, "log:canary")) })
+	apiserver.Eventually(t, "pods of the canary carry its sidecar alone", func() bool { return dry(t, tried(), from(canary, "log:canary")) })
 	one, other := tried(), plain(namespace)
 	for _, p := range []*corev1.Pod{one, other} {
 		if err := server.Client.Create(t.Context(), p); err != nil {
@@ -243,19 +243,19 @@ func TestACanaryTakesThePlaceOfItsBaseAsLongAsItInjects(t *testing.T) {
 	counts := func(set *v1beta1.SidecarSet, pods int32) bool {
 		return !said(t, set, "recreate them") && set.Status.ObservedGeneration == set.Generation && set.Status.MatchedPods == pods
 	}
-	eventually(t, "each counts its own", func() bool { return counts(base, 1) && counts(canary, 1) })
+	apiserver.Eventually(t, "each counts its own", func() bool { return counts(base, 1) && counts(canary, 1) })
 	if err := server.Client.Patch(t.Context(), canary, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"injectionStrategy":{"paused":true}}}`))); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "while the canary is paused, its pods carry the sidecar of the base", func() bool { return dry(t, tried(), from(base, "log:1")) })
+	apiserver.Eventually(t, "while the canary is paused, its pods carry the sidecar of the base", func() bool { return dry(t, tried(), from(base, "log:1")) })
 	if err := server.Client.Patch(t.Context(), canary, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"injectionStrategy":{"paused":false}}}`))); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "and no longer afterwards", func() bool { return dry(t, tried(), from(canary, "log:canary")) })
+	apiserver.Eventually(t, "and no longer afterwards", func() bool { return dry(t, tried(), from(canary, "log:canary")) })
 	if err := server.Client.Delete(t.Context(), canary.DeepCopy()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "once the canary is gone, they do again", func() bool { return dry(t, tried(), from(base, "log:1")) })
+	apiserver.Eventually(t, "once the canary is gone, they do again", func() bool { return dry(t, tried(), from(base, "log:1")) })
 	// Neither of them misses the pod that the canary left.
 	if err := server.Client.Patch(t.Context(), one, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"looked":"at"}}}`))); err != nil {
 		t.Fatal(err)
@@ -264,7 +264,7 @@ func TestACanaryTakesThePlaceOfItsBaseAsLongAsItInjects(t *testing.T) {
 	if err := server.Client.Create(t.Context(), late); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the base counts the next pod, and misses none", func() bool { return counts(base, 2) })
+	apiserver.Eventually(t, "the base counts the next pod, and misses none", func() bool { return counts(base, 2) })
 }
 
 func TestASetSelectsNamespacesByAnyOfTheirLabels(t *testing.T) {
@@ -282,21 +282,21 @@ func TestASetSelectsNamespacesByAnyOfTheirLabels(t *testing.T) {
 	set := logging(t, namespace, func(set *v1beta1.SidecarSet) {
 		set.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": namespace}}
 	})
-	eventually(t, "pods of the namespace carry the sidecar", func() bool { return dry(t, plain(namespace), carries) })
+	apiserver.Eventually(t, "pods of the namespace carry the sidecar", func() bool { return dry(t, plain(namespace), carries) })
 	early := plain(elsewhere)
 	if err := server.Client.Create(t.Context(), early); err != nil || carries(early) {
 		t.Errorf("a pod of a namespace of others: %v, containers %s", err, containers(early))
 	}
 	team(elsewhere, namespace)
-	eventually(t, "the set misses the pod of a namespace that it selects by now", func() bool { return said(t, set, elsewhere+"/"+early.Name) })
-	eventually(t, "new pods of it carry the sidecar", func() bool { return dry(t, plain(elsewhere), carries) })
+	apiserver.Eventually(t, "the set misses the pod of a namespace that it selects by now", func() bool { return said(t, set, elsewhere+"/"+early.Name) })
+	apiserver.Eventually(t, "new pods of it carry the sidecar", func() bool { return dry(t, plain(elsewhere), carries) })
 	team(elsewhere, "others")
-	eventually(t, "the set misses it no longer", func() bool { return !said(t, set, elsewhere+"/"+early.Name) })
+	apiserver.Eventually(t, "the set misses it no longer", func() bool { return !said(t, set, elsewhere+"/"+early.Name) })
 }
 
 func TestASetSaysThatItMissedThePodThatWasThereJustBeforeIt(t *testing.T) {
 	managed(t, asIs)
-	eventually(t, "a pod and then its set are created within one second", func() bool {
+	apiserver.Eventually(t, "a pod and then its set are created within one second", func() bool {
 		namespace := server.Namespace(t)
 		p := plain(namespace)
 		if err := server.Client.Create(t.Context(), p); err != nil {
@@ -306,7 +306,7 @@ func TestASetSaysThatItMissedThePodThatWasThereJustBeforeIt(t *testing.T) {
 		if !set.CreationTimestamp.Equal(&p.CreationTimestamp) {
 			return false
 		}
-		eventually(t, "the set says so", func() bool { return said(t, set, namespace+"/"+p.Name) })
+		apiserver.Eventually(t, "the set says so", func() bool { return said(t, set, namespace+"/"+p.Name) })
 		return true
 	})
 }
