@@ -69,7 +69,7 @@ type Options struct {
 	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
 	Images images.Options
-	// SidecarSets are the options of SidecarSets; their namespace is filled in.
+	// SidecarSets are the options of SidecarSets; their namespace and whom they ask is filled in.
 	SidecarSets sidecarset.Options
 	// Pod tunes the admission of pods.
 	Pod pod.Options
@@ -118,7 +118,7 @@ func registry(o *Options, place serve.Place) []entry {
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Permits: desk, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Permits: desk, Options: o.Workloads}
 	sidecarSets, sidecarSet := sidecarset.Conversion(), o.SidecarSets
-	sidecarSet.Namespace, sidecarSet.Only = place.Namespace, place.Only
+	sidecarSet.Namespace, sidecarSet.Only, sidecarSet.Permits = place.Namespace, place.Only, desk
 	states := persistentpodstate.Conversion()
 	pulls := &images.Shared{Options: o.Images}
 	pods := o.Pod

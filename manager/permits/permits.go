@@ -122,13 +122,24 @@ func (d *Desk) Budgets() *index.Store[*v1beta1.PodUnavailableBudget] {
 // Asks says whether the desk has anything to say about an operation.
 func (d *Desk) Asks(o v1beta1.PubOperation) bool { return d.Budgets() != nil && d.options.Asks(o) }
 
-// Quiet says that there is nobody to be asked about pods of a namespace.
+// Quiet says that there is nobody to be asked about pods of an owner in a namespace. An owner in none may have pods in any.
 func (d *Desk) Quiet(namespace string) bool {
-	if d.Budgets() == nil {
+	switch {
+	case d.Budgets() == nil:
 		return true
+	case namespace == "":
+		return len(d.budgets.All()) == 0
 	}
 	budgets, err := d.budgets.InNamespace(namespace)
 	return err == nil && len(budgets) == 0
+}
+
+// ForChanges tells the budgets of a namespace that are asked about changes of pods. Nil: nobody is.
+func (d *Desk) ForChanges() func(namespace string) ([]*v1beta1.PodUnavailableBudget, error) {
+	if !d.Asks(v1beta1.PubUpdateOperation) || len(d.budgets.All()) == 0 {
+		return nil
+	}
+	return d.budgets.InNamespace
 }
 
 // Ask asks for permission. Where it is given, the pod may be taken out of service now; whoever does not, need not say so.
@@ -259,7 +270,7 @@ func (d *Desk) round(ctx context.Context, key types.NamespacedName, asks []*ask)
 		switch {
 		case err == nil || !a.answer.Recorded:
 		case apierrors.IsConflict(err):
-			why := fmt.Sprintf("PodUnavailableBudget %s is asked by too many at once", key.Name)
+			why := a.Title(key.Namespace, key.Name) + " is asked by too many at once"
 			a.answer = disruption.Answer{Why: why + ": wait a moment", Brief: why}
 		default:
 			a.answer, a.err = disruption.Answer{}, err

@@ -215,3 +215,18 @@ func TestAGateThatIsOffAsksNobody(t *testing.T) {
 		t.Errorf("without a desk: %+v, %v", a, err)
 	}
 }
+
+func TestWhoHasPodsAnywhereMayHaveToAskWhereverABudgetIs(t *testing.T) {
+	w := newWorld(t, 0)
+	for namespace, quiet := range map[string]bool{"shop": false, "bank": true, "": false} {
+		if got := w.desk.Quiet(namespace); got != quiet {
+			t.Errorf("there is nobody to ask for an owner in namespace %q: %t", namespace, got)
+		}
+	}
+	if w.desk.ForChanges() != nil {
+		t.Error("budgets are told of changes, and their gate is off")
+	}
+	if !(*Desk)(nil).Quiet("") || (*Desk)(nil).ForChanges() != nil {
+		t.Error("without a desk there is somebody to ask")
+	}
+}

@@ -29,6 +29,16 @@ type Request struct {
 	Pod *corev1.Pod
 	// ResizesApart says that a budget protects from resizes only where it says RESIZE.
 	ResizesApart bool
+	// Abroad says that who asks is in no namespace and has pods in several: the answer names the budget with its namespace.
+	Abroad bool
+}
+
+// Title is how the answer calls a budget.
+func (r Request) Title(namespace, name string) string {
+	if r.Abroad {
+		name = namespace + "/" + name
+	}
+	return "PodUnavailableBudget " + name
 }
 
 // Answer is what becomes of a request.
@@ -49,46 +59,87 @@ func Free(b *v1beta1.PodUnavailableBudget, r Request) bool {
 
 // Ask judges a request, and writes into the status of the budget what it costs.
 func Ask(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) Answer {
-	if Free(b, r) {
+	title := r.Title(b.Namespace, b.Name)
+	spent := title + " lets no more pods become unavailable"
+	switch judge(b, r, now) {
+	case free:
 		return Answer{Permitted: true}
-	}
-	s := &b.Status
-	if s.ObservedGeneration < b.Generation {
-		why := fmt.Sprintf("PodUnavailableBudget %s is new or was changed, and its pods are not counted yet", b.Name)
+	case uncounted:
+		why := title + " is new or was changed, and its pods are not counted yet"
 		return Answer{Why: why + ": wait a moment", Brief: why}
+	case overspent:
+		return Answer{Why: refusal(b, spent), Brief: spent}
+	case crowded:
+		return Answer{Brief: spent, Why: fmt.Sprintf(
+			"%s: %d were permitted to and are not seen to be yet, and no more can be noted: wait until they are gone or back", spent, mostRecords)}
 	}
-	if s.DesiredAvailable == 0 {
-		return Answer{Permitted: true}
-	}
-	name, deletes := r.Pod.Name, r.Operation == v1beta1.PubDeleteOperation || r.Operation == v1beta1.PubEvictOperation
+	s, name := &b.Status, r.Pod.Name
 	deletion, change := recordOf(s.DisruptedPods, r.Pod), recordOf(s.UnavailablePods, r.Pod)
-	switch {
-	case lasts(deletion, now):
-		return Answer{Permitted: true}
-	case deletion != nil || deletes && change != nil:
-		delete(s.UnavailablePods, name)
-		record(&s.DisruptedPods, name, now)
-		return Answer{Permitted: true, Recorded: true}
-	case change != nil: // which must be stored: the pod may have been away and back, and the record be gone from there
-		record(&s.UnavailablePods, name, now)
-		return Answer{Permitted: true, Recorded: true}
-	case s.UnavailableAllowed <= 0:
-		return Answer{Why: refusal(b), Brief: brief(b)}
-	case len(s.DisruptedPods)+len(s.UnavailablePods) >= mostRecords:
-		return Answer{Brief: brief(b), Why: fmt.Sprintf(
-			"%s: %d were permitted to and are not seen to be yet, and no more can be noted: wait until they are gone or back", brief(b), mostRecords)}
+	if deletion == nil && change == nil {
+		s.UnavailableAllowed--
+		s.CurrentAvailable--
 	}
-	s.UnavailableAllowed--
-	s.CurrentAvailable--
-	// A record of an earlier pod of the name says nothing any more.
+	// One record is enough, and that of an earlier pod of the name says nothing any more.
 	delete(s.UnavailablePods, name)
 	delete(s.DisruptedPods, name)
-	if deletes {
+	if r.deletes() || deletion != nil {
 		record(&s.DisruptedPods, name, now)
 	} else {
 		record(&s.UnavailablePods, name, now)
 	}
 	return Answer{Permitted: true, Recorded: true}
+}
+
+// Permits says whether Ask would permit a request, and writes nothing.
+func Permits(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) bool {
+	v := judge(b, r, now)
+	return v == free || v == recorded
+}
+
+// verdict is what becomes of a request.
+type verdict uint8
+
+const (
+	// free costs nothing.
+	free verdict = iota
+	// recorded is permitted, and must be stored.
+	recorded
+	// uncounted is refused until the pods are counted.
+	uncounted
+	// overspent is refused since the budget is spent.
+	overspent
+	// crowded is refused since no more permissions can be noted.
+	crowded
+)
+
+func judge(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) verdict {
+	s := &b.Status
+	switch {
+	case Free(b, r):
+		return free
+	case s.ObservedGeneration < b.Generation:
+		return uncounted
+	case s.DesiredAvailable == 0:
+		return free
+	}
+	deletion, change := recordOf(s.DisruptedPods, r.Pod), recordOf(s.UnavailablePods, r.Pod)
+	switch {
+	case lasts(deletion, now):
+		return free
+	case deletion != nil || change != nil: // the pod may have been away and back, and the record be gone from where it is stored
+		return recorded
+	case s.UnavailableAllowed <= 0:
+		return overspent
+	case len(s.DisruptedPods)+len(s.UnavailablePods) >= mostRecords:
+		return crowded
+	default:
+		return recorded
+	}
+}
+
+// deletes says whether the request ends the pod.
+func (r Request) deletes() bool {
+	return r.Operation == v1beta1.PubDeleteOperation || r.Operation == v1beta1.PubEvictOperation
 }
 
 // lasts says whether the record of a deletion has half of its time left, so that whatever is permitted by it is carried out or has
@@ -114,15 +165,11 @@ func record(records *map[string]metav1.Time, name string, now time.Time) {
 	(*records)[name] = metav1.NewTime(now.Truncate(time.Second))
 }
 
-func brief(b *v1beta1.PodUnavailableBudget) string {
-	return fmt.Sprintf("PodUnavailableBudget %s lets no more pods become unavailable", b.Name)
-}
-
 // refusal says that the budget is spent. It begins with the words by which clients know it.
-func refusal(b *v1beta1.PodUnavailableBudget) string {
+func refusal(b *v1beta1.PodUnavailableBudget, spent string) string {
 	s := &b.Status
 	text := fmt.Sprintf("pub unavailable allowed is negative: %s: %d of %d are available, and %d must be",
-		brief(b), s.CurrentAvailable, s.TotalReplicas, s.DesiredAvailable)
+		spent, s.CurrentAvailable, s.TotalReplicas, s.DesiredAvailable)
 	if leaving := slices.Sorted(maps.Keys(s.DisruptedPods)); len(leaving) > 0 {
 		text += "; permitted to go: " + few(leaving)
 	}
