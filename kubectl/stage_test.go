@@ -23,9 +23,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/kubectl"
 	"kruise.io/kruise/kubectl/kinds"
 	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/workload"
 	"kruise.io/kruise/test/builder"
@@ -38,8 +40,10 @@ type stage struct {
 	workload  kinds.Workload
 	set       *v1beta1.CloneSet // the workload, if it is one
 	revisions []*appsv1.ControllerRevision
-	ids       int
-	requests  int
+	// budgets protect the pods, whatever gates are on.
+	budgets  []*policyv1beta1.PodUnavailableBudget
+	ids      int
+	requests int
 }
 
 // newStage brings the pods of a CloneSet up.
@@ -147,6 +151,10 @@ func (s *stage) plan(view *kinds.View) podset.Plan {
 	if err != nil {
 		s.Fatal(err)
 	}
+	budgets := kinds.Protection{Budgets: s.budgets, Gates: disruption.Options{Deletions: true, Changes: true}}
+	if _, err := budgets.Hold(s.workload, view, &plan, s.w.Now); err != nil {
+		s.Fatal(err)
+	}
 	return plan
 }
 
@@ -200,6 +208,10 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = s.workload.Object()
 	case plural:
 		answer = map[string]any{"items": []any{s.workload.Object()}}
+	case "/apis/policy.kruise.io/v1beta1/podunavailablebudgets", "/apis/policy.kruise.io/v1beta1/namespaces/default/podunavailablebudgets":
+		answer = &policyv1beta1.PodUnavailableBudgetList{Items: selected(s.budgets, selector, func(b *policyv1beta1.PodUnavailableBudget) map[string]string { return b.Labels })}
+	case "/apis/policy.kruise.io/v1beta1/namespaces/default/podunavailablebudgets/web":
+		answer = s.budgets[0]
 	case "/api/v1/nodes":
 		answer = &corev1.NodeList{Items: selected(s.w.Nodes, selector, func(n *corev1.Node) map[string]string { return n.Labels })}
 	case "/api/v1/namespaces":

@@ -41,6 +41,7 @@ import (
 	"kruise.io/kruise/manager/sidecarset"
 	"kruise.io/kruise/manager/sidecarterminator"
 	"kruise.io/kruise/manager/statefulset"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -74,7 +75,7 @@ type Options struct {
 	// Pod tunes the admission of pods.
 	Pod pod.Options
 	// Budgets say what PodUnavailableBudgets protect pods from, and BudgetWorkers how many are worked on at a time.
-	Budgets       permits.Options
+	Budgets       disruption.Options
 	BudgetWorkers int
 	// Protection switches the protection against deletion.
 	Protection protection.Options

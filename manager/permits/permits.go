@@ -34,25 +34,9 @@ import (
 // roundTime is how long one round of requests may take, writes and retries included.
 const roundTime = 5 * time.Second
 
-// Options are what the user of the whole cluster decides about budgets.
-type Options struct {
-	// Deletions protects pods from deletions and evictions, Changes from updates and resizes.
-	Deletions, Changes bool
-	// ResizesApart protects pods from resizes only where a budget says RESIZE. Otherwise UPDATE stands for it, too.
-	ResizesApart bool
-}
-
-// Asks says whether anybody is to be asked about an operation.
-func (o Options) Asks(operation v1beta1.PubOperation) bool {
-	if operation == v1beta1.PubDeleteOperation || operation == v1beta1.PubEvictOperation {
-		return o.Deletions
-	}
-	return o.Changes
-}
-
 // Desk is where permission is asked for. Make one with New; until Open, and where it is nil, all is permitted.
 type Desk struct {
-	options Options
+	options disruption.Options
 	budgets *index.Store[*v1beta1.PodUnavailableBudget]
 	client  client.Client
 	live    client.Reader
@@ -86,7 +70,7 @@ type ask struct {
 }
 
 // New makes a desk that is not open yet.
-func New(o Options) *Desk {
+func New(o disruption.Options) *Desk {
 	return &Desk{options: o, waiting: map[types.NamespacedName][]*ask{}, written: map[types.NamespacedName]*v1beta1.PodUnavailableBudget{}}
 }
 
@@ -109,7 +93,7 @@ func (d *Desk) OpenOver(budgets *index.Store[*v1beta1.PodUnavailableBudget], c c
 }
 
 // Options are those of the desk.
-func (d *Desk) Options() Options { return d.options }
+func (d *Desk) Options() disruption.Options { return d.options }
 
 // Budgets are all budgets; nil while the desk is not open.
 func (d *Desk) Budgets() *index.Store[*v1beta1.PodUnavailableBudget] {

@@ -71,7 +71,7 @@ func (w *world) replica(t *testing.T) *Desk {
 	if err := indexer.Add(w.budget(t)); err != nil {
 		t.Fatal(err)
 	}
-	d := New(Options{Deletions: true})
+	d := New(disruption.Options{Deletions: true})
 	now := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
 	if err := d.OpenOver(index.Over[*v1beta1.PodUnavailableBudget](indexer), w.client, w.client, now); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/api/policy/v1beta1"
+	"kruise.io/kruise/plan/sidecar"
 )
 
 // How long a permission lasts that nothing came of.
@@ -85,7 +86,7 @@ func Ask(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) Answer {
 	if r.deletes() || deletion != nil {
 		record(&s.DisruptedPods, name, now)
 	} else {
-		record(&s.UnavailablePods, name, now)
+		record(&s.UnavailablePods, name, latest(now, sidecar.UpgradesOf(r.Pod).Began.Add(time.Second)))
 	}
 	return Answer{Permitted: true, Recorded: true}
 }
@@ -155,6 +156,15 @@ func recordOf(records map[string]metav1.Time, pod *corev1.Pod) *time.Time {
 		return nil
 	}
 	return &at.Time
+}
+
+// latest makes the time of a permission later than the upgrade of sidecars that came before it, which may be of the same second:
+// an upgrade that began at that time or later is the one that was permitted.
+func latest(now, afterEarlier time.Time) time.Time {
+	if now.Before(afterEarlier) {
+		return afterEarlier
+	}
+	return now
 }
 
 // record notes a permission, to the second, as it is stored.

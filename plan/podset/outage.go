@@ -82,6 +82,7 @@ func (p *Plan) Refuse(steps []Step, outages []Outage, answers []disruption.Answe
 	for _, why := range reasons {
 		p.Hold(held[why], why, again)
 	}
+	p.follow()
 	var out []Step
 	for i, s := range steps {
 		if !refused[i] {
@@ -89,4 +90,30 @@ func (p *Plan) Refuse(steps []Step, outages []Outage, answers []disruption.Answe
 		}
 	}
 	return out
+}
+
+// follow has pods that wait for nothing but steps of the plan wait for what holds those up, once all of them are held.
+func (p *Plan) follow() {
+	held := map[Wish]int{}
+	for _, n := range p.Notes {
+		if n.Cause == CauseBudget {
+			held[n.Wish] += n.Pods
+		}
+	}
+	following := map[Wish]int{}
+	var notes []Note
+	for _, n := range p.Notes {
+		if n.Behind > 0 && n.Behind <= held[n.Wish] {
+			following[n.Wish] += n.Pods
+		} else {
+			notes = append(notes, n)
+		}
+	}
+	for i := range notes {
+		if n := &notes[i]; n.Cause == CauseBudget {
+			n.Pods += following[n.Wish]
+			delete(following, n.Wish)
+		}
+	}
+	p.Notes = notes
 }

@@ -100,3 +100,27 @@ func TestStepsThatWereRefusedAreLeftOutAndNotedByTheirReason(t *testing.T) {
 		t.Errorf("got %q, again at %v", got, p.Wake)
 	}
 }
+
+func TestPodsThatWaitForHeldStepsAloneWaitForWhatHoldsThem(t *testing.T) {
+	steps := []Step{stepFor(Update, "a"), stepFor(Update, "b")}
+	outages := []Outage{{Step: 0}, {Step: 1}}
+	refused, permitted := disruption.Answer{Brief: "x lets none go"}, disruption.Answer{Permitted: true}
+	for name, tc := range map[string]struct {
+		behind  int
+		answers []disruption.Answer
+		want    []string
+	}{
+		"all are held":              {2, []disruption.Answer{refused, refused}, []string{"5 pods are to be updated, but x lets none go"}},
+		"one goes on":               {2, []disruption.Answer{refused, permitted}, []string{"3 pods are to be updated, but maxUnavailable is 2", "1 pod is to be updated, but x lets none go"}},
+		"they wait for others, too": {0, []disruption.Answer{refused, refused}, []string{"3 pods are to be updated, but maxUnavailable is 2", "2 pods are to be updated, but x lets none go"}},
+		"all of them go on":         {2, []disruption.Answer{permitted, permitted}, []string{"3 pods are to be updated, but maxUnavailable is 2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &Plan{Notes: []Note{{Wish: WishUpdate, Pods: 3, Because: "maxUnavailable is 2", Behind: tc.behind}}}
+			p.Refuse(steps, outages, tc.answers, time.Unix(100, 0))
+			if got := p.Waiting(); !slices.Equal(got, tc.want) {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}

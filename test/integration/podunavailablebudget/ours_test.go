@@ -119,6 +119,10 @@ func addNodes(t *testing.T, namespace string, n int) {
 	for i := range n {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", namespace, i), Labels: map[string]string{"for": namespace}}}
 		create(t, node)
+		// The API server taints a node that nobody has found ready yet.
+		if err := server.Client.Patch(t.Context(), node, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"taints":null}}`))); err != nil {
+			t.Fatal(err)
+		}
 		t.Cleanup(func() {
 			if err := server.Client.Delete(context.Background(), node); err != nil {
 				t.Error(err)

@@ -2,12 +2,10 @@ package podunavailablebudget
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	appsv1beta1 "kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/api/policy/v1beta1"
 )
 

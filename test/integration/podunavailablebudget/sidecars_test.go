@@ -55,7 +55,7 @@ spec:
 	if err := server.Client.Patch(t.Context(), set, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"containers":[{"name":"proxy","image":"proxy:2"}]}}`))); err != nil {
 		t.Fatal(err)
 	}
-	why := "3 of 6 pods updated, 3 of them available; 1 pod is to be updated, but PodUnavailableBudget " + bank.Namespace + "/web lets no more pods become unavailable"
+	why := "3 of 6 pods updated, 3 of them available; 3 pods are to be updated, but PodUnavailableBudget " + bank.Namespace + "/web lets no more pods become unavailable"
 	eventually(t, "one budget lets it go on, and what waits for the other is told", func() bool {
 		return upgraded(shop) == 3 && upgraded(bank) == 0 && says(t, set, why) && told(t, set, "WaitingForBudget")
 	})
