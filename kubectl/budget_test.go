@@ -115,6 +115,12 @@ func TestABudgetForPrograms(t *testing.T) {
 	golden(t, "a budget for programs", s.kubectl("explain", "podunavailablebudget", "web", "-o", "yaml", "--feature-gates", "PodUnavailableBudgetUpdateGate=true"))
 }
 
+func TestABudgetHasNothingToPlan(t *testing.T) {
+	s := newStage(t, five())
+	s.protect(1)
+	golden(t, "a budget has nothing to plan", s.kubectl("plan", "pub/web")+s.kubectl("explain", "pub/gone"))
+}
+
 // Each workload wants an update that its budget does not let happen.
 func TestWhatAWorkloadWaitsForThatABudgetHolds(t *testing.T) {
 	const gates = "PodUnavailableBudgetUpdateGate=true"
