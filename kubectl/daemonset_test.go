@@ -47,6 +47,13 @@ func TestWhyADaemonSetIsStuck(t *testing.T) {
 			s.apply(kinds.Change{Images: []string{"main=a:2"}, Partition: "2"})
 			s.run(30 * time.Second)
 		}},
+		"a daemonset up to its selector": {v1beta1.InplaceRollingUpdateType, func(s *stage) {
+			s.workload.Object().(*v1beta1.DaemonSet).Spec.UpdateStrategy.RollingUpdate.Selector = &metav1.LabelSelector{
+				MatchLabels: map[string]string{corev1.LabelHostname: "node-1"},
+			}
+			s.apply(kinds.Change{Images: []string{"main=a:2"}, Partition: "1"})
+			s.run(30 * time.Second)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stageOf(t, everywhere(scene.how))

@@ -87,6 +87,10 @@ type Event struct {
 	Note    string
 	// About is what the event is about. Default: the object.
 	About runtime.Object
+	// Pod is the name of the one pod of the object's namespace that the event is about as well; empty for none or several, and of
+	// no effect where the object has no namespace. The recorder takes events about the same things, with the same reason and
+	// action, for one, and tells only the first.
+	Pod string
 	// Once names a state of the object. An event with a name is sent when the state is first reported, and again only when
 	// it was not reported for ten minutes. Empty: the event is sent each time.
 	Once string
@@ -238,11 +242,14 @@ func (l *Loop[O]) publish(ctx context.Context, before O, report Report[O], now t
 		if e.Warning {
 			kind = corev1.EventTypeWarning
 		}
-		about := runtime.Object(before)
+		about, related := runtime.Object(before), runtime.Object(nil)
 		if e.About != nil {
 			about = e.About
 		}
-		l.Recorder.Eventf(about, nil, kind, e.Reason, e.Action, "%s", e.Note)
+		if e.Pod != "" && key.Namespace != "" {
+			related = &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: key.Namespace, Name: e.Pod}
+		}
+		l.Recorder.Eventf(about, related, kind, e.Reason, e.Action, "%s", e.Note)
 	}
 	return time.Time{}, nil
 }

@@ -70,7 +70,7 @@ func TestAnEventCanBeAboutAnotherObject(t *testing.T) {
 	w := newWorld(t, object())
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "pod"}}
 	var about []runtime.Object
-	w.loop.Recorder = recorder(func(regarding runtime.Object) { about = append(about, regarding) })
+	w.loop.Recorder = recorder(func(regarding, _ runtime.Object) { about = append(about, regarding) })
 	w.report = func(obj *budget, _ time.Time, _ error) Report[*budget] {
 		return Report[*budget]{Object: obj.DeepCopy(), Events: []Event{{Reason: "Killing", About: pod}, {Reason: "Done"}}}
 	}
@@ -80,8 +80,27 @@ func TestAnEventCanBeAboutAnotherObject(t *testing.T) {
 	}
 }
 
+func TestAnEventNamesTheOnePodThatItIsAboutAsWell(t *testing.T) {
+	w := newWorld(t, object())
+	var pods []string
+	w.loop.Recorder = recorder(func(_, related runtime.Object) {
+		if pod, ok := related.(*corev1.ObjectReference); ok {
+			pods = append(pods, pod.Kind+" "+pod.Namespace+"/"+pod.Name)
+		} else {
+			pods = append(pods, "none")
+		}
+	})
+	w.report = func(obj *budget, _ time.Time, _ error) Report[*budget] {
+		return Report[*budget]{Object: obj.DeepCopy(), Events: []Event{{Reason: "Created", Pod: "a"}, {Reason: "Created", Pod: "b"}, {Reason: "Done"}}}
+	}
+	w.done()
+	if diff := cmp.Diff([]string{"Pod " + key.Namespace + "/a", "Pod " + key.Namespace + "/b", "none"}, pods); diff != "" {
+		t.Errorf("pods (-want +got):\n%s", diff)
+	}
+}
+
 // recorder takes what events are about.
-type recorder func(regarding runtime.Object)
+type recorder func(regarding, related runtime.Object)
 
 // Eventf implements events.EventRecorder.
-func (r recorder) Eventf(regarding, _ runtime.Object, _, _, _, _ string, _ ...any) { r(regarding) }
+func (r recorder) Eventf(regarding, related runtime.Object, _, _, _, _ string, _ ...any) { r(regarding, related) }

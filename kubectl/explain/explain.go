@@ -56,6 +56,8 @@ type Counts struct {
 	ExpectedUpdated int `json:"expectedUpdated"`
 	Ready           int `json:"ready"`
 	Available       int `json:"available"`
+	// KeptBySelector is true where pods stay on an old revision because of the selector of nodes, and not of the partition.
+	KeptBySelector bool `json:"keptBySelector,omitempty"`
 }
 
 // Budget is how many pods may be away and who is.
@@ -112,6 +114,7 @@ func Explain(w kinds.Workload, v *kinds.View, budgets kinds.Protection, now time
 		Counts: Counts{
 			Wanted: v.Rules.Replicas, Existing: plan.Tally.Replicas, Updated: plan.Tally.Updated,
 			ExpectedUpdated: plan.Tally.ExpectedUpdated, Ready: plan.Tally.Ready, Available: plan.Tally.Available,
+			KeptBySelector: plan.Tally.KeptBySelector(),
 		},
 		Budget: Budget{MaxUnavailable: v.Rules.MaxUnavailable, MaxSurge: v.MaxSurge, Partition: v.Partition},
 	}
@@ -194,8 +197,12 @@ func (e *Explanation) summary() string {
 		return fmt.Sprintf("it is at rest: %s and %s of the newest revision, %s",
 			allAvailable(c.Wanted), plural(c.Wanted, "is", "are"), hash)
 	case e.AtRest:
-		return fmt.Sprintf("it is at rest: %s, and %d of them of the newest revision, %s; partition %d keeps the others as they are",
-			allAvailable(c.Wanted), c.Updated, hash, e.Budget.Partition)
+		by := fmt.Sprintf("partition %d", e.Budget.Partition)
+		if c.KeptBySelector {
+			by = "the selector of nodes"
+		}
+		return fmt.Sprintf("it is at rest: %s, and %d of them of the newest revision, %s; %s keeps the others as they are",
+			allAvailable(c.Wanted), c.Updated, hash, by)
 	}
 	return fmt.Sprintf("%d wanted, %d %s; %d updated, %d ready, %d available",
 		c.Wanted, c.Existing, plural(c.Existing, "exists", "exist"), c.Updated, c.Ready, c.Available)
@@ -252,10 +259,14 @@ func (e *Explanation) remedy(v *kinds.View, lags bool) string {
 	if len(e.Controller) > 0 {
 		return "ask again; if the answer stays the same, " + manager
 	}
-	if e.AtRest && e.Counts.Updated < e.Counts.Wanted {
+	switch {
+	case !e.AtRest || e.Counts.Updated >= e.Counts.Wanted:
+		return ""
+	case e.Counts.KeptBySelector:
+		return "to update more pods, widen " + strategy(v) + ".selector, or take it away"
+	default:
 		return "to update more pods, lower " + strategy(v) + ".partition"
 	}
-	return ""
 }
 
 // strategy is the field that holds paused and partition.

@@ -111,7 +111,11 @@ func (f *Forecast) end(t *strings.Builder, now time.Time) {
 	}
 	for _, old := range r.Others {
 		if f.After.Updated >= f.After.ExpectedUpdated {
-			fmt.Fprintf(t, "  %d of revision %s stay as they are: partition is %d\n", old.Pods, revision.ShortHash(old.Name), r.Budget.Partition)
+			because := fmt.Sprintf("partition is %d", r.Budget.Partition)
+			if f.After.KeptBySelector {
+				because = "the selector leaves their nodes out"
+			}
+			fmt.Fprintf(t, "  %d of revision %s stay as they are: %s\n", old.Pods, revision.ShortHash(old.Name), because)
 		}
 	}
 	if r.Remedy != "" {

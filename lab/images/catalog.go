@@ -30,9 +30,10 @@ func demoVersions() map[string][]string {
 	return map[string][]string{
 		"1.10.2": {"1.10.2-same"},
 		"1.10.3": {"latest"},
-		"1.10.4": nil, // of this and of 1.10.6 no kubelet hears in the tests, but by what they say about pulling ahead
+		"1.10.4": nil, // of this, 1.10.6 and 1.10.7 no kubelet hears in the tests, but by what they say about pulling ahead
 		"1.10.5": nil,
 		"1.10.6": nil,
+		"1.10.7": nil,
 	}
 }
 

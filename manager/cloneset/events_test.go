@@ -40,7 +40,7 @@ func TestEvents(t *testing.T) {
 		},
 		"a pod was deleted to scale in": {
 			results: []podops.Result{done(podset.Delete, "web-a")}, scaling: true,
-			want: []loop.Event{{Reason: "SuccessfulDelete", Action: "DeletePod", Note: "deleted pod web-a: so it is"}},
+			want: []loop.Event{{Reason: "SuccessfulDelete", Action: "DeletePod", Note: "deleted pod web-a: so it is", Pod: "web-a"}},
 		},
 		"a pod could not be deleted to scale in": {
 			results: []podops.Result{undone(podset.Delete, "web-a")}, scaling: true,
@@ -49,7 +49,7 @@ func TestEvents(t *testing.T) {
 		"a pod was deleted to be recreated": {
 			results: []podops.Result{done(podset.Delete, "web-a")},
 			want: []loop.Event{{Reason: "SuccessfulUpdatePodReCreate", Action: "RecreatePod",
-				Note: "deleted, to be recreated with the new revision, pod web-a: so it is"}},
+				Note: "deleted, to be recreated with the new revision, pod web-a: so it is", Pod: "web-a"}},
 		},
 		"a pod could not be deleted to be recreated": {
 			results: []podops.Result{undone(podset.Delete, "web-a")},
@@ -58,7 +58,7 @@ func TestEvents(t *testing.T) {
 		"pods were updated in place, and one was not": {
 			results: []podops.Result{done(podset.Update, "web-a"), undone(podset.Update, "web-b")},
 			want: []loop.Event{
-				{Reason: "SuccessfulUpdatePodInPlace", Action: "UpdatePod", Note: "began to update in place pod web-a: so it is"},
+				{Reason: "SuccessfulUpdatePodInPlace", Action: "UpdatePod", Note: "began to update in place pod web-a: so it is", Pod: "web-a"},
 				{Warning: true, Reason: "FailedUpdatePodInPlace", Action: "UpdatePod", Note: "could not update in place pod web-b: refused"},
 			},
 		},

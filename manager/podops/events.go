@@ -87,7 +87,11 @@ func (r Reasons) Events(plan *podset.Plan, results []Result) []loop.Event {
 	for _, t := range order {
 		if done := succeeded[t]; len(done) > 0 && t.succeeded != "" {
 			note := fmt.Sprintf("%s %s: %s", t.done, podNames(done), done[0].Step.Why)
-			out = append(out, loop.Event{Reason: t.succeeded, Action: t.action, Note: bounded(note, longestEventNote)})
+			e := loop.Event{Reason: t.succeeded, Action: t.action, Note: bounded(note, longestEventNote)}
+			if len(done) == 1 {
+				e.Pod = done[0].Pod
+			}
+			out = append(out, e)
 		}
 		if undone := failed[t]; len(undone) > 0 && t.failed != "" {
 			note := fmt.Sprintf("could not %s %s: %v", t.undone, podNames(undone), undone[0].Err)

@@ -63,7 +63,11 @@ func (r Rollout) Progress() Progress {
 		p.Reason, p.Settled = r.Reasons.Paused, whole
 	case whole && t.ExpectedUpdated < r.Wanted && t.Updated >= t.ExpectedUpdated:
 		p.Reason = r.Reasons.PartitionReached
-		p.Message = fmt.Sprintf("%d of %d pods updated and available, as the partition wants", t.Updated, r.Wanted)
+		by := "partition"
+		if t.KeptBySelector() {
+			by = "selector of nodes"
+		}
+		p.Message = fmt.Sprintf("%d of %d pods updated and available, as the %s wants", t.Updated, r.Wanted, by)
 	default:
 		p.Reason, p.Settled, p.Deadline = r.Reasons.GoingOn, whole && r.OnDelete, r.Deadline
 	}

@@ -36,6 +36,16 @@ func TestAMessageIsBounded(t *testing.T) {
 	}
 }
 
+func TestWhereAnUpdateIsToStopTheMessageSaysWhatStopsIt(t *testing.T) {
+	for by, excluded := range map[string]int{"partition": 1, "selector of nodes": 3} {
+		tally := podset.Tally{Desired: 5, Replicas: 5, Available: 5, Updated: 2, UpdatedAvailable: 2, ExpectedUpdated: 2, Excluded: excluded}
+		got := Rollout{Plan: &podset.Plan{Tally: tally}, Wanted: 5, Reasons: ProgressReasons{PartitionReached: "Part"}}.Progress()
+		if want := "2 of 5 pods updated and available, as the " + by + " wants"; got.Message != want || got.Reason != "Part" {
+			t.Errorf("%s: %q, want %q", got.Reason, got.Message, want)
+		}
+	}
+}
+
 func TestNoEventIsTooLongForTheAPIServer(t *testing.T) {
 	long := Result{Step: podset.Step{Do: podset.Create}, Pod: "web-a", Err: fmt.Errorf("refused: %s", strings.Repeat("x", 5000))}
 	got := Reasons{NotCreated: "FailedCreate"}.Events(&podset.Plan{}, []Result{long})
@@ -52,7 +62,7 @@ func TestWhatAKindHasNoReasonForIsToldToNobody(t *testing.T) {
 	got := Reasons{Recreated: "SuccessfulDelete"}.Events(plan, []Result{
 		step(podset.Create, nil), step(podset.Update, errBroken), step(podset.Delete, nil), step(podset.Delete, errBroken),
 	})
-	want := []loop.Event{{Reason: "SuccessfulDelete", Action: "RecreatePod", Note: "deleted, to be recreated with the new revision, pod web-0: so it is"}}
+	want := []loop.Event{{Reason: "SuccessfulDelete", Action: "RecreatePod", Note: "deleted, to be recreated with the new revision, pod web-0: so it is", Pod: "web-0"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}

@@ -131,7 +131,7 @@ func serves(a, b *replica.Replica) int {
 // tally counts nodes for the status. A node counts as updated once its old pod is gone, so that a rollout with surge is not
 // said to be complete before its last new pod serves.
 func (d *nodeDecision) tally() {
-	t, excluded := Tally{}, 0
+	t := Tally{}
 	for i := range d.sites {
 		s := &d.sites[i]
 		if !s.Runs {
@@ -139,7 +139,7 @@ func (d *nodeDecision) tally() {
 			continue
 		}
 		t.Desired++
-		excluded += one(s.Excluded && s.old != nil && s.new == nil && !d.IsNew(s.old.Revision))
+		t.Excluded += one(s.Excluded && s.old != nil && s.new == nil && !d.IsNew(s.old.Revision))
 		others := s.others()
 		there := !s.bare() || len(others.leaving)+len(others.surplus) > 0
 		available, updated := s.available(), s.old == nil && len(others.leaving) == 0 && s.new != nil
@@ -151,7 +151,7 @@ func (d *nodeDecision) tally() {
 		t.UpdatedReady += one(updated && (s.new != nil && s.new.Ready || s.new == nil && s.old.Ready))
 		t.UpdatedAvailable += one(updated && available)
 	}
-	t.ExpectedUpdated = max(t.Desired-max(d.Partition, excluded), 0)
+	t.ExpectedUpdated = max(t.Desired-max(d.Partition, t.Excluded), 0)
 	d.plan.Tally = t
 }
 

@@ -282,3 +282,33 @@ func TestNodesAreCountedForTheStatus(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatKeepsPodsOnTheirRevisionIsTheSelectorOfNodesOrThePartition(t *testing.T) {
+	for name, test := range map[string]struct {
+		nodes     string
+		partition int
+		want      bool
+	}{
+		"nothing does":                               {"a b c", 0, false},
+		"the partition":                              {"a b c", 1, false},
+		"the selector":                               {"a:excluded b c", 0, true},
+		"both, and the selector leaves out more":     {"a:excluded b:excluded c", 1, true},
+		"both, and the partition keeps more of them": {"a:excluded b c", 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := podset.PerNode{
+				Nodes: nodesOf(test.nodes), Rolling: rolling{MaxUnavailable: 1, Partition: test.partition}, Burst: 1,
+				UpdateRevision: "demo-v2", Policy: v1beta1.RecreatePodUpdatePolicyType,
+			}
+			var pods []replica.Replica
+			for _, words := range []string{"a1 v1", "b1 v1", "c1 v1"} {
+				r := podOf(words)
+				r.Node = r.Name[:1]
+				pods = append(pods, r)
+			}
+			if tally := set.Plan(noon(), pods).Tally; tally.KeptBySelector() != test.want {
+				t.Errorf("kept by the selector: %t, want %t of %+v", !test.want, test.want, tally)
+			}
+		})
+	}
+}

@@ -76,9 +76,16 @@ type Tally struct {
 	// Desired and Misscheduled are of sets with a pod for each node: the nodes that are to have one, and those that have one
 	// and are not to. All other counts are then of nodes among the first.
 	Desired, Misscheduled int
+	// Excluded are the nodes among them whose old pod stays, since the selector of nodes leaves the node out.
+	Excluded int
 	// Current counts those of the revision before the newest one, and Ending those that end or have ended, which are not among
 	// Replicas. Only a Sequence fills them in.
 	Current, Ending int
+}
+
+// KeptBySelector says whether it is the selector of nodes, and not the partition, that keeps pods on an old revision.
+func (t Tally) KeptBySelector() bool {
+	return t.Excluded > 0 && t.Excluded == t.Desired-t.ExpectedUpdated
 }
 
 // Wish names what a note is about.

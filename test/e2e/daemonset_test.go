@@ -236,7 +236,7 @@ func heldOnNodes(s *space) {
 	s.untilOutOfService(held, `{"userAgent":"Lifecycle","key":"preDeleteHook"}`)
 	s.until("the status says that a node is without an available pod, and why", func() string {
 		set := s.onNodes("held")
-		if set.Status.NumberUnavailable != 1 || !strings.Contains(progressOnNodes(set), "preDelete hook of "+held.Name) {
+		if set.Status.NumberUnavailable != 1 || !strings.Contains(progressOnNodes(set).Message, "preDelete hook of "+held.Name) {
 			return s.describeOnNodes("held")
 		}
 		return ""
@@ -251,17 +251,18 @@ func heldOnNodes(s *space) {
 	s.same("the other pods", s.identities(left), kept)
 }
 
-// progressOnNodes is what a DaemonSet says of its progress.
-func progressOnNodes(set *v1beta1.DaemonSet) string {
+// progressOnNodes is the condition that says how far a DaemonSet is.
+func progressOnNodes(set *v1beta1.DaemonSet) v1beta1.DaemonSetCondition {
 	for _, condition := range set.Status.Conditions {
 		if condition.Type == v1beta1.DaemonSetConditionProgressing {
-			return condition.Message
+			return condition
 		}
 	}
-	return ""
+	return v1beta1.DaemonSetCondition{Reason: "none"}
 }
 
-// nodeGoneAndBack takes a node out of the cluster and puts it back.
+// nodeGoneAndBack takes a node out of the cluster and puts it back. What ran there is deleted at once, as by somebody who knows that the
+// machine is gone; Kubernetes does the same a minute later.
 func nodeGoneAndBack(s *space) {
 	s.beginOnNodes("return", tolerating(leaving))
 	s.untilOnNodes("return", everywhere+1)
@@ -276,11 +277,29 @@ func nodeGoneAndBack(s *space) {
 	if err := s.client.Delete(s.Context(), node); err != nil {
 		s.Fatal(err)
 	}
+	s.until("the status counts the other nodes alone", func() string {
+		status := s.onNodes("return").Status
+		if status.DesiredNumberScheduled != everywhere || status.NumberAvailable != everywhere || status.NumberMisscheduled != 0 {
+			return s.describeOnNodes("return")
+		}
+		return ""
+	})
+	lost := s.onNode("return", leavingNode)
+	end := s.guard("return", existing(everywhere+1))
+	if err := s.client.Delete(s.Context(), lost, client.GracePeriodSeconds(0)); err != nil {
+		s.Fatal(err)
+	}
+	s.untilGone("return", lost)
+	edit(s, "return", &v1beta1.DaemonSet{}, func(set *v1beta1.DaemonSet) { set.Spec.RevisionHistoryLimit = new(int32(5)) }) // to hear that it has looked again
 	s.untilOnNodes("return", everywhere)
 	if err := s.client.Create(s.Context(), back); err != nil {
 		s.Fatal(err)
 	}
 	s.untilOnNodes("return", everywhere+1)
+	end()
+	if fresh := s.onNode("return", leavingNode); fresh.UID == lost.UID {
+		s.Errorf("the node that is back has its old pod: %s", describePod(fresh))
+	}
 	kept, after := s.identities(before), s.identities(s.podsNow("return"))
 	for _, pods := range []map[string]identity{kept, after} {
 		maps.DeleteFunc(pods, func(_ string, pod identity) bool { return pod.Node == leavingNode })
@@ -296,12 +315,12 @@ func (s *space) daemonsWait(name string) (back func()) {
 	generation := edit(s, name, &v1beta1.DaemonSet{}, nodeImage("1.10.3")).Generation
 	s.until("the update of the DaemonSet waits for the node that is lost", func() string {
 		set := s.onNodes(name)
-		if set.Status.ObservedGeneration < generation || set.Status.NumberMisscheduled != 1 || !strings.Contains(progressOnNodes(set), "maxUnavailable is 1") {
+		if set.Status.ObservedGeneration < generation || set.Status.NumberMisscheduled != 1 || !strings.Contains(progressOnNodes(set).Message, "maxUnavailable is 1") {
 			return s.describeOnNodes(name)
 		}
 		return ""
 	})
-	s.Logf("the DaemonSet says: %s", progressOnNodes(s.onNodes(name)))
+	s.Logf("the DaemonSet says: %s", progressOnNodes(s.onNodes(name)).Message)
 	end()
 	return func() {
 		s.untilOnNodes(name, everywhere+1)

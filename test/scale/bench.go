@@ -149,7 +149,8 @@ func (b *bench) measure(ctx context.Context, s scenario, pods int) (err error) {
 		}
 		b.report.addIdle(s.name, 0, c.idle)
 	}
-	for _, p := range t.phases() {
+	phases := t.phases()
+	for _, p := range phases[:min(len(phases), 1+max(0, b.changes))] {
 		f, err := b.phase(ctx, p, c, pods, fmt.Sprintf("%d-%s-%s", pods, s.name, p.name))
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)

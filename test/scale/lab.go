@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -35,8 +36,9 @@ const (
 type lab struct {
 	layout  cluster.Layout
 	objects client.Client
-	// daemons speaks for the daemons that are played.
-	daemons client.WithWatch
+	// daemons speaks for the daemons that are played, and told tells what they are told.
+	daemons client.Client
+	told    cache.Cache
 	// kube speaks protobuf, and bare is the same with a user agent of its own.
 	kube, bare kubernetes.Interface
 	// processes are the programs of the lab, by name.
@@ -122,7 +124,10 @@ func (l *lab) connect() error {
 	}
 	played := rest.CopyConfig(config)
 	played.UserAgent = agentDaemons
-	if l.daemons, err = client.NewWithWatch(played, client.Options{Scheme: scheme}); err != nil {
+	if l.daemons, err = client.New(played, client.Options{Scheme: scheme}); err != nil {
+		return fmt.Errorf("making a client of the lab: %w", err)
+	}
+	if l.told, err = cache.New(played, cache.Options{Scheme: scheme}); err != nil {
 		return fmt.Errorf("making a client of the lab: %w", err)
 	}
 	compact := rest.CopyConfig(config)

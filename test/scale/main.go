@@ -20,6 +20,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
 )
 
 // settings are the flags.
@@ -27,6 +30,7 @@ type settings struct {
 	pods      []int
 	runs      int
 	idle      time.Duration
+	changes   int
 	only      []string
 	document  string
 	profiles  string
@@ -40,6 +44,7 @@ type settings struct {
 }
 
 func main() {
+	ctrl.SetLogger(logr.Discard()) // its caches would complain that nobody set one
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
 	stop()
@@ -74,6 +79,7 @@ func parse() (settings, error) {
 	only := flag.String("only", "cloneset,deployment,bare", "what is measured, some of "+strings.Join(groups(), ", ")+"; with the last two comes their namesake of Kubernetes")
 	flag.IntVar(&s.runs, "runs", 3, "how often everything is measured")
 	flag.DurationVar(&s.idle, "idle", 20*time.Second, "how long the standing pods are watched for the cost of doing nothing")
+	flag.IntVar(&s.changes, "changes", 2, "how many changes of the image are measured, at most 2; with 0 pods are created and left alone")
 	flag.StringVar(&s.document, "write", "", "document whose results of the same -only are replaced, such as docs/benchmarks.md; empty only prints them")
 	flag.StringVar(&s.profiles, "profiles", "", "folder for profiles of kruise-manager and the API server; taking them costs time, so the figures are not to be compared")
 	flag.DurationVar(&s.profiling, "profile-time", 30*time.Second, "how much of each phase the profiles cover; a shorter phase waits for them")

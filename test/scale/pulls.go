@@ -8,6 +8,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -60,11 +62,9 @@ func (b *bench) pull(ctx context.Context, m *manager) (figures, error) {
 	if err != nil {
 		return figures{}, fmt.Errorf("waiting for NodeImages: %w", err)
 	}
-	stop, err := b.playDaemons(ctx)
-	if err != nil {
+	if err := b.playDaemons(ctx); err != nil {
 		return figures{}, err
 	}
-	defer stop()
 	say("%d nodes, %d images", b.simulated, b.pulls)
 	return b.phase(ctx, phase{
 		name: "pull", act: b.createJobs, reported: func(ctx context.Context) (bool, error) { return b.jobsDone(ctx) },
@@ -98,38 +98,45 @@ func (b *bench) jobsDone(ctx context.Context) (bool, error) {
 	return len(list.Items) == b.pulls, nil
 }
 
-// playDaemons reports every image that a node is to pull as pulled, until stop is called.
-func (b *bench) playDaemons(ctx context.Context) (stop func(), err error) {
-	watch, err := b.lab.daemons.Watch(ctx, &v1beta1.NodeImageList{})
+// playDaemons reports every image that a node is to pull as pulled, until the context ends.
+func (b *bench) playDaemons(ctx context.Context) error {
+	informer, err := b.lab.told.GetInformer(ctx, &v1beta1.NodeImage{}, cache.BlockUntilSynced(false))
 	if err != nil {
-		return nil, fmt.Errorf("watching NodeImages: %w", err)
+		return fmt.Errorf("watching NodeImages: %w", err)
 	}
 	var mu sync.Mutex
 	newest := map[string]*v1beta1.NodeImage{} // of nodes that are about to report
 	report := func(name string) {
 		mu.Lock()
-		image := newest[name]
+		image := newest[name].DeepCopy()
 		delete(newest, name)
 		mu.Unlock()
 		if err := b.reportPulled(ctx, image); err != nil && ctx.Err() == nil {
 			say("the daemon of %s: %v", name, err)
 		}
 	}
+	look := func(o any) {
+		image, ok := o.(*v1beta1.NodeImage)
+		if !ok || int(image.Status.Succeeded) == len(image.Spec.Images) {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if newest[image.Name] == nil {
+			time.AfterFunc(reportPace, func() { report(image.Name) })
+		}
+		newest[image.Name] = image
+	}
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{AddFunc: look, UpdateFunc: func(_, now any) { look(now) }})
+	if err != nil {
+		return fmt.Errorf("watching NodeImages: %w", err)
+	}
 	go func() {
-		for e := range watch.ResultChan() {
-			image, ok := e.Object.(*v1beta1.NodeImage)
-			if !ok || int(image.Status.Succeeded) == len(image.Spec.Images) {
-				continue
-			}
-			mu.Lock()
-			if newest[image.Name] == nil {
-				time.AfterFunc(reportPace, func() { report(image.Name) })
-			}
-			newest[image.Name] = image
-			mu.Unlock()
+		if err := b.lab.told.Start(ctx); err != nil {
+			say("watching NodeImages: %v", err)
 		}
 	}()
-	return watch.Stop, nil
+	return nil
 }
 
 // reportPulled writes that a node has all images that it was told to pull.
