@@ -118,7 +118,7 @@ func TestABudgetForPrograms(t *testing.T) {
 func TestABudgetHasNothingToPlan(t *testing.T) {
 	s := newStage(t, five())
 	s.protect(1)
-	golden(t, "a budget has nothing to plan", s.kubectl("plan", "pub/web")+s.kubectl("explain", "pub/gone"))
+	golden(t, "a budget has nothing to plan", s.kubectl("plan", "pub/web"))
 }
 
 // Each workload wants an update that its budget does not let happen.
