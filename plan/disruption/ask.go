@@ -86,7 +86,7 @@ func Ask(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) Answer {
 	if r.deletes() || deletion != nil {
 		record(&s.DisruptedPods, name, now)
 	} else {
-		record(&s.UnavailablePods, name, latest(now, sidecar.UpgradesOf(r.Pod).Began.Add(time.Second)))
+		record(&s.UnavailablePods, name, afterUpgrades(r.Pod, now))
 	}
 	return Answer{Permitted: true, Recorded: true}
 }
@@ -158,11 +158,12 @@ func recordOf(records map[string]metav1.Time, pod *corev1.Pod) *time.Time {
 	return &at.Time
 }
 
-// latest makes the time of a permission later than the upgrade of sidecars that came before it, which may be of the same second:
-// an upgrade that began at that time or later is the one that was permitted.
-func latest(now, afterEarlier time.Time) time.Time {
-	if now.Before(afterEarlier) {
-		return afterEarlier
+// afterUpgrades is the time of a permission to change a pod. It is later than an earlier upgrade of its sidecars in the same second:
+// one that began at that time or later is the one that was permitted.
+func afterUpgrades(pod *corev1.Pod, now time.Time) time.Time {
+	began := sidecar.UpgradesOf(pod).Began
+	if began.Equal(now.Truncate(time.Second)) {
+		return began.Add(time.Second)
 	}
 	return now
 }

@@ -112,7 +112,7 @@ func TestAPermissionIsGivenBackOnceTheUpgradeOfSidecarsIsOver(t *testing.T) {
 }
 
 func TestAPermissionIsLaterThanTheUpgradeBeforeIt(t *testing.T) {
-	for began, want := range map[int]int{-1: 0, 0: 1} {
+	for began, want := range map[int]int{-1: 0, 0: 1, 60: 0} {
 		b := budgetOf()
 		Ask(b, Request{Operation: v1beta1.PubUpdateOperation, Pod: pod("a", withSidecar, upgrading(began), restarted)}, at(0))
 		if got := b.Status.UnavailablePods["a"]; !got.Time.Equal(at(want)) {
