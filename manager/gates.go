@@ -43,17 +43,18 @@ const (
 const (
 	gateProbes           = "PodProbeMarkerGate"
 	gateServerlessProbes = "EnablePodProbeMarkerOnServerless"
-	// gatePullImages switches Options.Images, and so does gatePullAhead, which needs it.
-	gatePullImages = "ImagePullJobGate"
-	gatePullAhead  = "PreDownloadImageForInPlaceUpdate"
-	gateTerminator = "SidecarTerminator"
+	// gatePullImages switches Options.Images, and so does each of the gates of pulling ahead, which need it.
+	gatePullImages           = "ImagePullJobGate"
+	gatePullAhead            = "PreDownloadImageForInPlaceUpdate"
+	gatePullAheadOnEveryNode = "PreDownloadImageForDaemonSetUpdate"
+	gateTerminator           = "SidecarTerminator"
 )
 
 // setGates reads the gates of a set, once.
 func (o *Options) setGates(set *gate.Set) {
 	o.ExternalCerts = set.Enabled(gateExternalCerts)
 	o.Recreate.Off = !set.Enabled(gateDaemon)
-	o.Images.Enabled = set.Enabled(gatePullImages) || set.Enabled(gatePullAhead)
+	o.Images.Enabled = set.Enabled(gatePullImages) || set.Enabled(gatePullAhead) || set.Enabled(gatePullAheadOnEveryNode)
 	o.Pod.Enabled, o.Pod.GateForAll = set.Enabled(gatePodWebhook), set.Enabled(gatePodReadiness)
 	o.Pod.SortSidecars, o.SidecarSets.AnyAnnotation = set.Enabled(gateSortSidecars), set.Enabled(gateAnyAnnotation)
 	o.TerminateSidecars = set.Enabled(gateTerminator)
@@ -68,7 +69,7 @@ func (o *Options) setGates(set *gate.Set) {
 // gateTable lists every gate that a deployment may name, with its default and its stage. Those of workload.Gates are beta where
 // they are on by default, and alpha otherwise.
 func gateTable() []gate.Gate {
-	needs := map[string][]string{gatePullAhead: {gateDaemon}, "InPlaceUpdateEnvFromMetadata": {gateWatching}}
+	needs := map[string][]string{gatePullAhead: {gateDaemon}, gatePullAheadOnEveryNode: {gateDaemon}, "InPlaceUpdateEnvFromMetadata": {gateWatching}}
 	alpha := featuregate.FeatureSpec{PreRelease: featuregate.Alpha}
 	beta := featuregate.FeatureSpec{PreRelease: featuregate.Beta, Default: true}
 	betaOff := featuregate.FeatureSpec{PreRelease: featuregate.Beta}

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -92,6 +93,42 @@ func TestADefaultDeploymentKeepsItsOwnCertificates(t *testing.T) {
 	}
 	if options.setGates(set); !options.ExternalCerts {
 		t.Error("the gate EnableExternalCerts is not heard")
+	}
+}
+
+func TestEachGateOfPullingAheadPullsIfThereIsADaemon(t *testing.T) {
+	for _, gate := range []string{"", "ImagePullJobGate", "PreDownloadImageForInPlaceUpdate", "PreDownloadImageForDaemonSetUpdate"} {
+		for _, daemon := range []bool{true, false} {
+			set, err := NewGateSet()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if gate != "" {
+				if err := set.Set(fmt.Sprintf("%s=true,KruiseDaemon=%v", gate, daemon)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			options := &Options{}
+			if options.setGates(set); options.Images.Enabled != (gate != "" && daemon) {
+				t.Errorf("with the gate %q and a daemon %v, images are pulled ahead: %v", gate, daemon, options.Images.Enabled)
+			}
+		}
+	}
+}
+
+// What the chart has the API server ask about is served whatever gates are off: otherwise no object of that kind could be
+// written at all, not even to take a finalizer off.
+func TestWebhooksOfTheChartAreServedWhateverGatesAreOff(t *testing.T) {
+	on, off := map[string]bool{}, map[string]bool{}
+	for served, options := range map[*map[string]bool]*Options{&on: {Probes: true, TerminateSidecars: true}, &off: {}} {
+		for _, e := range registry(options, serve.Place{}) {
+			if e.on && e.webhook != nil {
+				(*served)[e.kind.Kind] = true
+			}
+		}
+	}
+	if !maps.Equal(on, off) {
+		t.Errorf("with gates off, webhooks are served for %v, want %v", slices.Sorted(maps.Keys(off)), slices.Sorted(maps.Keys(on)))
 	}
 }
 

@@ -122,6 +122,7 @@ func registry(o *Options, place serve.Place) []entry {
 	sidecarSet.Namespace, sidecarSet.Only, sidecarSet.Permits = place.Namespace, place.Only, desk
 	states := persistentpodstate.Conversion()
 	pulls := &images.Shared{Options: o.Images}
+	markers := podprobemarker.Options{Workers: o.PodProbeMarkerWorkers, Off: !o.Probes}
 	pods := o.Pod
 	pods.Permits = desk
 	pods.Sidecars = entry{kind: v1beta1.GroupVersion.WithKind("SidecarSet")}.named(o.Kinds)
@@ -161,10 +162,8 @@ func registry(o *Options, place serve.Place) []entry {
 			webhook: sidecarSet.SetupWebhook, controller: sidecarSet.SetupController,
 		},
 		{
-			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: o.Probes, webhook: podprobemarker.SetupWebhook,
-			controller: func(ctx context.Context, mgr ctrl.Manager) error {
-				return podprobemarker.SetupController(ctx, mgr, o.PodProbeMarkerWorkers)
-			},
+			// Its webhook is served even where nobody probes, to say so.
+			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: true, webhook: markers.SetupWebhook, controller: markers.SetupController,
 		},
 		{
 			kind: v1alpha1.GroupVersion.WithKind("NodePodProbe"), on: o.Probes, needed: []string{"PodProbeMarker"},

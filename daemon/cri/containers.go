@@ -150,14 +150,14 @@ func (r *Runtime) PodIP(ctx context.Context, podUID string) (string, error) {
 
 // Stop stops a container: the runtime sends the stop signal and, after the grace period, kills. It returns when the process
 // is gone. A container that is gone or stopped already is no error, so a stop can be repeated. The runtime counts whole
-// seconds; a grace period is rounded up to them.
+// seconds; a grace period is rounded up to them. A process that does not die is no runtime that does not answer.
 func (r *Runtime) Stop(ctx context.Context, id string, grace time.Duration) error {
 	seconds := int64((grace + time.Second - 1) / time.Second)
-	ctx, cancel := context.WithTimeout(ctx, grace+r.options.Slack)
+	limited, cancel := context.WithTimeout(ctx, grace+r.options.Slack)
 	defer cancel()
-	_, err := r.runtime.StopContainer(ctx, &criv1.StopContainerRequest{ContainerId: id, Timeout: seconds})
+	_, err := r.runtime.StopContainer(limited, &criv1.StopContainerRequest{ContainerId: id, Timeout: seconds})
 	if err != nil && !NotFound(err) {
-		return r.failed("stopping container "+id, err)
+		return r.failed("stopping container "+id, r.blame(ctx, err))
 	}
 	return nil
 }

@@ -328,3 +328,35 @@ func TestTheEnvironmentOfAContainerIsToldByTheRuntimeOrElseByTheContainer(t *tes
 		t.Errorf("an image without the command: %v", err)
 	}
 }
+
+func TestARuntimeThatWaitedInVainForSomebodyElseIsNotAway(t *testing.T) {
+	for code, away := range map[codes.Code]bool{codes.DeadlineExceeded: false, codes.Canceled: false, codes.Unknown: false, codes.Unavailable: true} {
+		runtime := fake.New(t)
+		id := runtime.Run(fake.Container{PodUID: "pod", Name: "app"})
+		r := first(t, connect(t, cri.Options{}, runtime))
+		for _, method := range []string{"PullImage", "StopContainer"} {
+			runtime.Break(method, fake.Fault{Code: code, Message: "dial tcp: i/o timeout"})
+		}
+		if _, err := r.Pull(t.Context(), cri.Pull{Image: "nginx"}); err == nil || cri.Unreachable(err) != away {
+			t.Errorf("a pull that ends with %s: %v, and the runtime is away: %t", code, err, !away)
+		}
+		if err := r.Stop(t.Context(), id, time.Second); err == nil || cri.Unreachable(err) != away {
+			t.Errorf("a stop that ends with %s: %v, and the runtime is away: %t", code, err, !away)
+		}
+	}
+}
+
+func TestACallThatTakesTooLongIsHeldAgainstARuntimeThatAnswersOtherwise(t *testing.T) {
+	for _, hangs := range []bool{true, false} {
+		runtime := fake.New(t)
+		id := runtime.Run(fake.Container{PodUID: "pod", Name: "app"})
+		r := first(t, connect(t, cri.Options{Timeout: time.Second, Slack: time.Millisecond}, runtime))
+		runtime.Break("StopContainer", fake.Fault{Hold: make(chan struct{})})
+		if hangs {
+			runtime.Break("Version", fake.Fault{Hold: make(chan struct{})})
+		}
+		if err := r.Stop(t.Context(), id, 0); err == nil || cri.Unreachable(err) != hangs {
+			t.Errorf("the runtime hangs: %t; the error is %v", hangs, err)
+		}
+	}
+}

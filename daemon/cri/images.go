@@ -49,7 +49,8 @@ type Pull struct {
 }
 
 // Pull pulls an image and returns the reference by which the runtime knows it. There is no limit but the context: an image
-// takes as long as it takes. Layers that are on the node are not pulled again, so a pull can be repeated.
+// takes as long as it takes. Layers that are on the node are not pulled again, so a pull can be repeated. A registry that
+// does not answer is no runtime that does not.
 func (r *Runtime) Pull(ctx context.Context, p Pull) (string, error) {
 	request := &criv1.PullImageRequest{
 		Image:         &criv1.ImageSpec{Image: p.Image, Annotations: p.Annotations},
@@ -65,7 +66,7 @@ func (r *Runtime) Pull(ctx context.Context, p Pull) (string, error) {
 	}
 	answer, err := r.images.PullImage(ctx, request)
 	if err != nil {
-		return "", r.failed("pulling image "+p.Image, err)
+		return "", r.failed("pulling image "+p.Image, r.blame(ctx, err))
 	}
 	return answer.GetImageRef(), nil
 }

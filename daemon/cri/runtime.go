@@ -142,9 +142,34 @@ func (r *Runtime) failed(what string, err error) error {
 	return fmt.Errorf("%s: the container runtime at %s: %w", what, r.socket, err)
 }
 
+// answerError is what the runtime itself said of a call.
+type answerError struct{ said error }
+
+// Error implements error.
+func (e *answerError) Error() string { return e.said.Error() }
+
+// Unwrap is what errors.Is and errors.As look into.
+func (e *answerError) Unwrap() error { return e.said }
+
+// blame tells the runtime that does not answer a call from one that waited in vain for somebody else: containerd ends a pull
+// with DeadlineExceeded when the registry is what cannot be reached, and a stop when the process does not die. Where the code
+// can mean both, the runtime is asked for something else.
+func (r *Runtime) blame(ctx context.Context, err error) error {
+	if code := codeOf(err); code != codes.DeadlineExceeded && code != codes.Canceled {
+		return err
+	}
+	if _, silent := ask(ctx, r, r.runtime.Version, &criv1.VersionRequest{}); silent != nil {
+		return err
+	}
+	return &answerError{err}
+}
+
 // Unreachable says whether a call failed because the runtime did not answer: it is away, restarts or hangs. The call may have
 // been carried out or not; it can be made again once the runtime is back.
 func Unreachable(err error) bool {
+	if answer := (*answerError)(nil); errors.As(err, &answer) {
+		return false
+	}
 	if none := (*noRuntimeError)(nil); errors.As(err, &none) {
 		return true
 	}

@@ -43,6 +43,7 @@ type node struct {
 	stop    func()
 	writes  int
 	away    bool // the API server takes no status
+	lost    bool // it does, and its answer is lost
 }
 
 func newNode(t *testing.T, change ...func(*Options)) *node {
@@ -59,7 +60,10 @@ func newNode(t *testing.T, change ...func(*Options)) *node {
 			if n.away {
 				return errAway
 			}
-			return c.SubResource(sub).Patch(ctx, o, p, opts...)
+			if err := c.SubResource(sub).Patch(ctx, o, p, opts...); err != nil || !n.lost {
+				return err
+			}
+			return errAway
 		},
 	}).Build()
 	runtimes := cri.NewNode([]string{n.runtime.Socket()}, cri.Options{ReconnectWithin: time.Millisecond})
@@ -296,6 +300,17 @@ func TestARuntimeThatIsAwayCostsNoAttempt(t *testing.T) {
 	n.runtime.Break("PullImage", crifake.Fault{Times: 7, Code: codes.Unavailable, Message: "restarting"})
 	n.want("nginx:1", func(s *v1beta1.ImageSpec) { s.Tags[0].PullPolicy.BackoffLimit = new(int32(0)) })
 	n.await("1/0/0/1/0 nginx:1 v0 Succeeded nginx@sha256:nginx:1")
+}
+
+func TestARegistryThatDoesNotAnswerCostsAttempts(t *testing.T) {
+	for _, code := range []codes.Code{codes.DeadlineExceeded, codes.Canceled} {
+		n := newNode(t)
+		n.there(true, "nginx:1")
+		n.runtime.Break("PullImage", crifake.Fault{Code: code, Message: "dial tcp: i/o timeout"})
+		n.want("nginx:1")
+		n.await(fmt.Sprintf("1/0/0/0/1 nginx:1 v0 Failed: pulling image docker.io/library/nginx:1: the container runtime at %s: "+
+			"rpc error: code = %s desc = dial tcp: i/o timeout", n.runtime.Socket(), code))
+	}
 }
 
 func TestWhileTheAPIServerIsAwayAPullGoesOnOnceAndIsToldAfterwards(t *testing.T) {

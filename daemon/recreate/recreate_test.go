@@ -201,21 +201,23 @@ func TestARuntimeThatLiesAboutAContainerIsBelievedUntilItSaysOtherwise(t *testin
 }
 
 func TestAContainerThatTheRuntimeRefusesToStopHasFailed(t *testing.T) {
-	n := newNode(t)
-	app := n.runs("app")
-	n.runtime.Break("StopContainer", fake.Fault{Code: codes.Internal, Message: "no such process"})
-	n.ask("one", nil, app)
-	n.until("the request has ended", n.completed("one"))
-	if s := n.state("one"); s.Phase != v1beta1.ContainerRecreateRequestFailed || !strings.Contains(s.Message, "no such process") {
-		t.Errorf("%+v", s)
-	}
-	if c := n.runtime.Container(app); len(c.Commands) != 1 {
-		t.Errorf("the hook ran %d times", len(c.Commands))
-	}
-	if !slices.ContainsFunc(n.events, func(e string) bool {
-		return strings.HasPrefix(e, "web FailedKillContainer: Container app: could not be stopped: ")
-	}) {
-		t.Errorf("events %q", n.events)
+	for _, code := range []codes.Code{codes.Internal, codes.DeadlineExceeded, codes.Canceled} {
+		n := newNode(t)
+		app := n.runs("app")
+		n.runtime.Break("StopContainer", fake.Fault{Code: code, Message: "it does not die"})
+		n.ask("one", nil, app)
+		n.until("the request has ended", n.completed("one"))
+		if s := n.state("one"); s.Phase != v1beta1.ContainerRecreateRequestFailed || !strings.Contains(s.Message, "it does not die") {
+			t.Errorf("%s: %+v", code, s)
+		}
+		if c := n.runtime.Container(app); len(c.Commands) != 1 {
+			t.Errorf("%s: the hook ran %d times", code, len(c.Commands))
+		}
+		if !slices.ContainsFunc(n.events, func(e string) bool {
+			return strings.HasPrefix(e, "web FailedKillContainer: Container app: could not be stopped: ")
+		}) {
+			t.Errorf("%s: events %q", code, n.events)
+		}
 	}
 }
 

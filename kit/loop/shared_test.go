@@ -103,4 +103,6 @@ func TestAnEventNamesTheOnePodThatItIsAboutAsWell(t *testing.T) {
 type recorder func(regarding, related runtime.Object)
 
 // Eventf implements events.EventRecorder.
-func (r recorder) Eventf(regarding, related runtime.Object, _, _, _, _ string, _ ...any) { r(regarding, related) }
+func (r recorder) Eventf(regarding, related runtime.Object, _, _, _, _ string, _ ...any) {
+	r(regarding, related)
+}

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"kruise.io/kruise/manager/permits"
@@ -76,6 +77,8 @@ func (v *validating) judge(ctx context.Context, r *review) admission.Response {
 			return unanswered(r, fmt.Errorf("%s: %w", line.name, err))
 		}
 		if !answer.Permitted {
+			log.FromContext(ctx).Info("Refused to take a pod out of service", "namespace", r.pod.Namespace, "pod", r.pod.Name,
+				"operation", operation, "user", r.user, "dryRun", r.dry, "why", answer.Why)
 			v.recorder.Eventf(r.pod, nil, corev1.EventTypeWarning, reasonPrevented, string(operation), "%s by %s was refused: %.800s", operation, r.user, answer.Why)
 			return prevented(r, line.name+": "+answer.Why)
 		}

@@ -59,10 +59,15 @@ func TestWhatAKindHasNoReasonForIsToldToNobody(t *testing.T) {
 	step := func(do podset.Do, err error) Result {
 		return Result{Step: podset.Step{Do: do, Why: "so it is"}, Pod: "web-0", Err: err}
 	}
+	recreate := func(err error) Result {
+		r := step(podset.Delete, err)
+		r.Step.Recreates = true
+		return r
+	}
 	got := Reasons{Recreated: "SuccessfulDelete"}.Events(plan, []Result{
-		step(podset.Create, nil), step(podset.Update, errBroken), step(podset.Delete, nil), step(podset.Delete, errBroken),
+		step(podset.Create, nil), step(podset.Update, errBroken), recreate(nil), recreate(errBroken), step(podset.Delete, nil),
 	})
-	want := []loop.Event{{Reason: "SuccessfulDelete", Action: "RecreatePod", Note: "deleted, to be recreated with the new revision, pod web-0: so it is", Pod: "web-0"}}
+	want := []loop.Event{{Reason: "SuccessfulDelete", Action: "RecreatePod", Note: "deleted, to be recreated with another revision, pod web-0: so it is", Pod: "web-0"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}

@@ -2,6 +2,7 @@ package podprobemarker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -20,9 +21,9 @@ import (
 const validatePath = "/validate-apps-kruise-io-podprobemarker"
 
 // SetupWebhook serves the admission of PodProbeMarkers on the manager's webhook server.
-func SetupWebhook(mgr ctrl.Manager) error {
+func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 	err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.PodProbeMarker{}).
-		WithValidator(validator{}).
+		WithValidator(validator{off: o.Off}).
 		WithValidatorCustomPath(validatePath).
 		Complete()
 	if err != nil {
@@ -31,13 +32,18 @@ func SetupWebhook(mgr ctrl.Manager) error {
 	return nil
 }
 
-// validator refuses what the schema and the CEL rules of the CRD cannot see: names that no pod can have.
-type validator struct{}
+// validator refuses what the schema and the CEL rules of the CRD cannot see: names that no pod can have, and markers that
+// nobody would work on.
+type validator struct{ off bool }
 
 var _ admission.Validator[*v1alpha1.PodProbeMarker] = validator{}
 
 // ValidateCreate implements admission.Validator.
-func (validator) ValidateCreate(_ context.Context, marker *v1alpha1.PodProbeMarker) (admission.Warnings, error) {
+func (v validator) ValidateCreate(_ context.Context, marker *v1alpha1.PodProbeMarker) (admission.Warnings, error) {
+	if v.off {
+		return nil, apierrors.NewForbidden(v1alpha1.GroupVersion.WithResource("podprobemarkers").GroupResource(), marker.Name, errors.New(
+			"no pods are probed: the feature gates KruiseDaemon and PodProbeMarkerGate of kruise-manager must be on"))
+	}
 	return nil, validate(marker)
 }
 

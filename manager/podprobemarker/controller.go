@@ -33,6 +33,14 @@ const kindMarker = "PodProbeMarker"
 // +kubebuilder:rbac:groups=apps.kruise.io,resources=podprobemarkers/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 
+// Options tune the controller and the webhook.
+type Options struct {
+	// Workers is how many markers are worked on at a time. At least 1.
+	Workers int
+	// Off refuses new markers and counts no pods: nobody probes. Markers that there are can still be deleted.
+	Off bool
+}
+
 // Controller keeps the status of markers.
 type Controller struct {
 	client  client.Client
@@ -41,12 +49,15 @@ type Controller struct {
 	loop    reconcile.Reconciler
 }
 
-// SetupController adds the controller to a manager. workers is how many markers are worked on at a time.
-func SetupController(ctx context.Context, mgr ctrl.Manager, workers int) error {
+// SetupController adds the controller to a manager.
+func (o Options) SetupController(ctx context.Context, mgr ctrl.Manager) error {
 	c := &Controller{client: mgr.GetClient()}
 	var err error
 	if c.markers, err = index.For(ctx, mgr.GetCache(), &v1alpha1.PodProbeMarker{}); err != nil {
 		return err
+	}
+	if o.Off {
+		return o.releases(mgr, c)
 	}
 	if c.pods, err = index.For(ctx, mgr.GetCache(), &corev1.Pod{}); err != nil {
 		return err
@@ -71,7 +82,23 @@ func SetupController(ctx context.Context, mgr ctrl.Manager, workers int) error {
 				return wasPod && isPod && (probe.Probed(before) != probe.Probed(after) || !labels.Equals(before.Labels, after.Labels))
 			},
 		})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: max(workers, 1), RateLimiter: loop.RateLimiter()}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: max(o.Workers, 1), RateLimiter: loop.RateLimiter()}).
+		Complete(c)
+	if err != nil {
+		return fmt.Errorf("set up the PodProbeMarker controller: %w", err)
+	}
+	return nil
+}
+
+// releases adds to a manager what is left to do where nobody probes: markers that are being deleted are let go.
+func (o Options) releases(mgr ctrl.Manager, c *Controller) error {
+	c.loop = reconcile.Func(func(context.Context, reconcile.Request) (reconcile.Result, error) { return reconcile.Result{}, nil })
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("podprobemarker").
+		For(&v1alpha1.PodProbeMarker{}, builder.WithPredicates(predicate.NewPredicateFuncs(func(o client.Object) bool {
+			return o.GetDeletionTimestamp() != nil
+		}))).
+		WithOptions(controller.Options{MaxConcurrentReconciles: max(o.Workers, 1), RateLimiter: loop.RateLimiter()}).
 		Complete(c)
 	if err != nil {
 		return fmt.Errorf("set up the PodProbeMarker controller: %w", err)

@@ -20,7 +20,7 @@ const (
 	changeLasts   = 10 * time.Second
 )
 
-// mostRecords is how many permissions a status holds.
+// mostRecords is how many permissions a status may hold for another to be noted.
 const mostRecords = 2000
 
 // Request asks whether a pod may be taken out of service.
@@ -72,7 +72,7 @@ func Ask(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) Answer {
 		return Answer{Why: refusal(b, spent), Brief: spent}
 	case crowded:
 		return Answer{Brief: spent, Why: fmt.Sprintf(
-			"%s: %d were permitted to and are not seen to be yet, and no more can be noted: wait until they are gone or back", spent, mostRecords)}
+			"%s: more than %d were permitted to and are not seen to be yet, and no more can be noted: wait until they are gone or back", spent, mostRecords)}
 	}
 	s, name := &b.Status, r.Pod.Name
 	deletion, change := recordOf(s.DisruptedPods, r.Pod), recordOf(s.UnavailablePods, r.Pod)
@@ -131,7 +131,7 @@ func judge(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) verdict {
 		return recorded
 	case s.UnavailableAllowed <= 0:
 		return overspent
-	case len(s.DisruptedPods)+len(s.UnavailablePods) >= mostRecords:
+	case len(s.DisruptedPods)+len(s.UnavailablePods) > mostRecords:
 		return crowded
 	default:
 		return recorded

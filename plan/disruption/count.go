@@ -26,7 +26,7 @@ const lookAgain = time.Second
 type Counted struct {
 	// Status is the new status.
 	Status v1beta1.PodUnavailableBudgetStatus
-	// Stayed are pods whose deletion was permitted and did not come.
+	// Stayed are pods whose deletion was permitted and did not come, and that serve as before.
 	Stayed []string
 	// Wake is when to count again even if nothing happens; zero for never.
 	Wake time.Time
@@ -165,7 +165,7 @@ func (c *Counted) keep(b *v1beta1.PodUnavailableBudget, f Facts) {
 		case seen(pod, at.Time):
 		case c.waits(pod, f, name, at.Time, deletionLasts):
 			setRecord(&c.Status.DisruptedPods, name, at)
-		case pod != nil:
+		case pod != nil && Available(pod):
 			c.Stayed = append(c.Stayed, name)
 		}
 	}
@@ -188,7 +188,7 @@ func (c *Counted) waits(pod *corev1.Pod, f Facts, name string, at time.Time, lif
 	}
 	end := at.Add(lifetime)
 	if !f.Now.Before(end) {
-		if pod == nil || !f.Away[name] {
+		if pod == nil || !f.Away[name] || !Available(pod) { // what is known to be away, such as a pod that a hook holds, needs no record
 			return false
 		}
 		end = f.Now.Add(lookAgain)

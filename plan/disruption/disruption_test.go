@@ -1,6 +1,7 @@
 package disruption
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -141,13 +142,16 @@ func TestWhoAsksFromAbroadIsToldTheNamespaceOfTheBudget(t *testing.T) {
 	}
 }
 
-func TestNoMorePermissionsAreNotedThanAStatusHolds(t *testing.T) {
+func TestPastTwoThousandPermissionsNoOtherIsNoted(t *testing.T) {
 	b := budgetOf(func(b *v1beta1.PodUnavailableBudget) { b.Status.UnavailableAllowed = 3000 })
-	for i := range mostRecords {
-		setRecord(&b.Status.DisruptedPods, strings.Repeat("x", i+2), stamp(0))
+	for i := range 2000 {
+		setRecord(&b.Status.DisruptedPods, fmt.Sprint("x-", i), stamp(0))
 	}
-	if got := Ask(b, Request{Operation: "DELETE", Pod: pod("a")}, at(0)); got.Permitted || !strings.Contains(got.Why, "2000 were permitted") {
-		t.Errorf("%+v", got)
+	if got := Ask(b, Request{Operation: "DELETE", Pod: pod("a")}, at(0)); !got.Permitted || !got.Recorded {
+		t.Errorf("beside 2000: %+v", got)
+	}
+	if got := Ask(b, Request{Operation: "DELETE", Pod: pod("b")}, at(0)); got.Permitted || !strings.Contains(got.Why, "more than 2000 were permitted") {
+		t.Errorf("beside 2001: %+v", got)
 	}
 }
 
@@ -226,6 +230,8 @@ func TestARecordIsKeptUntilItsPodIsSeenToGoOrItExpires(t *testing.T) {
 		"a pod of the same second may be the one":       {permitted("a", -5), pod("a", createdAt(-5)), false, true, 15, false},
 		"the deletion did not come":                     {permitted("a", -20), pod("a"), false, false, 0, true},
 		"it came, and the cache does not show it":       {permitted("a", -20), pod("a"), true, true, 1, false},
+		"a hook holds it out of service":                {permitted("a", -20), pod("a", notReady(-18)), true, false, 0, false},
+		"a hook has held it out of service":             {permitted("a", -19), pod("a", notReady(-18)), true, true, 1, false},
 		"the cache may not show the pod yet":            {permitted("a", -4), nil, false, true, 1, false},
 		"the pod is gone":                               {permitted("a", -5), nil, false, false, 0, false},
 		"the change is to come":                         {changing("a", -9), pod("a"), false, true, 1, false},

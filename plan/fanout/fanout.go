@@ -34,8 +34,6 @@ const (
 type Node struct {
 	Name  string
 	State images.State
-	// First orders the nodes: those with lower numbers are asked first, and nodes alike by name.
-	First int
 }
 
 // Plan is what is to become of a job.
@@ -56,9 +54,7 @@ func Decide(job *v1beta1.ImagePullJob, nodes []Node, hold string, now time.Time)
 	if job.Status.CompletionTime != nil {
 		return over(job.Status, policy, now)
 	}
-	nodes = slices.SortedFunc(slices.Values(nodes), func(a, b Node) int {
-		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Name, b.Name))
-	})
+	nodes = slices.SortedFunc(slices.Values(nodes), func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
 	status := count(nodes)
 	status.StartTime = job.Status.StartTime
 	if status.StartTime == nil {

@@ -17,8 +17,8 @@ func TestStepsThatAreHeldUpAreNotedByWhatTheyAreForAndTriedAgain(t *testing.T) {
 		want  []string
 	}{
 		"updates":                 {Plan{}, []Step{{Do: Update}, {Do: Update}}, []string{"2 pods are to be updated, but " + why}},
-		"pods that are recreated": {Plan{}, []Step{{Do: Delete}}, []string{"1 pod is to be updated, but " + why}},
-		"pods that are too many":  {Plan{Scaling: true}, []Step{{Do: Delete}}, []string{"1 pod is to be deleted, but " + why}},
+		"pods that are recreated": {Plan{}, []Step{{Do: Delete, Recreates: true}}, []string{"1 pod is to be updated, but " + why}},
+		"pods that are only deleted, as those that are too many or asked to go": {Plan{}, []Step{{Do: Delete}}, []string{"1 pod is to be deleted, but " + why}},
 		"what hooks prepare for": {Plan{}, []Step{{Do: Move, State: lifecycle.PreparingDelete}, {Do: Move, State: lifecycle.PreparingUpdate}},
 			[]string{"1 pod is to be deleted, but " + why, "1 pod is to be updated, but " + why}},
 		"sooner than planned": {Plan{Wake: again.Add(time.Second)}, []Step{{Do: Update}}, []string{"1 pod is to be updated, but " + why}},

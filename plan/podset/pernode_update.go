@@ -141,7 +141,7 @@ func (d *nodeDecision) renew(s *site, ways *spender, up *renewal) {
 	case d.surges():
 		d.step(Step{Do: Create, Slot: s.Name, To: d.UpdateRevision, Why: "a pod beside it has another revision"})
 	default:
-		d.remove(r, why, true, false)
+		d.recreate(r, why, false)
 	}
 }
 

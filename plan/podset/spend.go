@@ -210,7 +210,7 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 	s.begun++
 	switch {
 	case !m.inPlace:
-		s.remove(r, m.why, true, s.keepsClaims != nil && s.keepsClaims(r))
+		s.recreate(r, m.why, s.keepsClaims != nil && s.keepsClaims(r))
 	case r.Holds.Update:
 		s.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingUpdate, NotReady: s.rules.NotReadyForUpdate, Why: "its inPlaceUpdate hook goes first"})
 	default:

@@ -159,13 +159,14 @@ func Since(set *v1beta1.SidecarSet) metav1.Time {
 
 // StampSince writes down that a set selects other pods than before, from now on.
 func StampSince(set, old *v1beta1.SidecarSet, now metav1.Time) {
-	if old == nil || sameSelection(set, old) {
+	if old == nil || SameSelection(set, old) {
 		return
 	}
 	metav1.SetMetaDataAnnotation(&set.ObjectMeta, v1beta1.SidecarSetSelectsSinceKey, now.UTC().Format(time.RFC3339))
 }
 
-func sameSelection(a, b *v1beta1.SidecarSet) bool {
+// SameSelection says whether two versions of a set select the same pods, and are paused alike.
+func SameSelection(a, b *v1beta1.SidecarSet) bool {
 	return a.Spec.InjectionStrategy.Paused == b.Spec.InjectionStrategy.Paused &&
 		metav1.FormatLabelSelector(a.Spec.Selector) == metav1.FormatLabelSelector(b.Spec.Selector) &&
 		metav1.FormatLabelSelector(a.Spec.NamespaceSelector) == metav1.FormatLabelSelector(b.Spec.NamespaceSelector)
@@ -192,9 +193,25 @@ func Missed(pod *corev1.Pod, namespace map[string]string, sets []*v1beta1.Sideca
 	for _, set := range Chosen(matching) {
 		// A pod that has the base was created before the canary, or before it selected the pod: it has its sidecars.
 		has := slices.Contains(injected, set.Name) || slices.Contains(injected, cmp.Or(Base(set), set.Name))
-		if since := Since(set); !has && !pod.CreationTimestamp.Before(&since) {
+		if since := Since(set); !has && !pod.CreationTimestamp.Before(&since) && !stoodIn(pod, set) {
 			out = append(out, set.Name)
 		}
 	}
 	return out
+}
+
+// stoodIn says whether a pod has the sidecars of a set from another one, which may be paused or gone by now: only a canary may
+// have containers of the same names.
+func stoodIn(pod *corev1.Pod, set *v1beta1.SidecarSet) bool {
+	record, err := Read(pod)
+	sidecars := LongRunning(set)
+	if err != nil || len(sidecars) == 0 {
+		return false
+	}
+	for name, entry := range record.Hash {
+		if name != set.Name && !slices.ContainsFunc(sidecars, func(c *v1beta1.SidecarContainer) bool { return !slices.Contains(entry.SidecarList, c.Name) }) {
+			return true
+		}
+	}
+	return false
 }

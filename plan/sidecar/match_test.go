@@ -211,6 +211,12 @@ func TestMissedAreSetsThatWereThereWhenThePodCame(t *testing.T) {
 	has := func(list string) *corev1.Pod {
 		return pod(func(p *corev1.Pod) { p.Annotations[v1beta1.SidecarSetInjectedListKey] = list })
 	}
+	from := func(set, container string) *corev1.Pod {
+		return pod(func(p *corev1.Pod) {
+			p.Annotations[v1beta1.SidecarSetInjectedListKey] = set
+			p.Annotations[v1beta1.SidecarSetHashKey] = fmt.Sprintf(`{%q:{"sidecarSetName":%q,"sidecarList":[%q]}}`, set, set, container)
+		})
+	}
 	plain := pod(func(*corev1.Pod) {})
 	for name, tc := range map[string]struct {
 		pod  *corev1.Pod
@@ -232,6 +238,8 @@ func TestMissedAreSetsThatWereThereWhenThePodCame(t *testing.T) {
 		"the canary and not its base":     {plain, []*v1beta1.SidecarSet{asIs, canary}, []string{"canary"}},
 		"a pod that has the canary":       {has("canary"), []*v1beta1.SidecarSet{asIs, canary}, nil},
 		"a pod that had the base already": {has("mesh"), []*v1beta1.SidecarSet{asIs, canary}, nil},
+		"a pod of a canary that is gone":  {from("canary", "proxy"), []*v1beta1.SidecarSet{asIs}, nil},
+		"a pod with another's containers": {from("log", "agent"), []*v1beta1.SidecarSet{asIs}, []string{"mesh"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, Missed(tc.pod, nil, tc.sets)); diff != "" {

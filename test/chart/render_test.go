@@ -133,7 +133,8 @@ func TestTheDaemonAsksCredentialPluginsOfItsNodeWhereThatIsWanted(t *testing.T) 
 			t.Errorf("%s though nobody wants plugins", arg)
 		}
 	}
-	pod, daemon := render("daemon.credentialProvider.enabled=true", "daemon.credentialProvider.configMap=mine", "daemon.credentialProvider.hostPath=/opt/plugins")
+	pod, daemon := render("daemon.credentialProvider.enabled=true", "daemon.credentialProvider.configMap=mine", "daemon.credentialProvider.hostPath=/opt/plugins",
+		"daemon.credentialProvider.files[0].hostPath=/opt/keys", "daemon.credentialProvider.files[0].mountPath=/keys")
 	mounted := map[string]string{}
 	for _, m := range daemon.VolumeMounts {
 		if i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }); i < 0 || !m.ReadOnly {
@@ -144,7 +145,7 @@ func TestTheDaemonAsksCredentialPluginsOfItsNodeWhereThatIsWanted(t *testing.T) 
 			mounted[m.MountPath] = v.HostPath.Path
 		}
 	}
-	if diff := cmp.Diff(map[string]string{"/hostvarrun": "/var/run", "/kruise-config": "ConfigMap mine", "/kruise-plugins": "/opt/plugins"}, mounted); diff != "" {
+	if diff := cmp.Diff(map[string]string{"/hostvarrun": "/var/run", "/kruise-config": "ConfigMap mine", "/kruise-plugins": "/opt/plugins", "/keys": "/opt/keys"}, mounted); diff != "" {
 		t.Errorf("what is mounted (-want +got):\n%s", diff)
 	}
 	for _, want := range []string{"--plugin-config-file=/kruise-config/CredentialProviderPlugin.yaml", "--plugin-bin-dir=/kruise-plugins"} {

@@ -67,6 +67,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"a label that is in the environment changes in place", renewsEnvironment},
 			{"the containers of a pod start in the order that it asks for", launchesInOrder},
 			{"a pod of a StatefulSet that is made anew returns to its node", returnsToItsNode},
+			{"a pod of an Advanced StatefulSet that an update recreates returns to its node", returnsAfterAnUpdate},
 			{"what the nodes probe stands on the pods", probesMark},
 			{"the walk-through of a restarted container works word for word", restartsContainer},
 			{"a second request for a pod waits for the first", queues},

@@ -104,7 +104,9 @@ func deletedOnNodes(s *space) {
 	s.untilOnHold(set, v1beta1.DaemonSetUpdated, "2 pods are to be updated, but "+words, map[string]string{"node-1": "2", "node-2": "3", playedNode: "2"})
 	isOld := func(pod *corev1.Pod) bool { return pod.Spec.NodeName == "node-2" }
 	s.same("the other pods", s.identities(slices.DeleteFunc(before, isOld)), s.identities(slices.DeleteFunc(s.podsNow("asked"), isOld)))
-	edit(s, "asked", &v1beta1.DaemonSet{}, func(set *v1beta1.DaemonSet) { set.Spec.UpdateStrategy.Type = v1beta1.RollingUpdateDaemonSetStrategyType })
+	edit(s, "asked", &v1beta1.DaemonSet{}, func(set *v1beta1.DaemonSet) {
+		set.Spec.UpdateStrategy.Type = v1beta1.RollingUpdateDaemonSetStrategyType
+	})
 	s.untilOnNodes("asked", everywhere)
 	s.same("the images", map[string]int{"1.10.3": everywhere}, tags(s.podsNow("asked")))
 }

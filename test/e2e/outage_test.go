@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	policyv1alpha1 "kruise.io/kruise/api/policy/v1alpha1"
 )
 
 // managers is the namespace of the managers, to be waited on.
@@ -106,6 +107,7 @@ func nothingWaits(s *space) {
 	s.start("orphan", 2)
 	before := s.podsNow("orphan")
 	dead, back := s.twoPolicies()
+	kept, returning := s.kept(), s.returning()
 	s.kubectl(s.T, "", "scale", "deployment", manager, "--namespace", kruiseNamespace, "--replicas=0")
 	s.Cleanup(func() {
 		s.kubectl(s.T, "", "scale", "deployment", manager, "--namespace", kruiseNamespace, "--replicas=2")
@@ -151,10 +153,13 @@ func nothingWaits(s *space) {
 	s.same("its container", lives(before[1:], app), lives(s.podsNow("orphan"), app))
 
 	dead()
+	mayGo, atHome := kept.keepsWhatServes(), returning.returnsLater()
 
 	s.kubectl(s.T, "", "scale", "deployment", manager, "--namespace", kruiseNamespace, "--replicas=2")
 	managers.untilManagersAre(2)
 	back()
+	mayGo()
+	atHome()
 	s.untilPods("the missing pod is made up for", 2, serves)
 }
 
@@ -182,7 +187,9 @@ func (s *space) untilPods(what string, n int, wanted func(*corev1.Pod) bool) {
 
 func uninstalled(s *space) {
 	managers := s.managers()
+	openGates(s) // nothing is protected without one
 	s.start("stay", 3)
+	locks := s.locks()
 	before := s.podsNow("stay")
 	end := s.guard("stay", serving(3), existing(3))
 	values := filepath.Join(s.TempDir(), "values.yaml")
@@ -206,11 +213,13 @@ func uninstalled(s *space) {
 		s.same("the containers", lives(before, app), lives(s.podsNow("stay"), app))
 	}
 	check()
+	locks.open()
 
 	s.helm(s.T, "install", release, "deploy/chart", "--namespace", kruiseNamespace, "--values", values, "--wait")
 	managers.untilManagersAre(2)
 	end()
 	check()
+	locks.closed()
 
 	end = s.guard("stay", serving(3), existing(4))
 	s.untilDone(s.change("stay", replicas(4)))
@@ -225,4 +234,50 @@ func uninstalled(s *space) {
 	s.same("the containers of the pods that were there", lives(before, app), lives(kept, app))
 	s.untilDone(s.change("stay", image("1.10.3")))
 	s.same("the images", map[string]int{"1.10.3": 4}, tags(s.podsNow("stay")))
+}
+
+// locks are objects on whose account something waits for a manager: a SidecarSet whose pods must not miss it, a budget that lets no
+// pod go, and a namespace that is protected.
+type locks struct{ sidecars, budget, protected *space }
+
+func (s *space) locks() *locks {
+	s.Helper()
+	l := &locks{sidecars: s.cluster.space(s.T), budget: s.kept(), protected: s.cluster.space(s.T)}
+	l.sidecars.sidecars("locked", func(spec *v1beta1.SidecarSetSpec) {
+		spec.Containers = []v1beta1.SidecarContainer{server("side", "8081")}
+	})
+	l.protected.protect(l.protected.name, policyv1alpha1.DeletionProtectionTypeAlways)
+	l.protected.Cleanup(func() { l.protected.protect(l.protected.name, "") })
+	l.closed()
+	return l
+}
+
+// closed waits until each of them does what it is for.
+func (l *locks) closed() {
+	l.budget.Helper()
+	l.sidecars.eventually("pods get their sidecars", func() bool {
+		pod := guest("locked", map[string]string{app: "locked"})
+		pod.Namespace = l.sidecars.name
+		return l.sidecars.client.Create(l.sidecars.Context(), pod, client.DryRunAll) == nil && len(pod.Spec.Containers) == 2
+	})
+	l.budget.eventually("the budget keeps its pod", func() bool { return byBudget(l.budget.deletes("serves", client.DryRunAll)) })
+	l.protected.refusedDeletion(l.protected.name, "is protected by its label")
+}
+
+// open checks that, without a manager, nothing waits for one.
+func (l *locks) open() {
+	l.budget.Helper()
+	pod := guest("locked", map[string]string{app: "locked"})
+	pod.Namespace = l.sidecars.name
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.protected.name}}
+	for what, err := range map[string]error{
+		"creation of a pod of a SidecarSet":    l.sidecars.client.Create(l.sidecars.Context(), pod, client.DryRunAll),
+		"deletion of a pod of a budget":        l.budget.deletes("serves", client.DryRunAll),
+		"eviction of a pod of a budget":        l.budget.evicts("serves", client.DryRunAll),
+		"deletion of a namespace with a label": l.protected.client.Delete(l.protected.Context(), namespace, client.DryRunAll),
+	} {
+		if err != nil {
+			l.budget.Errorf("the %s, once the product is uninstalled: %v", what, err)
+		}
+	}
 }

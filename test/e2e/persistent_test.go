@@ -33,18 +33,10 @@ func returnsToItsNode(s *space) {
 			},
 		},
 	})
-	home := ""
-	s.until("it is remembered where the pod runs", func() string {
-		state := &v1beta1.PersistentPodState{}
-		if err := s.seen.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: "stays"}, state); err != nil {
-			return err.Error()
-		}
-		home = state.Status.PodStates["stays-0"].NodeName
-		return map[bool]string{true: "nothing is remembered"}[home == ""]
-	})
+	home := s.untilRemembered("stays")
 	s.untilAsked()
 
-	away := corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpNotIn, Values: []string{home}}}}
+	away := awayFrom(home)
 	edit(s, "stays", &appsv1.StatefulSet{}, func(set *appsv1.StatefulSet) {
 		set.Spec.Template.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
 			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{Weight: 100, Preference: away}},
@@ -77,6 +69,50 @@ func returnsToItsNode(s *space) {
 	s.untilPods("the pod is ready elsewhere", 1, func(pod *corev1.Pod) bool {
 		return pod.Spec.NodeName != home && statusOf(pod, corev1.PodReady) == corev1.ConditionTrue
 	})
+}
+
+// returnsAfterAnUpdate has the pod of an Advanced StatefulSet recreated by an update that would have it elsewhere.
+func returnsAfterAnUpdate(s *space) {
+	s.watch(&v1beta1.PersistentPodState{})
+	labels := map[string]string{app: "updated"}
+	s.create(&v1beta1.StatefulSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "updated", Annotations: map[string]string{
+			v1beta1.AutoGeneratePersistentPodStateKey: "true", v1beta1.RequiredPersistentTopologyKey: corev1.LabelHostname,
+		}},
+		Spec: v1beta1.StatefulSetSpec{
+			Replicas: new(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: guest("", nil).Spec},
+		},
+	})
+	home := s.untilRemembered("updated")
+	s.untilAsked()
+	edit(s, "updated", &v1beta1.StatefulSet{}, func(set *v1beta1.StatefulSet) {
+		set.Spec.Template.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{Weight: 100, Preference: awayFrom(home)}},
+		}}
+	})
+	s.untilPods("the new pod is ready at home, though it would rather be away", 1, func(pod *corev1.Pod) bool {
+		return pod.Spec.Affinity != nil && pod.Spec.NodeName == home && isReady(pod)
+	})
+}
+
+// awayFrom is the wish for any other node.
+func awayFrom(node string) corev1.NodeSelectorTerm {
+	return corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpNotIn, Values: []string{node}}}}
+}
+
+// untilRemembered waits until it is remembered where the first pod of a StatefulSet runs, and returns the node.
+func (s *space) untilRemembered(set string) (node string) {
+	s.Helper()
+	s.until("it is remembered where the pod of "+set+" runs", func() string {
+		state := &v1beta1.PersistentPodState{}
+		if err := s.seen.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: set}, state); err != nil {
+			return err.Error()
+		}
+		node = state.Status.PodStates[set+"-0"].NodeName
+		return map[bool]string{true: "nothing is remembered"}[node == ""]
+	})
+	return node
 }
 
 // untilAsked waits until the API server is to ask the manager about pods of the namespace.

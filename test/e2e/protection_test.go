@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,7 +50,7 @@ func (s *space) protect(namespace, value string) {
 		patch = `{"metadata":{"labels":{"` + policyv1alpha1.DeletionProtectionKey + `":null}}}`
 	}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
-	if err := s.client.Patch(s.Context(), ns, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+	if err := s.client.Patch(context.WithoutCancel(s.Context()), ns, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
 		s.Fatalf("labelling the namespace %s: %v", namespace, err)
 	}
 }

@@ -116,14 +116,12 @@ func (r *Runtime) Socket() string { return r.socket }
 // Up starts serving, on a new socket.
 func (r *Runtime) Up() {
 	r.tb.Helper()
-	if err := os.Remove(r.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		r.tb.Fatalf("removing the old socket: %v", err)
-	}
-	listener, err := (&net.ListenConfig{}).Listen(r.tb.Context(), "unix", r.socket)
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: r.socket, Net: "unix"})
 	if err != nil {
 		r.tb.Fatalf("listening: %v", err)
 	}
-	server := grpc.NewServer(grpc.UnaryInterceptor(r.misbehave))
+	listener.SetUnlinkOnClose(false) // by then there may be another one
+	server := grpc.NewServer(grpc.UnaryInterceptor(r.misbehave), grpc.WaitForHandlers(true))
 	criv1.RegisterRuntimeServiceServer(server, r)
 	criv1.RegisterImageServiceServer(server, r)
 	r.mu.Lock()
@@ -136,14 +134,19 @@ func (r *Runtime) Up() {
 	}()
 }
 
-// Down stops serving: calls under way lose their answers, and the socket is gone. Containers run on.
+// Down stops serving, once what is being carried out has been: calls under way lose their answers, and the socket is gone.
+// Containers run on.
 func (r *Runtime) Down() {
 	r.mu.Lock()
 	server := r.server
 	r.server = nil
 	r.mu.Unlock()
-	if server != nil {
-		server.Stop()
+	if server == nil {
+		return
+	}
+	server.Stop()
+	if err := os.Remove(r.socket); err != nil {
+		r.tb.Errorf("removing the socket: %v", err)
 	}
 }
 

@@ -151,10 +151,13 @@ func (r *Runtime) ImageStatus(_ context.Context, req *criv1.ImageStatusRequest) 
 	return &criv1.ImageStatusResponse{}, nil
 }
 
-// PullImage implements the service of the interface.
-func (r *Runtime) PullImage(_ context.Context, req *criv1.PullImageRequest) (*criv1.PullImageResponse, error) {
+// PullImage implements the service of the interface. What the caller has given up is not pulled.
+func (r *Runtime) PullImage(ctx context.Context, req *criv1.PullImageRequest) (*criv1.PullImageResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
 	i := r.find(req.GetImage().GetImage())
 	if i == nil {
 		return nil, status.Errorf(codes.NotFound, "no image %q", req.GetImage().GetImage())

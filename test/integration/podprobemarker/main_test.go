@@ -19,7 +19,10 @@ import (
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
-var server *apiserver.Server
+var (
+	server  *apiserver.Server
+	replica *apiserver.Replica
+)
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -38,12 +41,27 @@ func run(m *testing.M) (code int) {
 		return code
 	}
 	defer func() { failed(server.Stop()) }()
-	replica, err := server.RunWebhooks(ctx, func(m *manager.Options, _ *serve.Options) { m.WebhooksOnly, m.Pod.Serverless = false, true })
-	if failed(err) {
+	if failed(probing(ctx, true)) {
 		return code
 	}
 	defer func() { failed(replica.Stop()) }()
 	return m.Run()
+}
+
+// probing starts the manager, in place of the one before, with the gate of probes on or off.
+func probing(ctx context.Context, on bool) error {
+	if replica != nil {
+		if err := replica.Stop(); err != nil {
+			return err
+		}
+	}
+	next, err := server.RunWebhooks(ctx, func(m *manager.Options, _ *serve.Options) {
+		m.WebhooksOnly, m.Probes, m.Pod.Serverless = false, on, true
+	})
+	if err == nil {
+		replica = next
+	}
+	return err
 }
 
 // eventually waits for a state of the world.

@@ -27,7 +27,7 @@ func selecting(probes ...string) string {
 	return "{selector: {matchLabels: {app: game}}, probes: [" + strings.Join(probes, ", ") + "]}"
 }
 
-func probing(handler string) string {
+func handling(handler string) string {
 	return selecting(`{name: idle, containerName: main, probe: ` + handler + `, podConditionType: Idle}`)
 }
 
@@ -61,17 +61,17 @@ func TestRefused(t *testing.T) {
 			`spec.probes[0].podConditionType: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')`},
 		"neither a condition nor a policy": {selecting(`{name: idle, containerName: main, probe: {exec: {command: [a]}}}`),
 			`spec.probes[0]: Invalid value: podConditionType or markerPolicy must be set: otherwise nobody would learn what the probe finds`},
-		"no handler":          {probing(`{periodSeconds: 1}`), `spec.probes[0].probe: Invalid value: exactly one of exec, httpGet and tcpSocket must be set`},
-		"two handlers":        {probing(`{exec: {command: [a]}, tcpSocket: {port: 80}}`), `spec.probes[0].probe: Invalid value: exactly one of exec, httpGet and tcpSocket must be set`},
-		"a host":              {probing(`{tcpSocket: {port: 80, host: example.org}}`), `spec.probes[0].probe: Invalid value: tcpSocket.host must not be set: pods are probed at their own address`},
-		"another host":        {probing(`{httpGet: {path: /, scheme: HTTP, port: 80, host: example.org}}`), `spec.probes[0].probe: Invalid value: httpGet.host must not be set: pods are probed at their own address`},
-		"no path":             {probing(`{httpGet: {scheme: HTTP, port: 80}}`), `spec.probes[0].probe: Invalid value: httpGet.path must be set`},
-		"another scheme":      {probing(`{httpGet: {path: /, scheme: FTP, port: 80}}`), `spec.probes[0].probe: Invalid value: httpGet.scheme must be HTTP or HTTPS`},
-		"a port that is none": {probing(`{tcpSocket: {port: 70000}}`), `spec.probes[0].probe: Invalid value: tcpSocket.port must be a port from 1 to 65535 or the name of a port of the container`},
-		"a port whose name is none": {probing(`{tcpSocket: {port: "a_b"}}`),
+		"no handler":          {handling(`{periodSeconds: 1}`), `spec.probes[0].probe: Invalid value: exactly one of exec, httpGet and tcpSocket must be set`},
+		"two handlers":        {handling(`{exec: {command: [a]}, tcpSocket: {port: 80}}`), `spec.probes[0].probe: Invalid value: exactly one of exec, httpGet and tcpSocket must be set`},
+		"a host":              {handling(`{tcpSocket: {port: 80, host: example.org}}`), `spec.probes[0].probe: Invalid value: tcpSocket.host must not be set: pods are probed at their own address`},
+		"another host":        {handling(`{httpGet: {path: /, scheme: HTTP, port: 80, host: example.org}}`), `spec.probes[0].probe: Invalid value: httpGet.host must not be set: pods are probed at their own address`},
+		"no path":             {handling(`{httpGet: {scheme: HTTP, port: 80}}`), `spec.probes[0].probe: Invalid value: httpGet.path must be set`},
+		"another scheme":      {handling(`{httpGet: {path: /, scheme: FTP, port: 80}}`), `spec.probes[0].probe: Invalid value: httpGet.scheme must be HTTP or HTTPS`},
+		"a port that is none": {handling(`{tcpSocket: {port: 70000}}`), `spec.probes[0].probe: Invalid value: tcpSocket.port must be a port from 1 to 65535 or the name of a port of the container`},
+		"a port whose name is none": {handling(`{tcpSocket: {port: "a_b"}}`),
 			`spec.probes[0].probe.tcpSocket.port: Invalid value: "a_b": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)`},
-		"no command":          {probing(`{exec: {}}`), `spec.probes[0].probe: Invalid value: exec.command must not be empty`},
-		"a negative period":   {probing(`{exec: {command: [a]}, periodSeconds: -1}`), `spec.probes[0].probe: Invalid value: initialDelaySeconds, timeoutSeconds, periodSeconds, successThreshold and failureThreshold must not be negative`},
+		"no command":          {handling(`{exec: {}}`), `spec.probes[0].probe: Invalid value: exec.command must not be empty`},
+		"a negative period":   {handling(`{exec: {command: [a]}, periodSeconds: -1}`), `spec.probes[0].probe: Invalid value: initialDelaySeconds, timeoutSeconds, periodSeconds, successThreshold and failureThreshold must not be negative`},
 		"a policy of nothing": {marking(`{state: Succeeded}`), `spec.probes[0].markerPolicy[0]: Invalid value: at least one label or annotation must be set`},
 		"a policy for a state that does not exist": {marking(`{state: Unknown, labels: {a: b}}`),
 			`[spec.probes[0].markerPolicy[0].state: Unsupported value: "Unknown": supported values: "Succeeded", "Failed"` + unchecked},

@@ -125,6 +125,28 @@ func TestSeveralSetsKeepTheirRecordsOnOnePod(t *testing.T) {
 	w.untouched()
 }
 
+func TestAnUpgradeWhoseRecordSomebodyTakesAwayHoldsNoOtherUp(t *testing.T) {
+	w := newWorld(t, 3, nil)
+	w.image("proxy:2")
+	w.Settle()
+	for w.images() == "a proxy:1 main:1, b proxy:1 main:1, c proxy:1 main:1" {
+		if err := w.Reconcile(w.key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wrote := w.Pod("a")
+	if w.record("a").Updates[w.key.Name].Revision == "" {
+		t.Fatalf("no upgrade of pod a is under way: %v", wrote.Annotations)
+	}
+	w.Patch(wrote, `{"metadata":{"annotations":{"kruise.io/sidecarset-hash":null,"kruise.io/sidecarset-hash-without-image":null,"kruise.io/sidecarset-inplace-update-state":null}}}`)
+	w.rest()
+	if got := w.condition("Progressing"); !strings.Contains(got, "2 of 3 pods updated") || !strings.Contains(got, "recreate them: "+w.Namespace+"/a") {
+		t.Errorf("condition Progressing: %s", got)
+	}
+	w.wantImages("the others are upgraded", "a proxy:2 main:1, b proxy:2 main:1, c proxy:2 main:1")
+	w.untouched()
+}
+
 func TestANativeSidecarIsUpgradedInPlace(t *testing.T) {
 	w := newWorld(t, 2, func(s *v1beta1.SidecarSetSpec) {
 		native := s.Containers[0]
