@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/kit/loop"
+	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 )
 
@@ -43,6 +44,16 @@ func TestWhereAnUpdateIsToStopTheMessageSaysWhatStopsIt(t *testing.T) {
 		if want := "2 of 5 pods updated and available, as the " + by + " wants"; got.Message != want || got.Reason != "Part" {
 			t.Errorf("%s: %q, want %q", got.Reason, got.Message, want)
 		}
+	}
+}
+
+func TestARolloutThatIsDoneSaysWhatABudgetHolds(t *testing.T) {
+	plan := &podset.Plan{Tally: podset.Tally{Replicas: 5, Available: 5, Updated: 5, UpdatedAvailable: 5, ExpectedUpdated: 5}}
+	plan.Hold([]podset.Step{{Do: podset.Move, State: lifecycle.PreparingDelete}}, "PodUnavailableBudget web lets no more pods become unavailable", time.Unix(1, 0))
+	got := Rollout{Plan: plan, Wanted: 5, Reasons: ProgressReasons{Complete: "There"}}.Progress()
+	const want = "all 5 pods updated and available; 1 pod is to be deleted, but PodUnavailableBudget web lets no more pods become unavailable"
+	if got.Message != want || got.Reason != "There" {
+		t.Errorf("%s: %q, want %q", got.Reason, got.Message, want)
 	}
 }
 
