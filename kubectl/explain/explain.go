@@ -44,6 +44,8 @@ type Explanation struct {
 	Conditions []kinds.Condition `json:"conditions,omitempty"`
 	// Controller says how the status differs from what is seen. Empty: it does not.
 	Controller []string `json:"controller,omitempty"`
+	// Assumptions are what could not be read and is taken to be so.
+	Assumptions []string `json:"assumptions,omitempty"`
 	// Remedy is what to do about it, where that is clear.
 	Remedy string `json:"remedy,omitempty"`
 }
@@ -116,7 +118,8 @@ func Explain(w kinds.Workload, v *kinds.View, budgets kinds.Protection, now time
 			ExpectedUpdated: plan.Tally.ExpectedUpdated, Ready: plan.Tally.Ready, Available: plan.Tally.Available,
 			KeptBySelector: plan.Tally.KeptBySelector(),
 		},
-		Budget: Budget{MaxUnavailable: v.Rules.MaxUnavailable, MaxSurge: v.MaxSurge, Partition: v.Partition},
+		Budget:      Budget{MaxUnavailable: v.Rules.MaxUnavailable, MaxSurge: v.MaxSurge, Partition: v.Partition},
+		Assumptions: v.Assumptions,
 	}
 	for _, b := range holding {
 		e.HeldBy = append(e.HeldBy, b.String())

@@ -75,8 +75,13 @@ func (d *draft) finishLeaving(keepClaims func(i int, r *replica.Replica) bool) b
 	for i, r := range order.Sorted(free) {
 		d.step(Step{Do: Delete, Pod: r, KeepClaims: keepClaims(i, r), Why: "its preDelete hook let go"})
 	}
+	d.noteHeld(held)
+	return len(free) > 0
+}
+
+// noteHeld says which pods a preDelete hook holds.
+func (d *draft) noteHeld(held []*replica.Replica) {
 	if len(held) > 0 {
 		d.note(WishScaleIn, len(held), "waiting for the preDelete hook of "+names(held), cause{Cause: CauseHook})
 	}
-	return len(free) > 0
 }
