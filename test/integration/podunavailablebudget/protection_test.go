@@ -50,11 +50,10 @@ func TestPodsThatExistedBeforeTheirBudgetAreProtected(t *testing.T) {
 	create(t, b)
 	awaitCounts(t, b, 3, 3, 2, 1) // pods of nobody should be there
 	eventually(t, "the pods remember their budget", func() bool {
-		p := &corev1.Pod{}
-		if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(pods[0]), p); err != nil {
-			t.Fatal(err)
-		}
-		return p.Annotations["pub.kruise.io/related-pub"] == "web" && p.Annotations["kruise.io/related-pub"] == "web"
+		return !slices.ContainsFunc(pods, func(p *corev1.Pod) bool {
+			p = reread(t, p.DeepCopy())
+			return p.Annotations["pub.kruise.io/related-pub"] != "web" || p.Annotations["kruise.io/related-pub"] != "web"
+		})
 	})
 	report(t, reread(t, pods[2]), corev1.ConditionFalse)
 	awaitCounts(t, b, 3, 2, 2, 0)
