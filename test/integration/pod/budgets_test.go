@@ -14,7 +14,7 @@ import (
 
 	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/manager"
-	"kruise.io/kruise/manager/permits"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
@@ -24,7 +24,7 @@ func TestWhetherAPodOfABudgetGoesWhileNoManagerAnswersIsAPolicy(t *testing.T) {
 		t.Run(policy, func(t *testing.T) {
 			namespace := server.Namespace(t)
 			stop := managed(t, func(m *manager.Options) {
-				m.Budgets = permits.Options{Deletions: true, Changes: true}
+				m.Budgets = disruption.Options{Deletions: true, Changes: true}
 				m.Pod.Policies = map[string]string{"budget-deletions": policy, "budget-changes": policy}
 			})
 			b := &policyv1beta1.PodUnavailableBudget{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"}}

@@ -17,7 +17,7 @@ import (
 	"kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
-	"kruise.io/kruise/manager/permits"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
@@ -28,7 +28,7 @@ var server *apiserver.Server
 // The tests run beside one manager with its controllers, which has the rights that the chart gives it.
 func TestMain(m *testing.M) {
 	apiserver.Main(m, &server, apiserver.Installed(user), apiserver.ManagerAs(user, func(m *manager.Options, _ *serve.Options) {
-		m.WebhooksOnly, m.Budgets = false, permits.Options{Deletions: true, Changes: true, ResizesApart: true}
+		m.WebhooksOnly, m.Budgets = false, disruption.Options{Deletions: true, Changes: true, ResizesApart: true}
 	}))
 }
 
