@@ -18,17 +18,16 @@ import (
 	"kruise.io/kruise/kit/index"
 )
 
-func storeOf[T client.Object](t testing.TB, objects ...T) *index.Store[T] {
-	t.Helper()
+func storeOf[T client.Object](tb testing.TB, objects ...T) *index.Store[T] {
+	tb.Helper()
 	indexers := index.Indexers()
-	indexers[byTarget().Name] = byTarget().Func()
-	if _, is := any(*new(T)).(*v1beta1.PersistentPodState); !is {
-		delete(indexers, byTarget().Name)
+	if _, is := any(*new(T)).(*v1beta1.PersistentPodState); is {
+		indexers[byTarget().Name] = byTarget().Func()
 	}
 	indexer := toolscache.NewIndexer(toolscache.MetaNamespaceKeyFunc, indexers)
 	for _, o := range objects {
 		if err := indexer.Add(o); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return index.Over[T](indexer)
