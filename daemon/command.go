@@ -36,9 +36,6 @@ type Options struct {
 	PluginConfigFile, PluginFolder string
 	// Gates are the feature gates.
 	Gates Gates
-
-	// RunsAgain lets one process run the daemon several times, as tests do: the metrics of all runs are then one.
-	RunsAgain bool
 }
 
 // Command makes the command kruise-daemon. The environment is read through getenv.

@@ -5,21 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
+	"k8s.io/component-base/metrics/legacyregistry"
+	_ "k8s.io/component-base/metrics/prometheus/restclient" // the metrics of requests to the API server
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -28,58 +25,74 @@ import (
 	"kruise.io/kruise/daemon/podmeta"
 	"kruise.io/kruise/daemon/probe"
 	"kruise.io/kruise/daemon/recreate"
-	"kruise.io/kruise/kit/program"
+	"kruise.io/kruise/kit/agent"
+	"kruise.io/kruise/kit/turn"
 )
 
 // feature is one thing that the daemon does.
 type feature struct {
 	// kind is an empty object of the kind that it works on, which must be served for it to run.
-	kind client.Object
-	// watched says which objects of the kind are this node's.
-	watched cache.ByObject
+	kind turn.Object
 	// on is the gate.
 	on bool
 	// check names the health check that its objects have been seen.
 	check string
-	// setup adds it to the manager.
-	setup func(ctx context.Context, mgr ctrl.Manager) error
+	// setup adds it to the runner, and says whether its objects have been seen.
+	setup func(ctx context.Context, r *agent.Runner, events *agent.Events) (synced func() bool, err error)
 }
 
 // features is THE list.
 func features(o *Options, runtimes *cri.Node) []feature {
 	restarts := recreate.Options{Node: o.Node, Address: o.NodeAddress, Runtimes: runtimes}
 	probes := probe.Options{Node: o.Node, Runtimes: runtimes}
+	pulls := images.Options{Node: o.Node, Runtimes: runtimes, Workers: o.PullWorkers}
 	return []feature{
 		{
-			kind: &v1beta1.ContainerRecreateRequest{}, watched: restarts.Watched(), on: o.Gates.KruiseDaemon, check: "crrInformerSynced",
-			setup: func(ctx context.Context, mgr ctrl.Manager) error { return recreate.Setup(ctx, mgr, restarts) },
-		},
-		{
-			kind: &corev1.Pod{}, watched: podmeta.Watched(o.Node), on: o.Gates.WatchPods, check: "podInformerSynced",
-			setup: func(ctx context.Context, mgr ctrl.Manager) error { return podmeta.Setup(ctx, mgr, restarts) },
-		},
-		{
-			kind: &v1beta1.NodeImage{}, watched: o.pulls(runtimes).Watched(), on: o.Gates.KruiseDaemon, check: "nodeImageInformerSynced",
-			setup: func(_ context.Context, mgr ctrl.Manager) error {
-				plugins, err := images.LoadPlugins(o.PluginConfigFile, o.PluginFolder, clock.RealClock{})
+			kind: &v1beta1.ContainerRecreateRequest{}, on: o.Gates.KruiseDaemon, check: "crrInformerSynced",
+			setup: func(ctx context.Context, r *agent.Runner, events *agent.Events) (func() bool, error) {
+				requests, err := agent.Watch(ctx, r, &v1beta1.ContainerRecreateRequest{}, restarts.Watched())
 				if err != nil {
-					return err
+					return nil, err
 				}
-				pulls := o.pulls(runtimes)
-				pulls.Plugins = plugins
-				return images.Setup(mgr, pulls)
+				return requests.HasSynced, recreate.Setup(r, requests, events.Recorder("kruise-daemon-crr"), restarts)
 			},
 		},
 		{
-			kind: &v1alpha1.NodePodProbe{}, watched: probes.Watched(), on: o.Gates.Probes, check: "nodePodProbeInformerSynced",
-			setup: func(ctx context.Context, mgr ctrl.Manager) error { return probe.Setup(ctx, mgr, probes) },
+			kind: &corev1.Pod{}, on: o.Gates.WatchPods, check: "podInformerSynced",
+			setup: func(ctx context.Context, r *agent.Runner, _ *agent.Events) (func() bool, error) {
+				pods, err := agent.Watch(ctx, r, &corev1.Pod{}, podmeta.Watched(o.Node))
+				if err != nil {
+					return nil, err
+				}
+				return pods.HasSynced, podmeta.Setup(r, pods, restarts)
+			},
+		},
+		{
+			kind: &v1beta1.NodeImage{}, on: o.Gates.KruiseDaemon, check: "nodeImageInformerSynced",
+			setup: func(ctx context.Context, r *agent.Runner, events *agent.Events) (func() bool, error) {
+				plugins, err := images.LoadPlugins(o.PluginConfigFile, o.PluginFolder, clock.RealClock{})
+				if err != nil {
+					return nil, err
+				}
+				pulls.Plugins = plugins
+				nodes, err := agent.Watch(ctx, r, &v1beta1.NodeImage{}, pulls.Watched())
+				if err != nil {
+					return nil, err
+				}
+				return nodes.HasSynced, images.Setup(r, nodes, events.Recorder("kruise-daemon-imagepuller"), pulls)
+			},
+		},
+		{
+			kind: &v1alpha1.NodePodProbe{}, on: o.Gates.Probes, check: "nodePodProbeInformerSynced",
+			setup: func(ctx context.Context, r *agent.Runner, events *agent.Events) (func() bool, error) {
+				objects, err := agent.Watch(ctx, r, &v1alpha1.NodePodProbe{}, probes.Watched())
+				if err != nil {
+					return nil, err
+				}
+				return objects.HasSynced, probe.Setup(r, objects, events.Recorder("kruise-daemon-probe"), probes)
+			},
 		},
 	}
-}
-
-// pulls are the options of what pulls images.
-func (o *Options) pulls(runtimes *cri.Node) images.Options {
-	return images.Options{Node: o.Node, Runtimes: runtimes, Workers: o.PullWorkers}
 }
 
 // NewScheme makes a scheme that knows what the daemon reads and writes.
@@ -99,74 +112,75 @@ func Run(ctx context.Context, config *rest.Config, o *Options) (err error) {
 	if err != nil {
 		return err
 	}
+	api, err := agent.NewClient(o.Configure(config, Name), scheme)
+	if err != nil {
+		return err
+	}
 	runtimes := cri.NewNode(cri.Sockets(o.SocketRoot, o.SocketFile), cri.Options{UserAgent: Name})
 	defer func() { err = errors.Join(err, runtimes.Close()) }()
-	all := features(o, runtimes)
 
+	runner, events := &agent.Runner{API: api}, agent.NewEvents(api, Name+"-"+o.Node, clock.RealClock{})
+	runner.Add(events.Run)
 	health := &healthz.Handler{Checks: map[string]healthz.Checker{"ping": healthz.Ping}}
-	options := manager.Options{
-		Scheme:         scheme,
-		Logger:         log.FromContext(ctx),
-		MapperProvider: program.NewMapper,
-		Cache:          cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}},
-		Client:         client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
-		Metrics: metricsserver.Options{
-			BindAddress:   o.Addr,
-			ExtraHandlers: map[string]http.Handler{"/healthz": http.StripPrefix("/healthz", health)},
-		},
-		HealthProbeBindAddress: "0",
-		Controller:             ctrlconfig.Controller{SkipNameValidation: &o.RunsAgain},
-		BaseContext:            func() context.Context { return context.WithoutCancel(ctx) },
-	}
-	for _, f := range all {
-		options.Cache.ByObject[f.kind] = f.watched
-	}
-	if o.EnablePprof {
-		options.PprofBindAddress = o.PprofAddr
-	}
-	mgr, err := manager.New(o.Configure(config, Name), options)
-	if err != nil {
-		return fmt.Errorf("making the manager: %w", err)
-	}
-	for _, f := range all {
-		if err := add(ctx, mgr, f, health); err != nil {
+	for _, f := range features(o, runtimes) {
+		if err := add(ctx, runner, events, f, health); err != nil {
 			return err
 		}
 	}
-	return mgr.Start(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return runner.Run(ctx) })
+	group.Go(func() error { return agent.Serve(ctx, o.Addr, metricsAndHealth(health)) })
+	if o.EnablePprof {
+		group.Go(func() error { return agent.Serve(ctx, o.PprofAddr, profiles()) })
+	}
+	return group.Wait()
 }
 
 // add adds a feature that can run, and its health check.
-func add(ctx context.Context, mgr ctrl.Manager, f feature, health *healthz.Handler) error {
-	kind, err := mgr.GetClient().GroupVersionKindFor(f.kind)
+func add(ctx context.Context, runner *agent.Runner, events *agent.Events, f feature, health *healthz.Handler) error {
+	kind, err := runner.API.Kind(f.kind)
 	if err != nil {
-		return fmt.Errorf("finding the kind of %T: %w", f.kind, err)
+		return err
 	}
 	logger := log.FromContext(ctx).WithValues("kind", kind.Kind)
 	if !f.on {
 		logger.Info("The kind is switched off")
 		return nil
 	}
-	_, err = mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
-	if meta.IsNoMatchError(err) {
+	served, err := runner.API.Serves(ctx, f.kind)
+	if err != nil {
+		return err
+	}
+	if !served {
 		logger.Info("The API server does not serve the kind, so nothing is run for it. Install its CustomResourceDefinition and restart", "version", kind.GroupVersion().String())
 		return nil
 	}
+	synced, err := f.setup(ctx, runner, events)
 	if err != nil {
-		return fmt.Errorf("asking the API server for %s: %w", kind, err)
-	}
-	if err := f.setup(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up %s: %w", kind.Kind, err)
 	}
-	informer, err := mgr.GetCache().GetInformer(ctx, f.kind, cache.BlockUntilSynced(false))
-	if err != nil {
-		return fmt.Errorf("watching %s: %w", kind.Kind, err)
-	}
 	health.Checks[f.check] = func(*http.Request) error {
-		if !informer.HasSynced() {
+		if !synced() {
 			return fmt.Errorf("the objects of kind %s have not been seen yet", kind.Kind)
 		}
 		return nil
 	}
 	return nil
+}
+
+func metricsAndHealth(health http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", legacyregistry.Handler())
+	mux.Handle("/healthz", http.StripPrefix("/healthz", health))
+	return mux
+}
+
+func profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
 }

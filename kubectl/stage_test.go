@@ -3,6 +3,7 @@ package kubectl_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -40,6 +41,7 @@ type stage struct {
 	revisions []*appsv1.ControllerRevision
 	ids       int
 	requests  int
+	forbidden string // a path that may not be read
 }
 
 // newStage brings the pods of a CloneSet up.
@@ -196,6 +198,12 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	plural := strings.ToLower(s.workload.Kind().Name) + "s"
 	path := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/apis/apps.kruise.io/v1beta1/"), "namespaces/default/")
 	switch path {
+	case s.forbidden:
+		status := apierrors.NewForbidden(schema.GroupResource{Resource: "nodes"}, "", errors.New("no")).Status()
+		status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+		answer = &status
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
 	case plural + "/demo":
 		answer = s.workload.Object()
 	case plural:

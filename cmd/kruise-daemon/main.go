@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"os"
 
-	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager/signals"
 
 	"kruise.io/kruise/daemon"
 )
 
 func main() {
-	if err := run(ctrl.SetupSignalHandler()); err != nil {
+	if err := run(signals.SetupSignalHandler()); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", daemon.Name, err)
 		os.Exit(1)
 	}

@@ -16,18 +16,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
+	"kruise.io/kruise/kit/agent"
+	"kruise.io/kruise/kit/turn"
 	"kruise.io/kruise/plan/images"
 )
 
@@ -61,39 +55,32 @@ type Options struct {
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Watched says which NodeImages the process needs to know: that of this node.
-func (o Options) Watched() cache.ByObject {
-	return cache.ByObject{Field: fields.OneTermEqualSelector(metav1.ObjectNameField, o.Node)}
+func (o Options) Watched() agent.Selection[*v1beta1.NodeImage] {
+	return agent.Selection[*v1beta1.NodeImage]{Field: fields.OneTermEqualSelector(metav1.ObjectNameField, o.Node)}
 }
 
-// Setup adds the controller to a manager.
-func Setup(mgr ctrl.Manager, o Options) error {
-	woken := make(chan event.GenericEvent, 1)
-	c := newController(o, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("kruise-daemon-imagepuller"), clock.RealClock{})
-	c.puller.changed = func() {
-		select {
-		case woken <- event.GenericEvent{Object: &v1beta1.NodeImage{ObjectMeta: metav1.ObjectMeta{Name: o.Node}}}:
-		default: // it is woken already
-		}
-	}
-	if err := mgr.Add(c); err != nil {
-		return fmt.Errorf("set up the pulls of images: %w", err)
-	}
-	err := ctrl.NewControllerManagedBy(mgr).
-		Named("nodeimage").
-		For(&v1beta1.NodeImage{}).
-		WatchesRawSource(source.Channel(woken, &handler.EnqueueRequestForObject{})).
-		Complete(c)
+// Setup adds the controller to a runner, over the NodeImage of the node.
+func Setup(r *agent.Runner, nodes *agent.Informer[*v1beta1.NodeImage], recorder turn.Recorder, o Options) error {
+	c := newController(o, nodes, r.API, recorder, clock.RealClock{})
+	controller := agent.NewController(agent.Options{
+		Name: "nodeimage", Workers: 1, First: turn.FirstRetry, Last: turn.LastRetry, Take: c.Take,
+	})
+	c.puller.changed = func() { controller.Wake(types.NamespacedName{Name: o.Node}) }
+	err := nodes.Handle(func(_, _ *v1beta1.NodeImage) { c.puller.changed() })
 	if err != nil {
 		return fmt.Errorf("set up the controller of NodeImages: %w", err)
 	}
+	r.Add(c.Start)
+	r.Add(controller.Run)
 	return nil
 }
 
 // Controller works on the NodeImage of its node.
 type Controller struct {
 	node     string
-	client   client.Client
-	recorder events.EventRecorder
+	nodes    agent.Cache[*v1beta1.NodeImage]
+	api      agent.API
+	recorder turn.Recorder
 	clock    clock.Clock
 	puller   *puller
 
@@ -105,16 +92,18 @@ type Controller struct {
 	next  time.Time // when the status may be written again
 }
 
-func newController(o Options, api client.Client, live client.Reader, recorder events.EventRecorder, now clock.Clock) *Controller {
-	c := &Controller{node: o.Node, client: api, recorder: recorder, clock: now, pace: cmp.Or(o.Pace, 2*time.Second), pulls: map[images.Ref]*pull{}}
-	c.puller = &puller{runtimes: o.Runtimes, keys: newKeyring(live, o.Plugins, now), clock: now, pause: cmp.Or(o.Pause, time.Second)}
+func newController(o Options, nodes agent.Cache[*v1beta1.NodeImage], api agent.API, recorder turn.Recorder, now clock.Clock) *Controller {
+	c := &Controller{
+		node: o.Node, nodes: nodes, api: api, recorder: recorder, clock: now, pace: cmp.Or(o.Pace, 2*time.Second), pulls: map[images.Ref]*pull{},
+	}
+	c.puller = &puller{runtimes: o.Runtimes, keys: newKeyring(api, o.Plugins, now), clock: now, pause: cmp.Or(o.Pause, time.Second)}
 	if o.Workers > 0 {
 		c.puller.slots = make(chan struct{}, o.Workers)
 	}
 	return c
 }
 
-// Start implements manager.Runnable: pulls end with it.
+// Start lets pulls begin, until the context ends; they end with it.
 func (c *Controller) Start(ctx context.Context) error {
 	c.mu.Lock()
 	c.life = ctx
@@ -129,24 +118,20 @@ func (c *Controller) Start(ctx context.Context) error {
 	return nil
 }
 
-// Reconcile implements reconcile.Reconciler.
-func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+// Take looks at the NodeImage.
+func (c *Controller) Take(ctx context.Context, key types.NamespacedName) (time.Duration, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.life == nil || c.life.Err() != nil || req.Name != c.node {
-		return reconcile.Result{}, nil
+	if c.life == nil || c.life.Err() != nil || key.Name != c.node {
+		return 0, nil
 	}
-	image := &v1beta1.NodeImage{}
-	err := c.client.Get(ctx, req.NamespacedName, image)
-	if client.IgnoreNotFound(err) != nil {
-		return reconcile.Result{}, fmt.Errorf("read NodeImage %s: %w", req.Name, err)
-	}
-	if err != nil || image.DeletionTimestamp != nil {
+	image, ok := c.nodes.Get(key)
+	if !ok || image.DeletionTimestamp != nil {
 		image = &v1beta1.NodeImage{}
 	}
 	c.begin(image)
 	if image.Name == "" {
-		return reconcile.Result{}, nil
+		return 0, nil
 	}
 	return c.report(ctx, image)
 }
@@ -185,7 +170,7 @@ func (c *Controller) begin(image *v1beta1.NodeImage) {
 }
 
 // report writes the status if it changed and may be written, and tells of what ended.
-func (c *Controller) report(ctx context.Context, image *v1beta1.NodeImage) (reconcile.Result, error) {
+func (c *Controller) report(ctx context.Context, image *v1beta1.NodeImage) (time.Duration, error) {
 	after := image.DeepCopy()
 	after.Status.ImageStatuses = nil
 	var ended []images.Ref
@@ -206,34 +191,34 @@ func (c *Controller) report(ctx context.Context, image *v1beta1.NodeImage) (reco
 	}
 	images.Count(&after.Status, &image.Spec)
 	if equality.Semantic.DeepEqual(image.Status, after.Status) {
-		return reconcile.Result{}, nil
+		return 0, nil
 	}
 	now := c.clock.Now()
 	if wait := c.next.Sub(now); wait > 0 {
-		return reconcile.Result{RequeueAfter: wait}, nil
+		return wait, nil
 	}
 	body, err := changes(image, after)
 	if err != nil {
-		return reconcile.Result{}, err
+		return 0, err
 	}
-	if err := c.client.Status().Patch(ctx, after, client.RawPatch(types.MergePatchType, body)); err != nil {
+	if err := c.api.PatchStatus(ctx, after, types.MergePatchType, body); err != nil {
 		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) { // somebody wrote, and the event of that comes
-			return reconcile.Result{RequeueAfter: c.pace}, nil
+			return c.pace, nil
 		}
-		return reconcile.Result{}, fmt.Errorf("report on images: %w", err)
+		return 0, fmt.Errorf("report on images: %w", err)
 	}
 	c.next = now.Add(c.pace)
 	for _, ref := range ended {
 		c.tell(image, ref)
 	}
-	return reconcile.Result{}, nil
+	return 0, nil
 }
 
 // changes is a patch of the status that names what changed, against what was read: the manager may give up a task meanwhile.
 func changes(before, after *v1beta1.NodeImage) ([]byte, error) {
-	text, err := client.MergeFrom(before).Data(after)
+	text, err := turn.Changes(before, after)
 	if err != nil {
-		return nil, fmt.Errorf("compare the status: %w", err)
+		return nil, err
 	}
 	body := map[string]any{}
 	if err := json.Unmarshal(text, &body); err != nil {

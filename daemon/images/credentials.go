@@ -14,12 +14,13 @@ import (
 	"github.com/docker/cli/cli/config/configfile"
 	clitypes "github.com/docker/cli/cli/config/types"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
+	"kruise.io/kruise/kit/agent"
 )
 
 // Nodes read pull secrets from one namespace, by name. What is there is the manager's business.
@@ -31,12 +32,12 @@ const freshFor = 30 * time.Second
 
 // keyring finds credentials for images.
 type keyring struct {
-	live    client.Reader
+	api     agent.API
 	plugins *Plugins
 	clock   clock.PassiveClock
 
 	mu    sync.Mutex
-	known map[client.ObjectKey]keys
+	known map[types.NamespacedName]keys
 }
 
 // keys are the credentials of a secret by what they are for.
@@ -45,8 +46,8 @@ type keys struct {
 	auths map[string]clitypes.AuthConfig
 }
 
-func newKeyring(live client.Reader, plugins *Plugins, now clock.PassiveClock) *keyring {
-	return &keyring{live: live, plugins: plugins, clock: now, known: map[client.ObjectKey]keys{}}
+func newKeyring(api agent.API, plugins *Plugins, now clock.PassiveClock) *keyring {
+	return &keyring{api: api, plugins: plugins, clock: now, known: map[types.NamespacedName]keys{}}
 }
 
 // credentials are those for an image: of the secrets, and then of the plugins, the most particular first. What cannot be read
@@ -55,7 +56,7 @@ func (k *keyring) credentials(ctx context.Context, image string, secrets []v1bet
 	logger := log.FromContext(ctx).WithValues("image", image)
 	bySecret := map[string][]clitypes.AuthConfig{}
 	for _, secret := range secrets {
-		auths, err := k.read(ctx, client.ObjectKey{Namespace: secret.Namespace, Name: secret.Name})
+		auths, err := k.read(ctx, types.NamespacedName{Namespace: secret.Namespace, Name: secret.Name})
 		if err != nil {
 			logger.Error(err, "Pulling without a secret")
 			continue
@@ -98,7 +99,7 @@ func matching(all map[string][]clitypes.AuthConfig, image string) []cri.Credenti
 }
 
 // read reads a secret, or remembers what it was a moment ago.
-func (k *keyring) read(ctx context.Context, key client.ObjectKey) (map[string]clitypes.AuthConfig, error) {
+func (k *keyring) read(ctx context.Context, key types.NamespacedName) (map[string]clitypes.AuthConfig, error) {
 	k.mu.Lock()
 	known, ok := k.known[key]
 	k.mu.Unlock()
@@ -106,7 +107,7 @@ func (k *keyring) read(ctx context.Context, key client.ObjectKey) (map[string]cl
 		return known.auths, nil
 	}
 	secret := &corev1.Secret{}
-	if err := k.live.Get(ctx, key, secret); err != nil {
+	if err := k.api.Get(ctx, key, secret); err != nil {
 		return nil, fmt.Errorf("read pull secret %s: %w", key, err)
 	}
 	auths, err := parse(secret)

@@ -13,7 +13,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	crifake "kruise.io/kruise/daemon/cri/fake"
@@ -119,7 +118,7 @@ func (c *chaos) serve(up bool) {
 // look lets the daemon look once.
 func (c *chaos) look() {
 	c.Helper()
-	_, err := c.c.Reconcile(c.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: "node-1"}})
+	_, err := c.c.Take(c.Context(), types.NamespacedName{Name: "node-1"})
 	if err != nil && !errors.Is(err, errAway) {
 		c.Fatal(err)
 	}

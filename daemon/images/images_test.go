@@ -21,11 +21,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
 	crifake "kruise.io/kruise/daemon/cri/fake"
+	agentfake "kruise.io/kruise/kit/agent/fake"
 	"kruise.io/kruise/plan/images"
 )
 
@@ -85,7 +85,8 @@ func newNode(t *testing.T, change ...func(*Options)) *node {
 // start starts a daemon that knows nothing.
 func (n *node) start() {
 	n.events, n.woken = events.NewFakeRecorder(100), make(chan struct{}, 1)
-	n.c = newController(n.options, n.api, n.api, n.events, clock.RealClock{})
+	nodes := agentfake.Cache[*v1beta1.NodeImage]{Context: n.Context(), Client: n.api, New: func() *v1beta1.NodeImage { return &v1beta1.NodeImage{} }}
+	n.c = newController(n.options, nodes, agentfake.API{Client: n.api}, n.events, clock.RealClock{})
 	woken := n.woken
 	n.c.puller.changed = func() {
 		select {
@@ -180,7 +181,7 @@ func (n *node) await(want string) {
 func (n *node) reconcile() {
 	n.Helper()
 	before := n.image().ResourceVersion
-	if _, err := n.c.Reconcile(n.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: "node-1"}}); err != nil {
+	if _, err := n.c.Take(n.Context(), types.NamespacedName{Name: "node-1"}); err != nil {
 		n.Fatal(err)
 	}
 	if n.image().ResourceVersion != before {
@@ -319,13 +320,13 @@ func TestWhileTheAPIServerIsAwayAPullGoesOnOnceAndIsToldAfterwards(t *testing.T)
 	n.want("nginx:1")
 	n.away = true
 	for n.pulls("nginx:1") == 0 {
-		_, err := n.c.Reconcile(n.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: "node-1"}})
+		_, err := n.c.Take(n.Context(), types.NamespacedName{Name: "node-1"})
 		if err != nil && !errors.Is(err, errAway) {
 			t.Fatal(err)
 		}
 	}
 	for range 3 {
-		if _, err := n.c.Reconcile(n.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: "node-1"}}); !errors.Is(err, errAway) {
+		if _, err := n.c.Take(n.Context(), types.NamespacedName{Name: "node-1"}); !errors.Is(err, errAway) {
 			t.Errorf("it is not told again: %v", err)
 		}
 	}

@@ -19,27 +19,17 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
 	"kruise.io/kruise/daemon/recreate"
-	"kruise.io/kruise/kit/index"
+	"kruise.io/kruise/kit/agent"
 	"kruise.io/kruise/kit/seen"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/restart"
@@ -59,15 +49,23 @@ const (
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
 
-// Watched says which pods the process needs to know: those of its node.
-func Watched(node string) cache.ByObject {
-	return cache.ByObject{Field: fields.OneTermEqualSelector("spec.nodeName", node)}
+// Watched says which pods the process needs to know: those of its node, and of those that it never looks at that they are
+// there.
+func Watched(node string) agent.Selection[*corev1.Pod] {
+	return agent.Selection[*corev1.Pod]{Field: fields.OneTermEqualSelector("spec.nodeName", node), Trim: trim}
+}
+
+func trim(pod *corev1.Pod) *corev1.Pod {
+	if takesIn(pod) {
+		return pod
+	}
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion}}
 }
 
 // Controller looks at pods.
 type Controller struct {
-	client   client.Client
-	live     client.Reader
+	pods     agent.Cache[*corev1.Pod]
+	api      agent.API
 	runtimes *cri.Node
 	clock    clock.PassiveClock
 	stopper  *recreate.Stopper
@@ -77,36 +75,32 @@ type Controller struct {
 	envs map[types.UID]map[string]map[string]string // environments that were read, by pod and container ID
 }
 
-// Setup adds the controller to a manager.
-func Setup(ctx context.Context, mgr ctrl.Manager, o recreate.Options) error {
-	pods, err := index.For(ctx, mgr.GetCache(), &corev1.Pod{})
-	if err != nil {
-		return err
-	}
-	ended := make(chan event.GenericEvent, 100)
-	c := &Controller{
-		client: mgr.GetClient(), live: mgr.GetAPIReader(), runtimes: o.Runtimes, clock: clock.RealClock{},
-		stopper: recreate.NewStopper(o, ended), writes: seen.New(map[string]seen.Cache{kindPod: pods}),
+func newController(pods agent.Cache[*corev1.Pod], api agent.API, runtimes *cri.Node, now clock.PassiveClock) *Controller {
+	return &Controller{
+		pods: pods, api: api, runtimes: runtimes, clock: now, writes: seen.New(map[string]seen.Cache{kindPod: pods}),
 		envs: map[types.UID]map[string]map[string]string{},
 	}
-	if err := mgr.Add(c.stopper); err != nil {
-		return fmt.Errorf("set up the stops of containers: %w", err)
-	}
-	err = ctrl.NewControllerManagedBy(mgr).
-		Named("podmeta").
-		For(&corev1.Pod{}, builder.WithPredicates(predicate.NewPredicateFuncs(func(obj client.Object) bool {
-			pod, ok := obj.(*corev1.Pod)
-			return ok && takesIn(pod)
-		}))).
-		WatchesRawSource(source.Channel(ended, &handler.EnqueueRequestForObject{})).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: workers,
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](shortestBackoff, longestBackoff),
-		}).
-		Complete(c)
+}
+
+// Setup adds the controller to a runner, over the pods of the node.
+func Setup(r *agent.Runner, pods *agent.Informer[*corev1.Pod], o recreate.Options) error {
+	c := newController(pods, r.API, o.Runtimes, clock.RealClock{})
+	controller := agent.NewController(agent.Options{
+		Name: "podmeta", Workers: workers, First: shortestBackoff, Last: longestBackoff, Take: c.Take,
+	})
+	c.stopper = recreate.NewStopper(o, controller.Wake)
+	err := pods.Handle(func(before, after *corev1.Pod) {
+		for _, pod := range []*corev1.Pod{before, after} {
+			if pod != nil && takesIn(pod) {
+				controller.Wake(agent.Key(pod))
+			}
+		}
+	})
 	if err != nil {
 		return fmt.Errorf("set up the controller of pods: %w", err)
 	}
+	r.Add(c.stopper.Start)
+	r.Add(controller.Run)
 	return nil
 }
 
@@ -118,26 +112,23 @@ func takesIn(pod *corev1.Pod) bool {
 	return (ours || injected) && slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return inplace.TakesIn(&c) })
 }
 
-// Reconcile looks at one pod.
-func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	pod := &corev1.Pod{}
-	if err := c.client.Get(ctx, req.NamespacedName, pod); err != nil {
-		if client.IgnoreNotFound(err) == nil {
-			c.writes.Forget(req.NamespacedName)
-			return reconcile.Result{}, nil
-		}
-		return reconcile.Result{}, fmt.Errorf("get pod %s: %w", req.NamespacedName, err)
+// Take looks at one pod.
+func (c *Controller) Take(ctx context.Context, key types.NamespacedName) (time.Duration, error) {
+	pod, ok := c.pods.Get(key)
+	if !ok {
+		c.writes.Forget(key)
+		return 0, nil
 	}
 	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
 		c.forget(pod.UID)
-		return reconcile.Result{}, nil
+		return 0, nil
 	}
-	if c.writes.Behind(req.NamespacedName) != "" {
-		return reconcile.Result{RequeueAfter: unseenPace}, nil
+	if c.writes.Behind(key) != "" {
+		return unseenPace, nil
 	}
 	runtime, err := c.look(ctx, pod)
 	if err != nil {
-		return reconcile.Result{}, err
+		return 0, err
 	}
 	stop := restart.StopOf(pod)
 	f := restart.EnvironmentFacts{Now: c.clock.Now(), Pod: pod, Runtime: runtime}
@@ -149,12 +140,12 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		}
 	}
 	if err := c.report(ctx, pod, plan.Report); err != nil {
-		return reconcile.Result{}, err
+		return 0, err
 	}
 	if plan.Wake.IsZero() {
-		return reconcile.Result{}, nil
+		return 0, nil
 	}
-	return reconcile.Result{RequeueAfter: max(plan.Wake.Sub(f.Now), unseenPace)}, nil
+	return max(plan.Wake.Sub(f.Now), unseenPace), nil
 }
 
 // report writes the annotation if it is to say something else. A stop that is about to be written down is remembered as this
@@ -175,10 +166,13 @@ func (c *Controller) report(ctx context.Context, pod *corev1.Pod, set v1beta1.Ru
 		return fmt.Errorf("encode the patch of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	after := pod.DeepCopy()
-	if err := c.client.Status().Patch(ctx, after, client.RawPatch(types.StrategicMergePatchType, body)); err != nil {
-		return client.IgnoreNotFound(fmt.Errorf("patch the annotations of pod %s/%s: %w", pod.Namespace, pod.Name, err))
+	if err := c.api.PatchStatus(ctx, after, types.StrategicMergePatchType, body); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("patch the annotations of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
-	c.writes.Wrote(client.ObjectKeyFromObject(pod), kindPod, after)
+	c.writes.Wrote(agent.Key(pod), kindPod, after)
 	return nil
 }
 

@@ -15,24 +15,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	fakeclient "sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
 	"kruise.io/kruise/daemon/cri/fake"
 	"kruise.io/kruise/daemon/recreate"
-	"kruise.io/kruise/kit/seen"
+	agentfake "kruise.io/kruise/kit/agent/fake"
 	"kruise.io/kruise/plan/inplace"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// newest is a cache that is never behind.
-type newest struct{}
-
-func (newest) Version() string                            { return "999999999" }
-func (newest) Lives(types.NamespacedName, types.UID) bool { return false }
 
 // node is a node with a pod whose container app takes the label tier into its environment.
 type node struct {
@@ -79,11 +71,9 @@ func newNode(t *testing.T) *node {
 func (n *node) begin() {
 	n.Helper()
 	runtimes := cri.NewNode([]string{n.runtime.Socket()}, cri.Options{})
-	n.controller = &Controller{
-		client: n.api, live: n.api, runtimes: runtimes, clock: n.clock,
-		stopper: recreate.NewStopper(recreate.Options{Runtimes: runtimes}, make(chan event.GenericEvent, 100)),
-		writes:  seen.New(map[string]seen.Cache{kindPod: newest{}}), envs: map[types.UID]map[string]map[string]string{},
-	}
+	pods := agentfake.Cache[*corev1.Pod]{Context: n.Context(), Client: n.api, New: func() *corev1.Pod { return &corev1.Pod{} }}
+	n.controller = newController(pods, agentfake.API{Client: n.api}, runtimes, n.clock)
+	n.controller.stopper = recreate.NewStopper(recreate.Options{Runtimes: runtimes}, func(types.NamespacedName) {})
 	ctx, cancel := context.WithCancel(n.Context())
 	ended := make(chan error)
 	go func() { ended <- n.controller.stopper.Start(ctx) }()
@@ -142,11 +132,11 @@ func (n *node) label(tier string, ready corev1.ConditionStatus) {
 
 func (n *node) look() time.Duration {
 	n.Helper()
-	result, err := n.controller.Reconcile(n.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "shop", Name: "web"}})
+	wait, err := n.controller.Take(n.Context(), types.NamespacedName{Namespace: "shop", Name: "web"})
 	if err != nil {
 		n.Fatal(err)
 	}
-	return result.RequeueAfter
+	return wait
 }
 
 // until looks once a second until something is so.
@@ -247,6 +237,10 @@ func TestPodsOfOthersAndPodsThatTakeNothingInAreLeftAlone(t *testing.T) {
 	}{"of ours": {ours, true}, "of others": {others, false}, "without such containers": {plain, false}, "with sidecars": {injected, true}} {
 		if got := takesIn(tc.pod); got != tc.want {
 			t.Errorf("a pod %s: %t", name, got)
+		}
+		kept := Watched("node").Trim(tc.pod)
+		if kept.UID != tc.pod.UID || kept.Name != tc.pod.Name || kept.ResourceVersion != tc.pod.ResourceVersion || (len(kept.Spec.Containers) > 0) != tc.want {
+			t.Errorf("of a pod %s is kept %+v", name, kept)
 		}
 	}
 }

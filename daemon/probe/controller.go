@@ -9,24 +9,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/daemon/cri"
-	"kruise.io/kruise/kit/index"
-	"kruise.io/kruise/kit/loop"
+	"kruise.io/kruise/kit/agent"
 	"kruise.io/kruise/kit/seen"
+	"kruise.io/kruise/kit/turn"
 )
 
 // Kind is the kind that the package works on.
@@ -51,60 +40,52 @@ type Options struct {
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Watched says which objects the process needs to know: that of this node.
-func (o Options) Watched() cache.ByObject {
-	return cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", o.Node)}
+func (o Options) Watched() agent.Selection[*v1alpha1.NodePodProbe] {
+	return agent.Selection[*v1alpha1.NodePodProbe]{Field: fields.OneTermEqualSelector("metadata.name", o.Node)}
 }
 
-// Setup adds the controller to a manager.
-func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
-	objects, err := index.For(ctx, mgr.GetCache(), &v1alpha1.NodePodProbe{})
-	if err != nil {
-		return err
-	}
-	found := make(chan event.GenericEvent, 1)
-	c := newController(o, clock.RealClock{}, found)
-	if err := mgr.Add(c); err != nil {
-		return fmt.Errorf("set up the probes: %w", err)
-	}
-	err = ctrl.NewControllerManagedBy(mgr).
-		Named("nodepodprobe").
-		For(&v1alpha1.NodePodProbe{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesRawSource(source.Channel(found, &handler.EnqueueRequestForObject{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 1, RateLimiter: loop.RateLimiter()}).
-		Complete(c.over(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("kruise-daemon-probe"), objects))
+// Setup adds the controller to a runner, over the object of the node.
+func Setup(r *agent.Runner, objects *agent.Informer[*v1alpha1.NodePodProbe], recorder turn.Recorder, o Options) error {
+	c := newController(o, objects, r.API, recorder, clock.RealClock{})
+	controller := agent.NewController(agent.Options{
+		Name: "nodepodprobe", Workers: 1, First: turn.FirstRetry, Last: turn.LastRetry, Take: c.Take,
+	})
+	c.workers.changed = func() { controller.Wake(types.NamespacedName{Name: o.Node}) }
+	err := objects.Handle(func(before, after *v1alpha1.NodePodProbe) {
+		if before == nil || after == nil || before.Generation != after.Generation {
+			c.workers.changed()
+		}
+	})
 	if err != nil {
 		return fmt.Errorf("set up the controller of NodePodProbes: %w", err)
 	}
+	r.Add(c.Start)
+	r.Add(controller.Run)
 	return nil
 }
 
 // Controller works on the object of its node.
 type Controller struct {
-	node    string
 	workers *workers
-	clock   clock.WithTicker
 	base    context.Context // of the probes; they begin once it is there
 	started chan struct{}
-	objects interface {
-		Get(key types.NamespacedName) (*v1alpha1.NodePodProbe, bool)
-	}
-	loop reconcile.Reconciler
+	objects agent.Cache[*v1alpha1.NodePodProbe]
+	loop    *turn.Loop[*v1alpha1.NodePodProbe]
 }
 
-func newController(o Options, now clock.WithTicker, found chan<- event.GenericEvent) *Controller {
-	c := &Controller{node: o.Node, clock: now, started: make(chan struct{})}
-	c.workers = newWorkers(o.Runtimes, now, func() {
-		object := &v1alpha1.NodePodProbe{}
-		object.Name = o.Node
-		select {
-		case found <- event.GenericEvent{Object: object}:
-		default: // one that waits already will do
-		}
-	})
+func newController(o Options, objects agent.Cache[*v1alpha1.NodePodProbe], api agent.API, recorder turn.Recorder, now clock.WithTicker) *Controller {
+	c := &Controller{workers: newWorkers(o.Runtimes, now), started: make(chan struct{}), objects: objects}
+	c.loop = &turn.Loop[*v1alpha1.NodePodProbe]{
+		Kind: Kind, API: agent.Turn[*v1alpha1.NodePodProbe]{Kind: Kind, Cache: objects, API: api}, Recorder: recorder,
+		Writes: seen.New(map[string]seen.Cache{Kind: objects}), Clock: now,
+		Begin: func(o *v1alpha1.NodePodProbe) turn.Work[*v1alpha1.NodePodProbe] {
+			return &work{Controller: c, object: o}
+		},
+	}
 	return c
 }
 
-// Start implements manager.Runnable: probes are made until the context ends.
+// Start lets probes be made until the context ends.
 func (c *Controller) Start(ctx context.Context) error {
 	c.base = ctx
 	close(c.started)
@@ -113,36 +94,17 @@ func (c *Controller) Start(ctx context.Context) error {
 	return nil
 }
 
-// cachedObjects is the cache of the objects.
-type cachedObjects interface {
-	seen.Cache
-	Get(key types.NamespacedName) (*v1alpha1.NodePodProbe, bool)
-}
-
-// over makes the reconciler.
-func (c *Controller) over(api client.Client, live client.Reader, recorder events.EventRecorder, objects cachedObjects) reconcile.Reconciler {
-	c.objects = objects
-	c.loop = &loop.Loop[*v1alpha1.NodePodProbe]{
-		Kind: Kind, Client: api, Live: live, Recorder: recorder, Writes: seen.New(map[string]seen.Cache{Kind: objects}), Clock: c.clock,
-		New: func() *v1alpha1.NodePodProbe { return &v1alpha1.NodePodProbe{} },
-		Begin: func(o *v1alpha1.NodePodProbe) loop.Work[*v1alpha1.NodePodProbe] {
-			return &work{Controller: c, object: o}
-		},
-	}
-	return c
-}
-
-// Reconcile implements reconcile.Reconciler. Where there is no object, nothing is probed.
-func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+// Take looks at the object. Where there is none, nothing is probed.
+func (c *Controller) Take(ctx context.Context, key types.NamespacedName) (time.Duration, error) {
 	select {
 	case <-c.started:
 	case <-ctx.Done():
-		return reconcile.Result{}, nil
+		return 0, nil
 	}
-	if object, ok := c.objects.Get(req.NamespacedName); !ok || object.DeletionTimestamp != nil {
+	if object, ok := c.objects.Get(key); !ok || object.DeletionTimestamp != nil {
 		c.workers.keep(c.base, nil, nil)
 	}
-	return c.loop.Reconcile(ctx, req)
+	return c.loop.Take(ctx, key)
 }
 
 // work is one reconcile.
@@ -150,13 +112,13 @@ type work struct {
 	*Controller
 	object *v1alpha1.NodePodProbe
 	status v1alpha1.NodePodProbeStatus
-	events []loop.Event
+	events []turn.Event
 }
 
-// Observe implements loop.Work: what probes find, they find by themselves.
+// Observe implements turn.Work: what probes find, they find by themselves.
 func (w *work) Observe(context.Context) error { return nil }
 
-// Decide implements loop.Work: the status says what was found last, by this process or by the one before it.
+// Decide implements turn.Work: the status says what was found last, by this process or by the one before it.
 func (w *work) Decide(time.Time) error {
 	before := reported(&w.object.Status)
 	for i := range w.object.Spec.PodProbes {
@@ -186,7 +148,7 @@ func (w *work) Decide(time.Time) error {
 
 // tell tells of a probe that found something else than before.
 func (w *work) tell(pod *v1alpha1.PodProbe, p *v1alpha1.ContainerProbe, found finding) {
-	e := loop.Event{Reason: reasonSucceeded, Action: "Probe", About: &corev1.ObjectReference{
+	e := turn.Event{Reason: reasonSucceeded, Action: "Probe", About: &corev1.ObjectReference{
 		APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: types.UID(pod.UID),
 	}}
 	e.Note = fmt.Sprintf("%s of container %s succeeded", p.Name, p.ContainerName)
@@ -200,18 +162,18 @@ func (w *work) tell(pod *v1alpha1.PodProbe, p *v1alpha1.ContainerProbe, found fi
 	w.events = append(w.events, e)
 }
 
-// Act implements loop.Work.
+// Act implements turn.Work.
 func (w *work) Act(context.Context) error {
 	before := reported(&w.object.Status)
 	w.workers.keep(w.base, w.object.Spec.PodProbes, func(k key) v1alpha1.ProbeState { return before[k].State })
 	return nil
 }
 
-// Report implements loop.Work.
-func (w *work) Report(time.Time, error) loop.Report[*v1alpha1.NodePodProbe] {
+// Report implements turn.Work.
+func (w *work) Report(time.Time, error) turn.Report[*v1alpha1.NodePodProbe] {
 	object := w.object.DeepCopy()
 	object.Status = w.status
-	return loop.Report[*v1alpha1.NodePodProbe]{Object: object, Events: w.events, Items: len(w.object.Spec.PodProbes)}
+	return turn.Report[*v1alpha1.NodePodProbe]{Object: object, Events: w.events, Items: len(w.object.Spec.PodProbes)}
 }
 
 // reported is what a status says.

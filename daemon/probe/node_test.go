@@ -14,12 +14,11 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	fakeclient "sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/daemon/cri"
 	"kruise.io/kruise/daemon/cri/fake"
+	agentfake "kruise.io/kruise/kit/agent/fake"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,17 +39,6 @@ type node struct {
 	events []string
 }
 
-// objects is a cache that is never behind.
-type objects struct{ *node }
-
-func (objects) Version() string                            { return "999999999" }
-func (objects) Lives(types.NamespacedName, types.UID) bool { return false }
-
-func (o objects) Get(key types.NamespacedName) (*v1alpha1.NodePodProbe, bool) {
-	object := &v1alpha1.NodePodProbe{}
-	return object, o.api.Get(context.WithoutCancel(o.Context()), key, object) == nil
-}
-
 func newNode(t *testing.T) *node {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -68,8 +56,8 @@ func (n *node) begin() {
 	n.Helper()
 	runtimes := cri.NewNode([]string{n.runtime.Socket()}, cri.Options{Timeout: time.Second, Slack: 50 * time.Millisecond, ReconnectWithin: 5 * time.Millisecond})
 	n.clock = clocktesting.NewFakeClock(time.Unix(1_900_000_000, 0))
-	n.controller = newController(Options{Node: nodeName, Runtimes: runtimes}, n.clock, make(chan event.GenericEvent, 1))
-	n.controller.over(n.api, n.api, n, objects{n})
+	objects := agentfake.Cache[*v1alpha1.NodePodProbe]{Context: n.Context(), Client: n.api, New: func() *v1alpha1.NodePodProbe { return &v1alpha1.NodePodProbe{} }}
+	n.controller = newController(Options{Node: nodeName, Runtimes: runtimes}, objects, agentfake.API{Client: n.api}, n, n.clock)
 	ctx, cancel := context.WithCancel(n.Context())
 	done := make(chan struct{})
 	go func() {
@@ -128,7 +116,7 @@ func (n *node) hand(probes ...v1alpha1.ContainerProbe) {
 // look lets the daemon look at its object once.
 func (n *node) look() {
 	n.Helper()
-	if _, err := n.controller.Reconcile(n.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: nodeName}}); err != nil {
+	if _, err := n.controller.Take(n.Context(), types.NamespacedName{Name: nodeName}); err != nil {
 		n.Fatal(err)
 	}
 }

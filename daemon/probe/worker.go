@@ -32,8 +32,8 @@ type workers struct {
 	all     map[key]*worker
 }
 
-func newWorkers(runtimes *cri.Node, now clock.WithTicker, changed func()) *workers {
-	return &workers{runtimes: runtimes, clock: now, changed: changed, slots: make(chan struct{}, parallel), all: map[key]*worker{}}
+func newWorkers(runtimes *cri.Node, now clock.WithTicker) *workers {
+	return &workers{runtimes: runtimes, clock: now, changed: func() {}, slots: make(chan struct{}, parallel), all: map[key]*worker{}}
 }
 
 // worker makes one probe.

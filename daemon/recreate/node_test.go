@@ -19,13 +19,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	fakeclient "sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
 	"kruise.io/kruise/daemon/cri/fake"
-	"kruise.io/kruise/kit/loop"
+	"kruise.io/kruise/kit/agent"
+	agentfake "kruise.io/kruise/kit/agent/fake"
+	"kruise.io/kruise/kit/turn"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -46,17 +46,11 @@ type node struct {
 // process is one life of the daemon.
 type process struct {
 	controller *Controller
-	loop       *loop.Loop[*v1beta1.ContainerRecreateRequest]
+	loop       *turn.Loop[*v1beta1.ContainerRecreateRequest]
 	clock      *clocktesting.FakeClock // of the loop
 	stopping   *clocktesting.FakeClock // of the stops
 	end        func()
 }
-
-// newest is a cache that is never behind.
-type newest struct{}
-
-func (newest) Version() string                            { return "999999999" }
-func (newest) Lives(types.NamespacedName, types.UID) bool { return false }
 
 func newNode(t *testing.T) *node {
 	t.Helper()
@@ -83,18 +77,23 @@ func newNode(t *testing.T) *node {
 func (n *node) begin() {
 	n.Helper()
 	runtimes := cri.NewNode([]string{n.runtime.Socket()}, cri.Options{Timeout: time.Second, ReconnectWithin: 5 * time.Millisecond})
-	ended := make(chan event.GenericEvent, 100)
+	requests := agentfake.Cache[*v1beta1.ContainerRecreateRequest]{
+		Context: n.Context(), Client: n.api,
+		New:  func() *v1beta1.ContainerRecreateRequest { return &v1beta1.ContainerRecreateRequest{} },
+		List: func() client.ObjectList { return &v1beta1.ContainerRecreateRequestList{} },
+	}
 	p := &process{
 		clock: clocktesting.NewFakeClock(time.Unix(1_900_000_000, 0)), stopping: clocktesting.NewFakeClock(time.Unix(1_900_000_000, 0)),
-		controller: &Controller{client: n.api, runtimes: runtimes, stopper: NewStopper(Options{Runtimes: runtimes}, ended)},
+		controller: &Controller{requests: requests, runtimes: runtimes, stopper: NewStopper(Options{Runtimes: runtimes}, func(types.NamespacedName) {})},
 	}
 	p.controller.clock, p.controller.stopper.clock = p.clock, p.stopping
 	p.controller.stopper.pauses = wait.Backoff{Duration: time.Millisecond, Steps: 1000}
-	p.loop = p.controller.loop(n.api, n.api, n, newest{})
+	p.loop = p.controller.loop(agentfake.API{Client: n.api}, n)
 	ctx, cancel := context.WithCancel(n.Context())
 	done := make(chan struct{})
 	// As if it had been started; but the stops of a process that is killed end with it.
-	p.controller.stopper.base, p.controller.stopper.ending = ctx, ctx.Done()
+	p.controller.stopper.base = ctx
+	close(p.controller.stopper.started)
 	p.end = sync.OnceFunc(func() {
 		cancel()
 		p.controller.stopper.running.Wait()
@@ -185,7 +184,7 @@ func (n *node) look() {
 	}
 	n.process.clock.Step(time.Minute) // no pause of the loop holds
 	for i := range all.Items {
-		_, err := n.process.loop.Reconcile(n.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		_, err := n.process.loop.Take(n.Context(), agent.Key(&all.Items[i]))
 		if err != nil && n.write == nil {
 			n.Fatal(err)
 		}

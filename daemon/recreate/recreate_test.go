@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -261,15 +262,10 @@ func TestAContainerThatIsNotStartedAgainEndsTheRequest(t *testing.T) {
 func TestADaemonThatIsToldToEndFinishesItsStopsAndBeginsNone(t *testing.T) {
 	n := newNode(t)
 	app, log := n.runs("app"), n.runs("log")
-	s := n.process.controller.stopper
+	s := NewStopper(Options{Runtimes: n.process.controller.runtimes}, func(types.NamespacedName) {}) // not started as the node's is
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- s.Start(ctx) }()
-	for started := false; !started; { // again, and not as the node did
-		s.mu.Lock()
-		started = s.ending == ctx.Done()
-		s.mu.Unlock()
-	}
 	hold := make(chan struct{})
 	n.runtime.Break("StopContainer", fake.Fault{Times: 1, Hold: hold})
 	n.ask("one", nil, app, log)

@@ -9,11 +9,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
+	"kruise.io/kruise/kit/agent"
 	"kruise.io/kruise/plan/restart"
 )
 
@@ -25,16 +25,17 @@ type Stopper struct {
 	runtimes *cri.Node
 	hooks    hooks
 	clock    clock.Clock
-	// ended tells of requests of which a stop has ended.
-	ended chan<- event.GenericEvent
+	// ended is told of requests of which a stop has ended.
+	ended func(request types.NamespacedName)
 	// pauses are those between tries.
 	pauses wait.Backoff
 	// slots limits how many stops run at a time.
 	slots chan struct{}
 
+	started chan struct{} // is closed once stops may begin
+
 	mu      sync.Mutex
 	base    context.Context //nolint:containedctx // stops outlive the reconcile that begins them
-	ending  <-chan struct{}
 	closed  bool
 	running sync.WaitGroup
 	of      map[types.UID]map[string]*attempt // by request and container
@@ -49,23 +50,24 @@ type attempt struct {
 	trouble string
 }
 
-// NewStopper makes a stopper. What it says on ended are requests of which a stop has come to its end.
-func NewStopper(o Options, ended chan<- event.GenericEvent) *Stopper {
+// NewStopper makes a stopper. It tells ended of requests of which a stop has come to its end.
+func NewStopper(o Options, ended func(request types.NamespacedName)) *Stopper {
 	return &Stopper{
 		runtimes: o.Runtimes, hooks: hooks{nodeAddress: o.Address}, clock: clock.RealClock{}, ended: ended,
 		pauses: wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Cap: 5 * time.Second, Steps: 10},
-		slots:  make(chan struct{}, stops), of: map[types.UID]map[string]*attempt{},
+		slots:  make(chan struct{}, stops), started: make(chan struct{}), of: map[types.UID]map[string]*attempt{},
 	}
 }
 
-// Start implements manager.Runnable. When the process is told to end, no stop is begun any more, and those that are under
-// way are waited for, as long as the manager waits.
+// Start lets stops begin. When the process is told to end, none is begun any more, and those that are under way are waited
+// for.
 func (s *Stopper) Start(ctx context.Context) error {
 	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	s.mu.Lock()
-	s.base, s.ending = lasting, ctx.Done()
+	s.base = lasting
 	s.mu.Unlock()
+	close(s.started)
 	<-ctx.Done()
 	s.mu.Lock()
 	s.closed = true
@@ -73,9 +75,6 @@ func (s *Stopper) Start(ctx context.Context) error {
 	s.running.Wait()
 	return nil
 }
-
-// NeedLeaderElection implements manager.LeaderElectionRunnable: each node has its own.
-func (s *Stopper) NeedLeaderElection() bool { return false }
 
 // Known is what this process knows of the containers of a request.
 func (s *Stopper) Known(r *v1beta1.ContainerRecreateRequest) (attempts map[string]restart.Attempt, mine map[string]string) {
@@ -145,15 +144,20 @@ func (s *Stopper) attempt(request types.UID, name string) *attempt {
 
 // Begin begins a stop and says whether it did: not when one is under way or done, and not when the process is ending.
 func (s *Stopper) Begin(ctx context.Context, r *v1beta1.ContainerRecreateRequest, stop restart.Stop) bool {
+	select {
+	case <-s.started:
+	case <-ctx.Done():
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.attempt(r.UID, stop.Name)
-	if s.closed || s.base == nil || a.Running || a.Done {
+	if s.closed || a.Running || a.Done {
 		return false
 	}
 	stop.Hook = stop.Hook && a.mine == stop.ID
 	a.Running, a.mine = true, "" // the hook is begun by nobody else from here on
-	base, ending := s.base, s.ending
+	base := s.base
 	s.running.Go(func() {
 		s.slots <- struct{}{}
 		defer func() { <-s.slots }()
@@ -161,10 +165,7 @@ func (s *Stopper) Begin(ctx context.Context, r *v1beta1.ContainerRecreateRequest
 		s.mu.Lock()
 		a.Running, a.Done, a.Failure = false, failure == "", failure
 		s.mu.Unlock()
-		select {
-		case s.ended <- event.GenericEvent{Object: r}:
-		case <-ending: // nobody listens any more
-		}
+		s.ended(agent.Key(r))
 	})
 	return true
 }

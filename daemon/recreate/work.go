@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/api/apps/v1beta1"
-	"kruise.io/kruise/kit/loop"
+	"kruise.io/kruise/kit/turn"
 	"kruise.io/kruise/plan/restart"
 )
 
@@ -31,13 +31,13 @@ type work struct {
 
 	facts  restart.Facts
 	plan   restart.AgentPlan
-	events []loop.Event
+	events []turn.Event
 }
 
 // Observe gathers the requests for the pod, its containers, and the stops under way. A runtime that does not answer is a
 // fact, too.
 func (w *work) Observe(ctx context.Context) error {
-	queue, err := w.queueOf(ctx, w.request)
+	queue, err := w.queueOf(w.request)
 	if err != nil {
 		return err
 	}
@@ -121,8 +121,8 @@ func (w *work) Act(ctx context.Context) error {
 
 // Report writes what was decided. A stop that is about to be written down is remembered as this process's own before it is:
 // whether the write is answered or not, nobody else can have made it.
-func (w *work) Report(_ time.Time, failure error) loop.Report[*v1beta1.ContainerRecreateRequest] {
-	report := loop.Report[*v1beta1.ContainerRecreateRequest]{Wake: w.plan.Wake}
+func (w *work) Report(_ time.Time, failure error) turn.Report[*v1beta1.ContainerRecreateRequest] {
+	report := turn.Report[*v1beta1.ContainerRecreateRequest]{Wake: w.plan.Wake}
 	if failure != nil {
 		return report
 	}
@@ -144,5 +144,5 @@ func (w *work) Report(_ time.Time, failure error) loop.Report[*v1beta1.Container
 // tell adds an event on the pod.
 func (w *work) tell(warning bool, reason, note string) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.request.Namespace, Name: w.request.Spec.PodName, UID: podOf(w.request)}}
-	w.events = append(w.events, loop.Event{Warning: warning, Reason: reason, Action: "RecreateContainer", Note: note, About: pod})
+	w.events = append(w.events, turn.Event{Warning: warning, Reason: reason, Action: "RecreateContainer", Note: note, About: pod})
 }

@@ -192,7 +192,8 @@ func TestObjectsAreListedByNamespaceAndByWhatFollowsFromThem(t *testing.T) {
 	other := pod("b")
 	other.Namespace = "bank"
 	store, indexer := storeOf(t, pod("a"), other)
-	if err := indexer.AddIndexers(toolscache.Indexers{"node": wordsOf(func(p *corev1.Pod) []string { return []string{p.Spec.NodeName, "all"} })}); err != nil {
+	byNode := Index[*corev1.Pod]{Name: "node", Values: func(p *corev1.Pod) []string { return []string{p.Spec.NodeName, "all"} }}
+	if err := indexer.AddIndexers(toolscache.Indexers{byNode.Name: byNode.Func()}); err != nil {
 		t.Fatal(err)
 	}
 	moved := pod("a")
@@ -200,7 +201,7 @@ func TestObjectsAreListedByNamespaceAndByWhatFollowsFromThem(t *testing.T) {
 	if err := indexer.Update(moved); err != nil {
 		t.Fatal(err)
 	}
-	lookup := &Lookup[*corev1.Pod]{indexer, "node"}
+	lookup := &Lookup[*corev1.Pod]{store, byNode}
 	for what, tc := range map[string]struct {
 		list func() ([]*corev1.Pod, error)
 		want string

@@ -19,7 +19,7 @@ import (
 	logsapi "k8s.io/component-base/logs/api/v1"
 	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
 	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
@@ -73,19 +73,19 @@ func Command(p Program, getenv func(string) string) *cobra.Command {
 			logs.InitLogs() // what libraries write with the standard library's log
 			defer logs.FlushLogs()
 			logger := klog.Background()
-			ctrl.SetLogger(logger)
+			log.SetLogger(logger)
 			if getenv("GOGC") == "" {
 				debug.SetGCPercent(gcPercent)
 			}
 			warnOfIgnored(logger, cmd.Flags(), p.Ignored)
 
 			ctx := log.IntoContext(cmd.Context(), logger)
-			config, err := ctrl.GetConfig()
+			server, err := config.GetConfig()
 			if err != nil {
 				return fmt.Errorf("finding the API server (--kubeconfig, KUBECONFIG, or the service account of a pod): %w", err)
 			}
 			logger.Info("Starting", "component", p.Name, "version", version())
-			return p.Run(ctx, config)
+			return p.Run(ctx, server)
 		},
 	}
 	// A version template of ours would keep text/template in the program, and with it every method of every type: 10 MB.

@@ -20,7 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/client-go/tools/cache"
 )
 
 // Cache tells how far a store of one kind is.
@@ -61,7 +61,7 @@ func New(caches map[string]Cache) *Writes {
 }
 
 // Wrote notes that an object was created or changed for an owner. The object is as the API server returned it.
-func (w *Writes) Wrote(owner types.NamespacedName, kind string, obj client.Object) {
+func (w *Writes) Wrote(owner types.NamespacedName, kind string, obj metav1.Object) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.of(owner)
@@ -72,10 +72,10 @@ func (w *Writes) Wrote(owner types.NamespacedName, kind string, obj client.Objec
 }
 
 // Deleted notes that an object was deleted for an owner.
-func (w *Writes) Deleted(owner types.NamespacedName, kind string, obj client.Object) {
+func (w *Writes) Deleted(owner types.NamespacedName, kind string, obj metav1.Object) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.of(owner).deleted[obj.GetUID()] = deletion{kind, client.ObjectKeyFromObject(obj)}
+	w.of(owner).deleted[obj.GetUID()] = deletion{kind, keyOf(obj)}
 }
 
 // Doubted notes that a write of an object for an owner may have been carried out: its answer was lost. The object has its
@@ -87,19 +87,22 @@ func (w *Writes) Doubted(owner types.NamespacedName, kind string, obj *metav1.Pa
 	p.doubts = append(p.doubts, doubt{kind, obj})
 }
 
+// Look reads the metadata of the object with a name from the API server itself, into an object that has its kind.
+type Look func(ctx context.Context, key types.NamespacedName, into *metav1.PartialObjectMetadata) error
+
 // Resolve looks up, at the API server itself, what became of an owner's writes in doubt, and notes it. What cannot be
 // looked up stays in doubt, and is an error.
-func (w *Writes) Resolve(ctx context.Context, owner types.NamespacedName, live client.Reader) error {
+func (w *Writes) Resolve(ctx context.Context, owner types.NamespacedName, look Look) error {
 	for {
 		d, found := w.nextDoubt(owner)
 		if !found {
 			return nil
 		}
 		is := &metav1.PartialObjectMetadata{TypeMeta: d.obj.TypeMeta}
-		err := live.Get(ctx, client.ObjectKeyFromObject(d.obj), is)
+		err := look(ctx, keyOf(d.obj), is)
 		switch existed := d.obj.UID != ""; {
 		case err != nil && !apierrors.IsNotFound(err):
-			return fmt.Errorf("look up whether %s %s was written: %w", d.kind, client.ObjectKeyFromObject(d.obj), err)
+			return fmt.Errorf("look up whether %s %s was written: %w", d.kind, keyOf(d.obj), err)
 		case existed && (err != nil || is.UID != d.obj.UID):
 			w.Deleted(owner, d.kind, d.obj)
 		case err == nil:
@@ -141,7 +144,7 @@ func (w *Writes) Behind(owner types.NamespacedName) string {
 		return ""
 	}
 	for _, d := range p.doubts {
-		return fmt.Sprintf("whether %s %s was written", d.kind, client.ObjectKeyFromObject(d.obj))
+		return fmt.Sprintf("whether %s %s was written", d.kind, keyOf(d.obj))
 	}
 	for kind, version := range p.versions {
 		cache := w.caches[kind]
@@ -167,4 +170,8 @@ func (w *Writes) of(owner types.NamespacedName) *pending {
 		w.owners[owner] = p
 	}
 	return p
+}
+
+func keyOf(obj metav1.Object) types.NamespacedName {
+	return cache.MetaObjectToName(obj).AsNamespacedName()
 }

@@ -189,7 +189,11 @@ func TestDoubts(t *testing.T) {
 			if w.Behind(web) == "" {
 				t.Error("a write in doubt is not waited for")
 			}
-			if err := w.Resolve(t.Context(), web, build.Build()); !errors.Is(err, c.fails) {
+			live := build.Build()
+			look := func(ctx context.Context, key types.NamespacedName, into *metav1.PartialObjectMetadata) error {
+				return live.Get(ctx, key, into)
+			}
+			if err := w.Resolve(t.Context(), web, look); !errors.Is(err, c.fails) {
 				t.Errorf("error %v, want %v", err, c.fails)
 			}
 			if got := w.Behind(web); got != c.want {

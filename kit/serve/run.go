@@ -25,7 +25,6 @@ import (
 	"kruise.io/kruise/kit/certs"
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/metric"
-	"kruise.io/kruise/kit/program"
 )
 
 // Component is what a program of ours adds to what all of them have.
@@ -109,7 +108,7 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 	options := manager.Options{
 		Scheme:         c.Scheme,
 		Logger:         log.FromContext(ctx),
-		MapperProvider: program.NewMapper,
+		MapperProvider: newMapper,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: {Transform: slimNode}},

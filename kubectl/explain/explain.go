@@ -42,6 +42,8 @@ type Explanation struct {
 	Conditions []kinds.Condition `json:"conditions,omitempty"`
 	// Controller says how the status differs from what is seen. Empty: it does not.
 	Controller []string `json:"controller,omitempty"`
+	// Assumptions are what could not be read and is taken to be so.
+	Assumptions []string `json:"assumptions,omitempty"`
 	// Remedy is what to do about it, where that is clear.
 	Remedy string `json:"remedy,omitempty"`
 }
@@ -110,7 +112,8 @@ func Explain(w kinds.Workload, v *kinds.View, now time.Time) (*Explanation, erro
 			ExpectedUpdated: plan.Tally.ExpectedUpdated, Ready: plan.Tally.Ready, Available: plan.Tally.Available,
 			KeptBySelector: plan.Tally.KeptBySelector(),
 		},
-		Budget: Budget{MaxUnavailable: v.Rules.MaxUnavailable, MaxSurge: v.MaxSurge, Partition: v.Partition},
+		Budget:      Budget{MaxUnavailable: v.Rules.MaxUnavailable, MaxSurge: v.MaxSurge, Partition: v.Partition},
+		Assumptions: v.Assumptions,
 	}
 	facts := v.Facts(now)
 	e.Others = revisions(v, facts)

@@ -106,9 +106,9 @@ func (r *recorder) begin(at time.Duration, steps []podset.Step, scaling bool) {
 	for _, g := range podset.Grouped(steps) {
 		text := g.String()
 		switch {
-		case g.Do == podset.Delete && !scaling:
+		case g.Recreates:
 			text += ", to be recreated"
-		case scaling && first:
+		case first && (scaling || g.Do == podset.Delete):
 			text += ", since " + g.Why
 		}
 		w.Steps = append(w.Steps, explain.Step{Do: string(g.Do), Pods: g.Names, Why: g.Why, Text: text})

@@ -31,8 +31,6 @@ type Kind struct {
 	Words []string
 	// Native are words by which kubectl means a kind of Kubernetes, unless the group stands behind them.
 	Native []string
-	// Nodes says that its pods are told apart by their nodes, which have to be known.
-	Nodes bool
 	// Cluster says that its objects are in no namespace, and their pods in any.
 	Cluster bool
 	// New makes an empty workload, NewList an empty list of its objects.
@@ -63,19 +61,33 @@ func Called(word string) *Kind {
 // Owned are the objects that belong to a workload.
 type Owned struct {
 	workload.Owned
-	// Selected are the claims that it selects, whoever controls them.
-	Selected []*corev1.PersistentVolumeClaim
-	// All are all the pods that were read, whoever controls them.
-	All []*corev1.Pod
+	// All are all the pods that were read, and AllClaims all the claims of the namespace, whoever controls them.
+	All       []*corev1.Pod
+	AllClaims []*corev1.PersistentVolumeClaim
 	// NamespaceLabels tells the labels of a namespace, for kinds that are in none.
 	NamespaceLabels func(name string) map[string]string
-	// Nodes are the nodes of the cluster, for kinds whose pods are told apart by them.
-	Nodes []*corev1.Node
+	// Nodes are the nodes of the cluster, for workloads that need them. NodesForbidden is true where they would be useful and may
+	// not be listed.
+	Nodes          []*corev1.Node
+	NodesForbidden bool
 }
+
+// Need says how much something is needed.
+type Need int
+
+// The needs.
+const (
+	// Needless: nothing turns on it.
+	Needless Need = iota
+	// Useful: what is said without it may be otherwise, and is told to be so.
+	Useful
+	// Needed: nothing can be said without it.
+	Needed
+)
 
 // Sort sorts all the pods and claims that there are into those that a workload controls and those that nobody does.
 func (o *Owned) Sort(of metav1.Object, pods []*corev1.Pod, claims []*corev1.PersistentVolumeClaim) {
-	o.Pods, o.Unowned, o.Claims, o.Selected, o.All = nil, nil, nil, claims, pods
+	o.Pods, o.Unowned, o.Claims, o.AllClaims, o.All = nil, nil, nil, claims, pods
 	exists := map[string]bool{}
 	for _, pod := range pods {
 		exists[pod.Name] = true
@@ -107,6 +119,8 @@ type Workload interface {
 	Copy() Workload
 	// Selector selects its pods.
 	Selector() *metav1.LabelSelector
+	// Nodes says how much the nodes of the cluster are needed.
+	Nodes() Need
 	// View reads it with what belongs to it. newID makes up what tells new pods apart. The error names the field that cannot be
 	// read.
 	View(owned Owned, options workload.Options, newID func() string) (*View, error)
@@ -138,6 +152,8 @@ type View struct {
 	// ObservedGeneration and Conditions are those of the status.
 	ObservedGeneration int64
 	Conditions         []Condition
+	// Assumptions are what could not be read and is taken to be so.
+	Assumptions []string
 	// Counts compares what the status says of pods with a tally.
 	Counts func(t podset.Tally) []Count
 	// Plan decides what to do now.

@@ -30,6 +30,7 @@ func (s *sidecarSet) Kind() *Kind                     { return sidecarSets() }
 func (s *sidecarSet) Object() client.Object           { return s.set }
 func (s *sidecarSet) Copy() Workload                  { return &sidecarSet{s.set.DeepCopy()} }
 func (s *sidecarSet) Selector() *metav1.LabelSelector { return s.set.Spec.Selector }
+func (s *sidecarSet) Nodes() Need                     { return Needless }
 
 func (s *sidecarSet) View(owned Owned, _ workload.Options, _ func() string) (*View, error) {
 	in := workload.Injected{Revisions: owned.Revisions, NamespaceLabels: owned.NamespaceLabels}

@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -81,18 +82,19 @@ func (c *Cluster) Read(ctx context.Context, kind *kinds.Kind, namespace, name st
 	var pods corev1.PodList
 	var claims corev1.PersistentVolumeClaimList
 	var revisions appsv1.ControllerRevisionList
-	var nodes corev1.NodeList
-	for _, list := range []client.ObjectList{&pods, &claims, &revisions} {
+	for _, list := range []client.ObjectList{&pods, &revisions} {
 		if err := c.reader.List(ctx, list, of...); err != nil {
 			return nil, none, err
 		}
 	}
-	if kind.Nodes {
-		if err := c.reader.List(ctx, &nodes); err != nil {
-			return nil, none, err
-		}
+	// A selector may ask for more than the labels that claims have.
+	if err := c.reader.List(ctx, &claims, client.InNamespace(namespace)); err != nil {
+		return nil, none, err
 	}
-	owned := kinds.Owned{Nodes: pointers(nodes.Items)}
+	owned, err := c.nodes(ctx, found.Nodes())
+	if err != nil {
+		return nil, none, err
+	}
 	owned.Sort(found.Object(), pointers(pods.Items), pointers(claims.Items))
 	for _, r := range pointers(revisions.Items) {
 		if metav1.IsControlledBy(r, found.Object()) {
@@ -108,6 +110,19 @@ func (c *Cluster) Read(ctx context.Context, kind *kinds.Kind, namespace, name st
 		return nil
 	}
 	return found, owned, nil
+}
+
+// nodes reads the nodes as far as they are needed.
+func (c *Cluster) nodes(ctx context.Context, need kinds.Need) (owned kinds.Owned, err error) {
+	if need == kinds.Needless {
+		return owned, nil
+	}
+	var nodes corev1.NodeList
+	if err = c.reader.List(ctx, &nodes); need == kinds.Useful && apierrors.IsForbidden(err) {
+		owned.NodesForbidden, err = true, nil
+	}
+	owned.Nodes = pointers(nodes.Items)
+	return owned, err
 }
 
 // guests reads the pods that a workload of the whole cluster selects, the namespaces that they are in, and its revisions.

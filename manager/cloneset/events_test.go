@@ -21,38 +21,43 @@ func undone(do podset.Do, pod string) podops.Result {
 	return r
 }
 
+// recreated makes the deletion of a pod one for its update.
+func recreated(r podops.Result) podops.Result {
+	r.Step.Recreates = true
+	return r
+}
+
 func TestEvents(t *testing.T) {
 	limited := podset.Note{Wish: podset.WishScaleOut, Pods: 2, Because: "scaleStrategy.maxUnavailable is 1", Cause: podset.CauseScaleLimit}
 	const limitedNote = "2 pods are to be created, but scaleStrategy.maxUnavailable is 1"
 	for name, c := range map[string]struct {
 		results []podops.Result
-		scaling bool
 		notes   []podset.Note
 		want    []loop.Event
 	}{
 		"nothing was done": {},
 		"pods were created, and one was not": {
-			results: []podops.Result{done(podset.Create, "web-a"), done(podset.Create, "web-b"), undone(podset.Create, "web-c")}, scaling: true,
+			results: []podops.Result{done(podset.Create, "web-a"), done(podset.Create, "web-b"), undone(podset.Create, "web-c")},
 			want: []loop.Event{
 				{Reason: "SuccessfulCreate", Action: "CreatePod", Note: "created 2 pods: web-a, web-b: so it is"},
 				{Warning: true, Reason: "FailedCreate", Action: "CreatePod", Note: "could not create pod web-c: refused"},
 			},
 		},
 		"a pod was deleted to scale in": {
-			results: []podops.Result{done(podset.Delete, "web-a")}, scaling: true,
-			want: []loop.Event{{Reason: "SuccessfulDelete", Action: "DeletePod", Note: "deleted pod web-a: so it is", Pod: "web-a"}},
+			results: []podops.Result{done(podset.Delete, "web-a")},
+			want:    []loop.Event{{Reason: "SuccessfulDelete", Action: "DeletePod", Note: "deleted pod web-a: so it is", Pod: "web-a"}},
 		},
 		"a pod could not be deleted to scale in": {
-			results: []podops.Result{undone(podset.Delete, "web-a")}, scaling: true,
-			want: []loop.Event{{Warning: true, Reason: "FailedDelete", Action: "DeletePod", Note: "could not delete pod web-a: refused"}},
+			results: []podops.Result{undone(podset.Delete, "web-a")},
+			want:    []loop.Event{{Warning: true, Reason: "FailedDelete", Action: "DeletePod", Note: "could not delete pod web-a: refused"}},
 		},
 		"a pod was deleted to be recreated": {
-			results: []podops.Result{done(podset.Delete, "web-a")},
+			results: []podops.Result{recreated(done(podset.Delete, "web-a"))},
 			want: []loop.Event{{Reason: "SuccessfulUpdatePodReCreate", Action: "RecreatePod",
-				Note: "deleted, to be recreated with the new revision, pod web-a: so it is", Pod: "web-a"}},
+				Note: "deleted, to be recreated with another revision, pod web-a: so it is", Pod: "web-a"}},
 		},
 		"a pod could not be deleted to be recreated": {
-			results: []podops.Result{undone(podset.Delete, "web-a")},
+			results: []podops.Result{recreated(undone(podset.Delete, "web-a"))},
 			want:    []loop.Event{{Warning: true, Reason: "FailedUpdatePodReCreate", Action: "RecreatePod", Note: "could not recreate pod web-a: refused"}},
 		},
 		"pods were updated in place, and one was not": {
@@ -69,7 +74,7 @@ func TestEvents(t *testing.T) {
 			results: []podops.Result{
 				done(podset.Create, "a"), done(podset.Create, "b"), done(podset.Create, "c"),
 				done(podset.Create, "d"), done(podset.Create, "e"), done(podset.Create, "f"),
-			}, scaling: true,
+			},
 			want: []loop.Event{{Reason: "SuccessfulCreate", Action: "CreatePod", Note: "created 6 pods: a, b, c, d, e …: so it is"}},
 		},
 		"scaling out is limited": {
@@ -114,7 +119,7 @@ func TestEvents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			set := newStory().set
 			w := newWork(nil, set)
-			w.results, w.plan = c.results, podset.Plan{Scaling: c.scaling, Notes: c.notes}
+			w.results, w.plan = c.results, podset.Plan{Notes: c.notes}
 			if diff := cmp.Diff(c.want, w.events()); diff != "" {
 				t.Errorf("events (-want +got):\n%s", diff)
 			}

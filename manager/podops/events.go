@@ -17,7 +17,7 @@ type Reasons struct {
 	Deleted, NotDeleted string
 	// UpdatedInPlace and NotUpdatedInPlace are for pods that are changed in place.
 	UpdatedInPlace, NotUpdatedInPlace string
-	// Recreated and NotRecreated are for pods that are deleted for others of the new revision.
+	// Recreated and NotRecreated are for pods that are deleted for others of another revision.
 	Recreated, NotRecreated string
 	// Expanded and NotExpanded are for pods whose claims are to grow.
 	Expanded, NotExpanded string
@@ -51,15 +51,15 @@ type telling struct {
 	action, succeeded, failed, done, undone string
 }
 
-// tellingOf finds how a step of a plan is told; steps that only move a pod on in its life cycle are told to nobody.
-func (r Reasons) tellingOf(s podset.Step, plan *podset.Plan) telling {
+// tellingOf finds how a step is told; steps that only move a pod on in its life cycle are told to nobody.
+func (r Reasons) tellingOf(s podset.Step) telling {
 	switch {
 	case s.Do == podset.Create:
 		return telling{"CreatePod", r.Created, r.NotCreated, "created", "create"}
 	case s.Do == podset.Update:
 		return telling{"UpdatePod", r.UpdatedInPlace, r.NotUpdatedInPlace, "began to update in place", "update in place"}
-	case s.Do == podset.Delete && !plan.Scaling:
-		return telling{"RecreatePod", r.Recreated, r.NotRecreated, "deleted, to be recreated with the new revision,", "recreate"}
+	case s.Do == podset.Delete && s.Recreates:
+		return telling{"RecreatePod", r.Recreated, r.NotRecreated, "deleted, to be recreated with another revision,", "recreate"}
 	case s.Do == podset.Delete:
 		return telling{"DeletePod", r.Deleted, r.NotDeleted, "deleted", "delete"}
 	case s.Do == podset.Expand:
@@ -77,7 +77,7 @@ func (r Reasons) Events(plan *podset.Plan, results []Result) []loop.Event {
 	var order []telling
 	succeeded, failed := map[telling][]Result{}, map[telling][]Result{}
 	for _, result := range results {
-		t := r.tellingOf(result.Step, plan)
+		t := r.tellingOf(result.Step)
 		if succeeded[t] == nil && failed[t] == nil {
 			order = append(order, t)
 		}

@@ -88,6 +88,8 @@ func TestWhatTakesAPodOutOfServiceSpendsTheBudgetOfItAndNothingElseDoes(t *testi
 	}}
 	restarting := serving(pod("a"))
 	restarting.Spec.Containers[0].ResizePolicy = []corev1.ContainerResizePolicy{{ResourceName: corev1.ResourceCPU, RestartPolicy: corev1.RestartContainer}}
+	recreates := step(podset.Delete, "a")
+	recreates.Recreates = true
 	const (
 		free     = ""
 		deletion = "deletion"
@@ -102,7 +104,8 @@ func TestWhatTakesAPodOutOfServiceSpendsTheBudgetOfItAndNothingElseDoes(t *testi
 		costs      string
 		wish       podset.Wish
 	}{
-		"a deletion": {step: step(podset.Delete, "a"), costs: deletion, wish: podset.WishUpdate},
+		"a deletion":                                        {step: step(podset.Delete, "a"), costs: deletion, wish: podset.WishScaleIn},
+		"a deletion, to recreate the pod":                   {step: recreates, costs: deletion, wish: podset.WishUpdate},
 		"a deletion of a pod that does not serve":           {step: step(podset.Delete, "a"), pod: pod("a"), costs: free},
 		"a deletion, where changes alone are protected":     {step: step(podset.Delete, "a"), options: permits.Options{Changes: true}, costs: free},
 		"a deletion, where the budget is for changes":       {step: step(podset.Delete, "a"), operations: []policyv1beta1.PubOperation{policyv1beta1.PubUpdateOperation}, costs: free},

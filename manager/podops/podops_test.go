@@ -357,7 +357,9 @@ func TestWritesWithoutAnAnswerAreLookedUpBeforeTheNextDecision(t *testing.T) {
 			if what := w.Writes.Behind(web); !strings.HasPrefix(what, "whether ") {
 				t.Errorf("the next decision waits for %q, want it to wait until the outcome is known", what)
 			}
-			if err := w.Writes.Resolve(t.Context(), web, w.Live); err != nil {
+			if err := w.Writes.Resolve(t.Context(), web, func(ctx context.Context, key types.NamespacedName, into *metav1.PartialObjectMetadata) error {
+				return w.Live.Get(ctx, key, into)
+			}); err != nil {
 				t.Fatal(err)
 			}
 			if what := w.Writes.Behind(web); what == "" || strings.HasPrefix(what, "whether ") {

@@ -58,7 +58,7 @@ func (r Rollout) Progress() Progress {
 	whole := t.Replicas == r.Wanted && t.Available == r.Wanted && !resizing
 	switch {
 	case whole && t.Updated == r.Wanted && t.UpdatedAvailable == r.Wanted:
-		p.Reason, p.Message = r.Reasons.Complete, fmt.Sprintf("all %d pods updated and available", r.Wanted)
+		p.Reason, p.Message = r.Reasons.Complete, r.unlessHeld(fmt.Sprintf("all %d pods updated and available", r.Wanted))
 	case r.Paused:
 		p.Reason, p.Settled = r.Reasons.Paused, whole
 	case whole && t.ExpectedUpdated < r.Wanted && t.Updated >= t.ExpectedUpdated:
@@ -67,7 +67,7 @@ func (r Rollout) Progress() Progress {
 		if t.KeptBySelector() {
 			by = "selector of nodes"
 		}
-		p.Message = fmt.Sprintf("%d of %d pods updated and available, as the %s wants", t.Updated, r.Wanted, by)
+		p.Message = r.unlessHeld(fmt.Sprintf("%d of %d pods updated and available, as the %s wants", t.Updated, r.Wanted, by))
 	default:
 		p.Reason, p.Settled, p.Deadline = r.Reasons.GoingOn, whole && r.OnDelete, r.Deadline
 	}
@@ -80,6 +80,16 @@ func (r Rollout) message() string {
 	parts := []string{fmt.Sprintf("%d of %d pods updated, %d of them available", t.Updated, r.Wanted, t.UpdatedAvailable)}
 	parts = append(parts, r.Plan.Waiting()...)
 	return bounded(strings.Join(parts, "; "), longestMessage)
+}
+
+// unlessHeld adds to the message of a rollout that is done what a budget holds: pods that somebody asked to go.
+func (r Rollout) unlessHeld(message string) string {
+	for _, n := range r.Plan.Notes {
+		if n.Cause == podset.CauseBudget {
+			message += "; " + n.String()
+		}
+	}
+	return bounded(message, longestMessage)
 }
 
 // Advanced says whether anything of a plan was carried out.

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/kit/loop"
+	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 )
 
@@ -46,6 +47,16 @@ func TestWhereAnUpdateIsToStopTheMessageSaysWhatStopsIt(t *testing.T) {
 	}
 }
 
+func TestARolloutThatIsDoneSaysWhatABudgetHolds(t *testing.T) {
+	plan := &podset.Plan{Tally: podset.Tally{Replicas: 5, Available: 5, Updated: 5, UpdatedAvailable: 5, ExpectedUpdated: 5}}
+	plan.Hold([]podset.Step{{Do: podset.Move, State: lifecycle.PreparingDelete}}, "PodUnavailableBudget web lets no more pods become unavailable", time.Unix(1, 0))
+	got := Rollout{Plan: plan, Wanted: 5, Reasons: ProgressReasons{Complete: "There"}}.Progress()
+	const want = "all 5 pods updated and available; 1 pod is to be deleted, but PodUnavailableBudget web lets no more pods become unavailable"
+	if got.Message != want || got.Reason != "There" {
+		t.Errorf("%s: %q, want %q", got.Reason, got.Message, want)
+	}
+}
+
 func TestNoEventIsTooLongForTheAPIServer(t *testing.T) {
 	long := Result{Step: podset.Step{Do: podset.Create}, Pod: "web-a", Err: fmt.Errorf("refused: %s", strings.Repeat("x", 5000))}
 	got := Reasons{NotCreated: "FailedCreate"}.Events(&podset.Plan{}, []Result{long})
@@ -59,10 +70,15 @@ func TestWhatAKindHasNoReasonForIsToldToNobody(t *testing.T) {
 	step := func(do podset.Do, err error) Result {
 		return Result{Step: podset.Step{Do: do, Why: "so it is"}, Pod: "web-0", Err: err}
 	}
+	recreate := func(err error) Result {
+		r := step(podset.Delete, err)
+		r.Step.Recreates = true
+		return r
+	}
 	got := Reasons{Recreated: "SuccessfulDelete"}.Events(plan, []Result{
-		step(podset.Create, nil), step(podset.Update, errBroken), step(podset.Delete, nil), step(podset.Delete, errBroken),
+		step(podset.Create, nil), step(podset.Update, errBroken), recreate(nil), recreate(errBroken), step(podset.Delete, nil),
 	})
-	want := []loop.Event{{Reason: "SuccessfulDelete", Action: "RecreatePod", Note: "deleted, to be recreated with the new revision, pod web-0: so it is", Pod: "web-0"}}
+	want := []loop.Event{{Reason: "SuccessfulDelete", Action: "RecreatePod", Note: "deleted, to be recreated with another revision, pod web-0: so it is", Pod: "web-0"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}

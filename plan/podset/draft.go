@@ -78,6 +78,9 @@ func (d *draft) count(r *replica.Replica) {
 	if !r.Available {
 		d.away = append(d.away, r)
 	}
+	if r.LateIn > 0 {
+		d.plan.wakeAt(d.now.Add(r.LateIn))
+	}
 }
 
 // count counts one pod for the status.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"kruise.io/kruise/plan/lifecycle"
-	"kruise.io/kruise/plan/replica"
 )
 
 func TestStepsThatAreHeldUpAreNotedByWhatTheyAreForAndTriedAgain(t *testing.T) {
@@ -17,10 +16,9 @@ func TestStepsThatAreHeldUpAreNotedByWhatTheyAreForAndTriedAgain(t *testing.T) {
 		steps []Step
 		want  []string
 	}{
-		"updates":                   {Plan{}, []Step{{Do: Update}, {Do: Update}}, []string{"2 pods are to be updated, but " + why}},
-		"pods that are recreated":   {Plan{}, []Step{{Do: Delete, Pod: &replica.Replica{}}}, []string{"1 pod is to be updated, but " + why}},
-		"pods that are asked to go": {Plan{}, []Step{{Do: Delete, Pod: &replica.Replica{SpecifiedDelete: true}}}, []string{"1 pod is to be deleted, but " + why}},
-		"pods that are too many":    {Plan{Scaling: true}, []Step{{Do: Delete, Pod: &replica.Replica{}}}, []string{"1 pod is to be deleted, but " + why}},
+		"updates":                 {Plan{}, []Step{{Do: Update}, {Do: Update}}, []string{"2 pods are to be updated, but " + why}},
+		"pods that are recreated": {Plan{}, []Step{{Do: Delete, Recreates: true}}, []string{"1 pod is to be updated, but " + why}},
+		"pods that are only deleted, as those that are too many or asked to go": {Plan{}, []Step{{Do: Delete}}, []string{"1 pod is to be deleted, but " + why}},
 		"what hooks prepare for": {Plan{}, []Step{{Do: Move, State: lifecycle.PreparingDelete}, {Do: Move, State: lifecycle.PreparingUpdate}},
 			[]string{"1 pod is to be deleted, but " + why, "1 pod is to be updated, but " + why}},
 		"sooner than planned": {Plan{Wake: again.Add(time.Second)}, []Step{{Do: Update}}, []string{"1 pod is to be updated, but " + why}},

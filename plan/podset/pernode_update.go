@@ -61,6 +61,8 @@ type renewal struct {
 	taken []*replica.Replica
 	// lost and ineligible are pods on lost nodes, and on those that would take no other pod.
 	lost, ineligible []*replica.Replica
+	// later are pods on nodes where something else is done now.
+	later []*replica.Replica
 	// spent counts the pods for which the budget is spent; resizing is true when it is spent on resizes.
 	spent    int
 	resizing bool
@@ -76,6 +78,7 @@ func (d *nodeDecision) update() {
 	if d.Partition > 0 { // those that are left are kept as they are
 		up.lost, up.ineligible = first(wanted-len(candidates), up.lost), nil
 	}
+	up.later = first(wanted-len(candidates), up.later)
 	if todo := len(candidates) + len(up.lost); d.Paused && todo > 0 {
 		d.note(WishUpdate, todo, "the update is paused", cause{Cause: CausePaused})
 		return
@@ -102,7 +105,11 @@ func (d *nodeDecision) candidates(up *renewal) []*site {
 	for i := len(d.sites) - 1; i >= 0; i-- {
 		s := &d.sites[i]
 		switch {
-		case s.old == nil || s.new != nil || d.isDoomed(s.old) || !s.Keeps || s.Excluded || d.busy[s.old] || len(s.others().surplus) > 0:
+		case s.old == nil || s.new != nil || d.isDoomed(s.old) || !s.Keeps || s.Excluded:
+		case d.busy[s.old] || len(s.others().surplus) > 0:
+			if s.Runs && !s.Lost {
+				up.later = append(up.later, s.old)
+			}
 		case s.Lost:
 			up.lost = append(up.lost, s.old)
 		case !s.Runs:
@@ -141,7 +148,7 @@ func (d *nodeDecision) renew(s *site, ways *spender, up *renewal) {
 	case d.surges():
 		d.step(Step{Do: Create, Slot: s.Name, To: d.UpdateRevision, Why: "a pod beside it has another revision"})
 	default:
-		d.remove(r, why, true, false)
+		d.recreate(r, why, false)
 	}
 }
 
@@ -156,6 +163,9 @@ func (d *nodeDecision) tellOf(up *renewal) {
 			up.taken = nil // these go on serving
 		}
 		d.note(WishUpdate, up.spent, d.nodesSpent(up.taken), causeOf(CauseBroken, d.away))
+	}
+	if len(up.later) > 0 {
+		d.note(WishUpdate, len(up.later), "something else is done on their nodes first: "+homes(up.later), cause{})
 	}
 	if len(up.lost) > 0 {
 		d.note(WishUpdate, len(up.lost), "the kubelets of their nodes are silent: "+homes(up.lost), cause{CauseBroken, "NodeLost"})

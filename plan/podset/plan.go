@@ -62,6 +62,8 @@ type Step struct {
 	NotReady bool
 	// KeepClaims leaves the claims of the pod to its successor, for Delete.
 	KeepClaims bool
+	// Recreates marks a pod that goes for its update, and whose successor has another revision, for Delete.
+	Recreates bool
 	// Why says in a few words what the step is for.
 	Why string
 }
@@ -186,7 +188,7 @@ func (p *Plan) wakeAt(t time.Time) {
 func (p *Plan) Hold(steps []Step, because string, again time.Time) {
 	held := map[Wish]int{}
 	for _, s := range steps {
-		if s.Do == Delete && (p.Scaling || s.Pod.SpecifiedDelete) || s.Do == Move && s.State == lifecycle.PreparingDelete {
+		if s.Do == Delete && !s.Recreates || s.Do == Move && s.State == lifecycle.PreparingDelete {
 			held[WishScaleIn]++
 		} else {
 			held[WishUpdate]++

@@ -30,10 +30,16 @@ func causeOf(c Cause, pods []*replica.Replica) cause {
 	return cause{c, worst.Trouble}
 }
 
+// others is the reason to wait while pods are added and removed.
+const others = "others are created or deleted first"
+
 // budgetSpent names the budget and who uses it, with the pods that a step of this plan takes out of service.
 func (d *draft) budgetSpent(taken []*replica.Replica) string {
-	away := cmp.Or(d.whoIsAway(taken, d.rules.Replicas-d.active, "missing"), " and no pod may go")
-	return fmt.Sprintf("maxUnavailable is %d%s", d.rules.MaxUnavailable, away)
+	away := d.whoIsAway(taken, d.rules.Replicas-d.active, "missing")
+	if away == "" && d.plan.Scaling {
+		return others
+	}
+	return fmt.Sprintf("maxUnavailable is %d%s", d.rules.MaxUnavailable, cmp.Or(away, " and no pod may go"))
 }
 
 // whoIsAway lists the pods that are not available or will not be after this plan, with what kubelet says of them, and

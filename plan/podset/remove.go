@@ -17,6 +17,13 @@ func (d *draft) remove(r *replica.Replica, why string, specified, keepClaims boo
 	d.step(Step{Do: Delete, Pod: r, KeepClaims: keepClaims, Why: why})
 }
 
+// recreate removes a pod so that one of another revision takes its place.
+func (d *draft) recreate(r *replica.Replica, why string, keepClaims bool) {
+	d.remove(r, why, true, keepClaims)
+	last := &d.plan.Steps[len(d.plan.Steps)-1]
+	last.Recreates = last.Do == Delete
+}
+
 // deleteDoomed deletes pods that somebody asked to go: those that are not ready at once, the others as the budget lets.
 func (d *draft) deleteDoomed() bool {
 	return d.deleteWithin(order.Sorted(d.idle.doomed, order.LeastLoss()...), d.toSpare(), "it was asked to be deleted", true)
@@ -67,8 +74,13 @@ func (d *draft) finishLeaving(keepClaims func(i int, r *replica.Replica) bool) b
 	for i, r := range order.Sorted(free) {
 		d.step(Step{Do: Delete, Pod: r, KeepClaims: keepClaims(i, r), Why: "its preDelete hook let go"})
 	}
+	d.noteHeld(held)
+	return len(free) > 0
+}
+
+// noteHeld says which pods a preDelete hook holds.
+func (d *draft) noteHeld(held []*replica.Replica) {
 	if len(held) > 0 {
 		d.note(WishScaleIn, len(held), "waiting for the preDelete hook of "+names(held), cause{Cause: CauseHook})
 	}
-	return len(free) > 0
 }

@@ -157,6 +157,7 @@ func TestAnUpgradeLeavesAloneWhatTheManagerWrote(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	c.deploy(t)
+	c.established(t)
 	c.writeAsManager(t)
 
 	c.deploy(t, "webhookConfiguration.timeoutSeconds=2", "manager.replicas=3")
@@ -183,13 +184,21 @@ func TestAnUpgradeLeavesAloneWhatTheManagerWrote(t *testing.T) {
 	}
 	pods := &admissionregistrationv1.MutatingWebhookConfiguration{}
 	c.get(t, client.ObjectKey{Name: pod.MutatingConfiguration}, pods)
-	if len(pods.Webhooks) != 1 || pods.Webhooks[0].Name != podsWebhook {
-		t.Errorf("the webhooks for pods are %+v", pods.Webhooks)
+	if len(pods.Webhooks) != 1 || pods.Webhooks[0].Name != createsWebhook {
+		t.Errorf("the webhooks for new pods are %+v", pods.Webhooks)
+	}
+	others := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	c.get(t, client.ObjectKey{Name: pod.ValidatingConfiguration}, others)
+	if len(others.Webhooks) != 1 || others.Webhooks[0].Name != deletesWebhook {
+		t.Errorf("the webhooks for pods that go are %+v", others.Webhooks)
 	}
 }
 
-// podsWebhook is the name of a webhook for pods.
-const podsWebhook = "create-fail-0.mpod.kb.io"
+// Webhooks for pods, as the manager writes them.
+const (
+	createsWebhook = "create-fail-0.mpod.kb.io"
+	deletesWebhook = "delete-fail-0.vpod.kb.io"
+)
 
 // callers returns the objects by which the API server calls the manager.
 func (c *cluster) callers(t *testing.T) (*admissionregistrationv1.MutatingWebhookConfiguration,
@@ -217,14 +226,33 @@ func (c *cluster) writeAsManager(t *testing.T) {
 	crd.Spec.Conversion.Webhook.ClientConfig.CABundle = c.authority
 	pods := &admissionregistrationv1.MutatingWebhookConfiguration{}
 	c.get(t, client.ObjectKey{Name: pod.MutatingConfiguration}, pods)
-	pods.Webhooks = []admissionregistrationv1.MutatingWebhook{*mutating.Webhooks[0].DeepCopy()}
-	pods.Webhooks[0].Name = podsWebhook
-	pods.Webhooks[0].Rules[0].Rule = admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}}
-	for _, object := range []client.Object{secret, mutating, validating, crd, pods} {
+	created := mutating.Webhooks[0].DeepCopy()
+	created.Name, created.FailurePolicy, created.ObjectSelector = createsWebhook, new(admissionregistrationv1.Fail), asking()
+	created.Rules, created.MatchConditions = ofPods(admissionregistrationv1.Create), nil
+	pods.Webhooks = []admissionregistrationv1.MutatingWebhook{*created}
+	others := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	c.get(t, client.ObjectKey{Name: pod.ValidatingConfiguration}, others)
+	deleted := validating.Webhooks[0].DeepCopy()
+	deleted.Name, deleted.FailurePolicy, deleted.ObjectSelector = deletesWebhook, new(admissionregistrationv1.Fail), asking()
+	deleted.Rules, deleted.MatchConditions = ofPods(admissionregistrationv1.Delete), nil
+	others.Webhooks = []admissionregistrationv1.ValidatingWebhook{*deleted}
+	for _, object := range []client.Object{secret, mutating, validating, crd, pods, others} {
 		if err := c.Update(t.Context(), object, client.FieldOwner("kruise-manager")); err != nil {
 			t.Fatalf("%T: %v", object, err)
 		}
 	}
+}
+
+// asking selects the pods about which the webhooks ask.
+func asking() *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{"asks": "yes"}}
+}
+
+func ofPods(o admissionregistrationv1.OperationType) []admissionregistrationv1.RuleWithOperations {
+	return []admissionregistrationv1.RuleWithOperations{{
+		Operations: []admissionregistrationv1.OperationType{o},
+		Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+	}}
 }
 
 // An uninstall by mistake must not cost a single workload, and must leave nothing that waits for a manager in vain.
@@ -233,7 +261,9 @@ func TestAnUninstallTakesNoWorkloadAwayAndBlocksNothing(t *testing.T) {
 	c := newCluster(t)
 	c.deploy(t, "featureGates=ResourcesDeletionProtection=true")
 	c.established(t)
+	pods := c.waiting(t)
 	c.writeAsManager(t)
+	pods.wait(t)
 	set := newCloneSet("kept")
 	set.Finalizers = []string{"example.org/hold"}
 	if err := c.Create(t.Context(), set); err != nil {
@@ -243,6 +273,7 @@ func TestAnUninstallTakesNoWorkloadAwayAndBlocksNothing(t *testing.T) {
 
 	c.run(t, "uninstall", "kruise")
 
+	pods.pass(t)
 	if err := c.Delete(t.Context(), crd); err != nil {
 		t.Errorf("a protected CustomResourceDefinition cannot be deleted once nobody protects it: %v", err)
 	}
@@ -266,8 +297,12 @@ func TestAnUninstallTakesNoWorkloadAwayAndBlocksNothing(t *testing.T) {
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(set), kept); !apierrors.IsNotFound(err) {
 		t.Errorf("the deleted CloneSet is still there: %v", err)
 	}
-	for _, name := range []string{mutatingName, pod.MutatingConfiguration} {
-		if err := c.Get(t.Context(), client.ObjectKey{Name: name}, &admissionregistrationv1.MutatingWebhookConfiguration{}); !apierrors.IsNotFound(err) {
+	for name, configuration := range map[string]client.Object{
+		mutatingName:              &admissionregistrationv1.MutatingWebhookConfiguration{},
+		validatingName:            &admissionregistrationv1.ValidatingWebhookConfiguration{},
+		pod.MutatingConfiguration: &admissionregistrationv1.MutatingWebhookConfiguration{}, pod.ValidatingConfiguration: &admissionregistrationv1.ValidatingWebhookConfiguration{},
+	} {
+		if err := c.Get(t.Context(), client.ObjectKey{Name: name}, configuration); !apierrors.IsNotFound(err) {
 			t.Errorf("the webhooks of %s are still called: %v", name, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package chart_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -61,6 +62,34 @@ func TestAManagerIsReplacedOnlyByOneThatIsReady(t *testing.T) {
 	manager := deployment.Spec.Template.Spec.Containers[0]
 	if manager.ReadinessProbe.HTTPGet.Path != "/readyz" || manager.LivenessProbe.HTTPGet.Path != "/healthz" {
 		t.Errorf("probes %+v, %+v", manager.ReadinessProbe, manager.LivenessProbe)
+	}
+}
+
+// Some control planes reach nodes and not pods: the manager is then on the network of its node, at a port that is free there.
+func TestAManagerCanBeReachedAtAPortOfItsNode(t *testing.T) {
+	objects := newHelm(t).render(t, namespace, "manager.hostNetwork=true", "manager.webhook.port=30443")
+	deployment := find[appsv1.Deployment](t, objects, "Deployment", "kruise-controller-manager")
+	pod := deployment.Spec.Template.Spec
+	if !pod.HostNetwork || pod.DNSPolicy != corev1.DNSClusterFirstWithHostNet {
+		t.Errorf("the pod is on the network of its node: %t, and finds names by %s", pod.HostNetwork, pod.DNSPolicy)
+	}
+	if !slices.Contains(pod.Containers[0].Args, "--webhook-port=30443") || !slices.Contains(pod.Containers[0].Ports, corev1.ContainerPort{Name: "webhook", ContainerPort: 30443, Protocol: corev1.ProtocolTCP}) {
+		t.Errorf("arguments %q, ports %+v", pod.Containers[0].Args, pod.Containers[0].Ports)
+	}
+	// Two managers cannot share a port of a node.
+	if surge := deployment.Spec.Strategy.RollingUpdate.MaxSurge; surge.IntValue() != 1 {
+		t.Errorf("maxSurge is %s", surge)
+	}
+	service := find[corev1.Service](t, objects, "Service", "kruise-webhook-service")
+	if ports := service.Spec.Ports; len(ports) != 1 || ports[0].Port != 443 || ports[0].TargetPort.StrVal != "webhook" {
+		t.Errorf("the API server comes in by %+v", ports)
+	}
+	for _, name := range []string{validatingName, mutatingName} {
+		for _, object := range objects {
+			if object.GetName() == name && strings.Contains(fmt.Sprint(object.Object), "30443") {
+				t.Errorf("%s calls the port of the pod, and not the service", name)
+			}
+		}
 	}
 }
 

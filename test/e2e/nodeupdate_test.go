@@ -104,7 +104,9 @@ func deletedOnNodes(s *space) {
 	s.untilOnHold(set, v1beta1.DaemonSetUpdated, "2 pods are to be updated, but "+words, map[string]string{"node-1": "2", "node-2": "3", playedNode: "2"})
 	isOld := func(pod *corev1.Pod) bool { return pod.Spec.NodeName == "node-2" }
 	s.same("the other pods", s.identities(slices.DeleteFunc(before, isOld)), s.identities(slices.DeleteFunc(s.podsNow("asked"), isOld)))
-	edit(s, "asked", &v1beta1.DaemonSet{}, func(set *v1beta1.DaemonSet) { set.Spec.UpdateStrategy.Type = v1beta1.RollingUpdateDaemonSetStrategyType })
+	edit(s, "asked", &v1beta1.DaemonSet{}, func(set *v1beta1.DaemonSet) {
+		set.Spec.UpdateStrategy.Type = v1beta1.RollingUpdateDaemonSetStrategyType
+	})
 	s.untilOnNodes("asked", everywhere)
 	s.same("the images", map[string]int{"1.10.3": everywhere}, tags(s.podsNow("asked")))
 }
@@ -147,10 +149,10 @@ func (s *space) untilTold(name, reason string, want ...int) {
 // pullsAheadOnNodes updates a DaemonSet on the node whose kubelet is played, and has the image pulled on the real ones, all at a time,
 // before their turn comes.
 func pullsAheadOnNodes(s *space) {
-	const nodes, real = everywhere + 1, everywhere
+	const nodes, waiting = everywhere + 1, everywhere
 	s.watch(&v1beta1.ImagePullJob{})
 	s.beginOnNodes("ahead", rolling(func(r *v1beta1.RollingUpdateDaemonSet) {
-		r.Type, r.Partition = v1beta1.InplaceRollingUpdateType, new(intstr.FromInt32(real))
+		r.Type, r.Partition = v1beta1.InplaceRollingUpdateType, new(intstr.FromInt32(waiting))
 	}), tolerating(spare), func(set *v1beta1.DaemonSet) {
 		set.Annotations = map[string]string{
 			v1beta1.ImagePreDownloadMinUpdatedReadyPodsKey: "1", v1beta1.ImagePreDownloadParallelismKey: "3",
@@ -171,8 +173,8 @@ func pullsAheadOnNodes(s *space) {
 	})
 	s.untilPulled(job.Name)
 	status := s.pullJob(job.Name).Status
-	s.same("the nodes that pulled, and those that could not", [2]int32{real, 0}, [2]int32{status.Succeeded, status.Failed})
-	s.same("the images", map[string]int{"1.10.2": real, "1.10.7": 1}, tags(s.podsNow("ahead")))
+	s.same("the nodes that pulled, and those that could not", [2]int32{waiting, 0}, [2]int32{status.Succeeded, status.Failed})
+	s.same("the images", map[string]int{"1.10.2": waiting, "1.10.7": 1}, tags(s.podsNow("ahead")))
 	edit(s, "ahead", &v1beta1.DaemonSet{}, func(set *v1beta1.DaemonSet) { set.Spec.UpdateStrategy.RollingUpdate.Partition = nil })
 	s.untilOnNodes("ahead", nodes)
 	s.same("the pulls that pods waited for", 0, s.pullings(fresh))

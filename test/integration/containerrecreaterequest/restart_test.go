@@ -54,7 +54,7 @@ func start(t *testing.T) *cluster {
 	go func() {
 		ended <- daemon.Run(ctx, config("node-1"), &daemon.Options{
 			Options: program.NewOptions(""), Addr: c.health, Node: "node-1", Gates: daemon.Gates{KruiseDaemon: true},
-			SocketRoot: filepath.Dir(c.runtime.Socket()), RunsAgain: true,
+			SocketRoot: filepath.Dir(c.runtime.Socket()),
 		})
 	}()
 	t.Cleanup(func() {

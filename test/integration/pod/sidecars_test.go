@@ -34,7 +34,7 @@ func logging(t *testing.T, namespace string, change func(*v1beta1.SidecarSet)) *
 	})
 	t.Cleanup(func() {
 		// Without a manager there is no conversion for a collector that deletes the namespace, but the stored version needs none.
-		if err := server.Client.Delete(context.WithoutCancel(t.Context()), set); err != nil {
+		if err := client.IgnoreNotFound(server.Client.Delete(context.WithoutCancel(t.Context()), set)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -195,6 +195,118 @@ func TestAPinnedRevisionIsInjected(t *testing.T) {
 	canary.Labels["canary"] = "true"
 	eventually(t, "a canary gets the newest, and the others do not", func() bool {
 		return dry(t, canary.DeepCopy(), image("log:2", "")) && dry(t, plain(namespace), image("log:1", old.Name))
+	})
+}
+
+// said is whether a condition of a set names something.
+func said(t *testing.T, set *v1beta1.SidecarSet, words string) bool {
+	t.Helper()
+	if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(set), set); err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(set.Status.Conditions, func(c metav1.Condition) bool { return strings.Contains(c.Message, words) })
+}
+
+func TestACanaryTakesThePlaceOfItsBaseAsLongAsItInjects(t *testing.T) {
+	namespace := server.Namespace(t)
+	managed(t, asIs)
+	base := logging(t, namespace, plainly)
+	eventually(t, "pods carry the sidecar of the base", func() bool { return dry(t, plain(namespace), carries) })
+	canary := logging(t, namespace, func(set *v1beta1.SidecarSet) {
+		set.Name = "canary-" + namespace
+		set.Annotations = map[string]string{v1beta1.SidecarSetCanaryKey: "true", v1beta1.SidecarSetBaseKey: base.Name}
+		set.Spec.Selector.MatchLabels["track"] = "canary"
+		set.Spec.UpdateStrategy.Type = v1beta1.NotUpdateSidecarSetStrategyType
+		set.Spec.Containers[0].Image = "log:canary"
+	})
+	tried := func() *corev1.Pod {
+		p := plain(namespace)
+		p.Labels["track"] = "canary"
+		return p
+	}
+	from := func(set *v1beta1.SidecarSet, image string) func(*corev1.Pod) bool {
+		return func(p *corev1.Pod) bool {
+			return carries(p) && p.Spec.Containers[0].Image == image && slices.Equal(sidecar.InjectedSets(p), []string{set.Name})
+		}
+	}
+	eventually(t, "pods of the canary carry its sidecar alone", func() bool { return dry(t, tried(), from(canary, "log:canary")) })
+	one, other := tried(), plain(namespace)
+	for _, p := range []*corev1.Pod{one, other} {
+		if err := server.Client.Create(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !from(canary, "log:canary")(one) || !from(base, "log:1")(other) {
+		t.Errorf("the pods carry %s by %v and %s by %v", containers(one), sidecar.InjectedSets(one), containers(other), sidecar.InjectedSets(other))
+	}
+	counts := func(set *v1beta1.SidecarSet, pods int32) bool {
+		return !said(t, set, "recreate them") && set.Status.ObservedGeneration == set.Generation && set.Status.MatchedPods == pods
+	}
+	eventually(t, "each counts its own", func() bool { return counts(base, 1) && counts(canary, 1) })
+	if err := server.Client.Patch(t.Context(), canary, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"injectionStrategy":{"paused":true}}}`))); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "while the canary is paused, its pods carry the sidecar of the base", func() bool { return dry(t, tried(), from(base, "log:1")) })
+	if err := server.Client.Patch(t.Context(), canary, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"injectionStrategy":{"paused":false}}}`))); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "and no longer afterwards", func() bool { return dry(t, tried(), from(canary, "log:canary")) })
+	if err := server.Client.Delete(t.Context(), canary.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "once the canary is gone, they do again", func() bool { return dry(t, tried(), from(base, "log:1")) })
+	// Neither of them misses the pod that the canary left.
+	if err := server.Client.Patch(t.Context(), one, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"looked":"at"}}}`))); err != nil {
+		t.Fatal(err)
+	}
+	late := plain(namespace)
+	if err := server.Client.Create(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the base counts the next pod, and misses none", func() bool { return counts(base, 2) })
+}
+
+func TestASetSelectsNamespacesByAnyOfTheirLabels(t *testing.T) {
+	namespace, elsewhere := server.Namespace(t), server.Namespace(t)
+	managed(t, asIs)
+	team := func(name, team string) {
+		t.Helper()
+		n := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if err := server.Client.Patch(t.Context(), n, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"team":"`+team+`"}}}`))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	team(namespace, namespace)
+	team(elsewhere, "others")
+	set := logging(t, namespace, func(set *v1beta1.SidecarSet) {
+		set.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": namespace}}
+	})
+	eventually(t, "pods of the namespace carry the sidecar", func() bool { return dry(t, plain(namespace), carries) })
+	early := plain(elsewhere)
+	if err := server.Client.Create(t.Context(), early); err != nil || carries(early) {
+		t.Errorf("a pod of a namespace of others: %v, containers %s", err, containers(early))
+	}
+	team(elsewhere, namespace)
+	eventually(t, "the set misses the pod of a namespace that it selects by now", func() bool { return said(t, set, elsewhere+"/"+early.Name) })
+	eventually(t, "new pods of it carry the sidecar", func() bool { return dry(t, plain(elsewhere), carries) })
+	team(elsewhere, "others")
+	eventually(t, "the set misses it no longer", func() bool { return !said(t, set, elsewhere+"/"+early.Name) })
+}
+
+func TestASetSaysThatItMissedThePodThatWasThereJustBeforeIt(t *testing.T) {
+	managed(t, asIs)
+	eventually(t, "a pod and then its set are created within one second", func() bool {
+		namespace := server.Namespace(t)
+		p := plain(namespace)
+		if err := server.Client.Create(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		set := logging(t, namespace, plainly)
+		if !set.CreationTimestamp.Equal(&p.CreationTimestamp) {
+			return false
+		}
+		eventually(t, "the set says so", func() bool { return said(t, set, namespace+"/"+p.Name) })
+		return true
 	})
 }
 

@@ -76,9 +76,12 @@ func TestAThousandEvictionsAtOnceDoNotBreakABudget(t *testing.T) {
 	awaitCounts(t, b, all, all, all-mayGo, mayGo)
 	asked(t, namespace)
 	start := time.Now()
+	var late atomic.Int64
 	refused, err := together(pods, all, func(p *corev1.Pod) error {
 		err := evict(t, p)
-		for err != nil && strings.Contains(err.Error(), "nobody could be asked, try again") { // a thousand at once are many
+		// A thousand at once are many: whoever finds nobody to ask, or no answer in the time that the API server waits, asks again.
+		for err != nil && (strings.Contains(err.Error(), "nobody could be asked, try again") || strings.Contains(err.Error(), "failed calling webhook")) {
+			late.Add(1)
 			err = evict(t, p)
 		}
 		if err != nil && !apierrors.IsTooManyRequests(err) {
@@ -86,7 +89,7 @@ func TestAThousandEvictionsAtOnceDoNotBreakABudget(t *testing.T) {
 		}
 		return err
 	})
-	t.Logf("%d evictions at once: %d permitted in %s; refused: %v", all, all-refused, time.Since(start), err)
+	t.Logf("%d evictions at once: %d permitted in %s, after %d that nobody answered in time; refused: %v", all, all-refused, time.Since(start), late.Load(), err)
 	if all-refused != mayGo {
 		t.Errorf("%d pods were evicted, and %d may go", all-refused, mayGo)
 	}

@@ -59,7 +59,6 @@ func run(m *testing.M) (code int) {
 	}
 	replica, err := server.As(user).RunWebhooks(ctx, func(m *manager.Options, _ *serve.Options) {
 		m.WebhooksOnly, m.Budgets = false, permits.Options{Deletions: true, Changes: true, ResizesApart: true}
-		m.Pod.TimeoutSeconds = 30 // a thousand requests at once, on a machine that may be busy
 	})
 	if failed(err) {
 		return code

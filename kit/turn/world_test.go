@@ -1,4 +1,4 @@
-package loop
+package turn
 
 import (
 	"context"
@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/kit/seen"
 )
@@ -30,6 +29,7 @@ type world struct {
 	*testing.T
 	loop  *Loop[*budget]
 	api   client.WithWatch
+	live  client.Reader
 	clock *clocktesting.FakePassiveClock
 	cache *store
 	sent  []sent
@@ -77,10 +77,10 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 				return c.SubResource(sub).Patch(ctx, obj, patch, o...)
 			},
 		}).Build()
+	w.live = w.api
 	w.loop = &Loop[*budget]{
-		Kind: "PodDisruptionBudget", Client: w.api, Recorder: w, Clock: w.clock,
+		Kind: "PodDisruptionBudget", API: w, Recorder: w, Look: w.look, Clock: w.clock,
 		Writes: seen.New(map[string]seen.Cache{"PodDisruptionBudget": w.cache}),
-		New:    func() *budget { return &budget{} },
 		Begin: func(obj *budget) Work[*budget] {
 			w.begun++
 			return &work{w, obj}
@@ -107,18 +107,31 @@ func (w *world) healthy(n int32, reasons ...string) {
 	}
 }
 
-func (w *world) reconcile() (reconcile.Result, error) {
-	return w.loop.Reconcile(w.Context(), reconcile.Request{NamespacedName: key})
+// Get implements API.
+func (w *world) Get(ctx context.Context, key types.NamespacedName) (*budget, error) {
+	obj := &budget{}
+	return obj, w.api.Get(ctx, key, obj)
 }
+
+// PatchStatus implements API.
+func (w *world) PatchStatus(ctx context.Context, obj *budget, body []byte) error {
+	return w.api.Status().Patch(ctx, obj, client.RawPatch(types.MergePatchType, body))
+}
+
+func (w *world) look(ctx context.Context, key types.NamespacedName, into *metav1.PartialObjectMetadata) error {
+	return w.live.Get(ctx, key, into)
+}
+
+func (w *world) reconcile() (time.Duration, error) { return w.loop.Take(w.Context(), key) }
 
 // done reconciles, fails the test on an error, and returns how long to wait for the next time.
 func (w *world) done() time.Duration {
 	w.Helper()
-	result, err := w.reconcile()
+	wait, err := w.reconcile()
 	if err != nil {
 		w.Fatalf("reconcile: %v", err)
 	}
-	return result.RequeueAfter
+	return wait
 }
 
 func (w *world) pass(d time.Duration) { w.clock.SetTime(w.clock.Now().Add(d)) }

@@ -1,4 +1,4 @@
-package loop
+package turn
 
 import (
 	"context"
@@ -184,7 +184,7 @@ func TestNoMoreEventsWaitThanAllowed(t *testing.T) {
 		if _, err := w.reconcile(); !errors.Is(err, errBroken) {
 			t.Fatal(err)
 		}
-		w.pass(lastRetry)
+		w.pass(LastRetry)
 	}
 	w.refuse = nil
 	w.healthy(1)
@@ -219,7 +219,7 @@ func TestWhatFailsIsTriedLessAndLessWhateverHappens(t *testing.T) {
 		t.Errorf("%d tries at once after a change of the spec, want 1", n)
 	}
 	w.act = nil
-	w.pass(lastRetry)
+	w.pass(LastRetry)
 	w.done()
 	w.act = errBroken
 	w.pass(time.Second)
@@ -238,7 +238,7 @@ func TestWorkThatGetsOnIsDoneAgainSoonWhateverElseFails(t *testing.T) {
 		if _, err := w.reconcile(); !errors.Is(err, errBroken) {
 			t.Fatalf("it was not tried: %v", err)
 		}
-		w.pass(firstRetry)
+		w.pass(FirstRetry)
 	}
 }
 
@@ -263,12 +263,12 @@ func TestFailures(t *testing.T) {
 			w := newWorld(t, object())
 			w.healthy(1)
 			w.observe, w.decide, w.act, w.refuse = c.observe, c.decide, c.act, c.refuse
-			result, err := w.reconcile()
+			wait, err := w.reconcile()
 			if !errors.Is(w.got, c.wantReported) {
 				t.Errorf("reported: %v, want %v", w.got, c.wantReported)
 			}
-			if !errors.Is(err, c.wantReturned) || result.RequeueAfter != c.wantWait {
-				t.Errorf("it returned the error %v and waits %v, want %v and %v", err, result.RequeueAfter, c.wantReturned, c.wantWait)
+			if !errors.Is(err, c.wantReturned) || wait != c.wantWait {
+				t.Errorf("it returned the error %v and waits %v, want %v and %v", err, wait, c.wantReturned, c.wantWait)
 			}
 			if got := w.stored().Status.CurrentHealthy; got != c.wantStatus {
 				t.Errorf("the status is %d, want %d", got, c.wantStatus)
@@ -388,7 +388,7 @@ func (w *world) doubt() (asked *int) {
 	meta.SetGroupVersionKind(policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"))
 	w.loop.Writes.Doubted(key, "PodDisruptionBudget", meta)
 	asked = new(int)
-	w.loop.Live = interceptor.NewClient(w.api, interceptor.Funcs{
+	w.live = interceptor.NewClient(w.api, interceptor.Funcs{
 		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
 			*asked++
 			return errBroken
@@ -404,7 +404,7 @@ func TestNothingIsDecidedWhileTheOutcomeOfAWriteIsUnknown(t *testing.T) {
 	if wait == 0 || w.begun != 0 {
 		t.Errorf("work was begun %d times, and it asks again in %v", w.begun, wait)
 	}
-	w.loop.Live = w.api
+	w.live = w.api
 	w.pass(wait)
 	if w.done(); w.begun != 1 {
 		t.Errorf("work was begun %d times once the outcome was known, want 1", w.begun)
@@ -426,15 +426,15 @@ func TestEventsDoNotAskForAnAnswerThatIsNotToBeHad(t *testing.T) {
 	if longest > lastLook {
 		t.Errorf("an answer could be unheard of for %v, want at most %v", longest, lastLook)
 	}
-	w.loop.Live = w.api
+	w.live = w.api
 	w.pass(w.done())
 	if w.done(); w.begun != 1 {
 		t.Errorf("work was begun %d times once the outcome was known, want 1", w.begun)
 	}
 	// The next doubt begins with short pauses again.
 	w.doubt()
-	if wait := w.done(); wait != firstRetry {
-		t.Errorf("after an answer it asks again in %v, want %v", wait, firstRetry)
+	if wait := w.done(); wait != FirstRetry {
+		t.Errorf("after an answer it asks again in %v, want %v", wait, FirstRetry)
 	}
 }
 
@@ -445,7 +445,7 @@ func TestAnotherObjectOfTheSameNameIsNotTakenForTheOneBefore(t *testing.T) {
 		if _, err := w.reconcile(); err == nil {
 			t.Fatal("the work did not fail")
 		}
-		w.pass(lastRetry)
+		w.pass(LastRetry)
 	}
 	begun := w.begun
 	if err := w.api.Delete(t.Context(), object()); err != nil {
@@ -456,7 +456,7 @@ func TestAnotherObjectOfTheSameNameIsNotTakenForTheOneBefore(t *testing.T) {
 	if err := w.api.Create(t.Context(), again); err != nil {
 		t.Fatal(err)
 	}
-	w.pass(-lastRetry) // nobody looked while the name was free
+	w.pass(-LastRetry) // nobody looked while the name was free
 	w.act = nil
 	if w.done(); w.begun != begun+1 {
 		t.Error("the new object waits for the failures of the one before")

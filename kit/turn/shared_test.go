@@ -1,4 +1,4 @@
-package loop
+package turn
 
 import (
 	"encoding/json"
@@ -102,5 +102,7 @@ func TestAnEventNamesTheOnePodThatItIsAboutAsWell(t *testing.T) {
 // recorder takes what events are about.
 type recorder func(regarding, related runtime.Object)
 
-// Eventf implements events.EventRecorder.
-func (r recorder) Eventf(regarding, related runtime.Object, _, _, _, _ string, _ ...any) { r(regarding, related) }
+// Eventf implements Recorder.
+func (r recorder) Eventf(regarding, related runtime.Object, _, _, _, _ string, _ ...any) {
+	r(regarding, related)
+}

@@ -1,4 +1,4 @@
-package program
+package serve
 
 import (
 	"fmt"
@@ -19,8 +19,8 @@ type mapper struct {
 	known sync.Map // a *meta.RESTMapping for each schema.GroupVersionKind
 }
 
-// NewMapper makes a mapper for a manager.
-func NewMapper(config *rest.Config, client *http.Client) (meta.RESTMapper, error) {
+// newMapper makes a mapper for a manager.
+func newMapper(config *rest.Config, client *http.Client) (meta.RESTMapper, error) {
 	dynamic, err := apiutil.NewDynamicRESTMapper(config, client)
 	if err != nil {
 		return nil, fmt.Errorf("asking the API server for its resources: %w", err)
