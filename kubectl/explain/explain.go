@@ -34,6 +34,8 @@ type Explanation struct {
 	Budget   Budget     `json:"budget"`
 	// Waiting says what is wanted and not done, and why.
 	Waiting []Wait `json:"waiting,omitempty"`
+	// HeldBy are the PodUnavailableBudgets that refuse steps, as namespace/name.
+	HeldBy []string `json:"heldBy,omitempty"`
 	// Next are the steps that the controller takes next.
 	Next []Step `json:"next,omitempty"`
 	// Pods are those that are not available.
@@ -99,9 +101,13 @@ type Pod struct {
 	remedy string
 }
 
-// Explain explains a workload as its controller sees it.
-func Explain(w kinds.Workload, v *kinds.View, now time.Time) (*Explanation, error) {
+// Explain explains a workload as its controller sees it, under budgets as they are now.
+func Explain(w kinds.Workload, v *kinds.View, budgets kinds.Protection, now time.Time) (*Explanation, error) {
 	plan, err := v.Plan(now)
+	if err != nil {
+		return nil, err
+	}
+	holding, err := budgets.Hold(w, v, &plan, now)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +120,9 @@ func Explain(w kinds.Workload, v *kinds.View, now time.Time) (*Explanation, erro
 		},
 		Budget:      Budget{MaxUnavailable: v.Rules.MaxUnavailable, MaxSurge: v.MaxSurge, Partition: v.Partition},
 		Assumptions: v.Assumptions,
+	}
+	for _, b := range holding {
+		e.HeldBy = append(e.HeldBy, b.String())
 	}
 	facts := v.Facts(now)
 	e.Others = revisions(v, facts)
@@ -236,6 +245,10 @@ func (e *Explanation) remedy(v *kinds.View, lags bool) string {
 				return p.remedy
 			}
 		}
+	}
+	if len(e.HeldBy) > 0 {
+		namespace, name, _ := strings.Cut(e.HeldBy[0], "/")
+		return fmt.Sprintf("see what spends the budget: kubectl kruise explain pub/%s -n %s", name, namespace)
 	}
 	for _, w := range e.Waiting {
 		switch {

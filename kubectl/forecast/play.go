@@ -44,7 +44,7 @@ func Foresee(ctx context.Context, set kinds.Workload, owned kinds.Owned, now tim
 	if err != nil {
 		return nil, err
 	}
-	before, err := explain.Explain(p.set, view, now)
+	before, err := explain.Explain(p.set, view, kinds.Protection{}, now)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func Foresee(ctx context.Context, set kinds.Workload, owned kinds.Owned, now tim
 	if view, err = p.view(); err != nil {
 		return nil, err
 	}
-	rest, err := explain.Explain(p.set, view, p.w.Now)
+	rest, err := explain.Explain(p.set, view, kinds.Protection{}, p.w.Now)
 	if err != nil {
 		return nil, err
 	}

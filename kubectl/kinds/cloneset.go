@@ -51,6 +51,7 @@ func (c *cloneSet) View(owned Owned, options workload.Options, newID func() stri
 		return nil, err
 	}
 	v := &View{
+		Workload:  view,
 		Revisions: view.Revisions, MaxSurge: pool.MaxSurge, Partition: pool.Partition, Pods: view.Pods,
 		Rules: podset.Rules{
 			Replicas: pool.Replicas, MaxUnavailable: pool.MaxUnavailable, Paused: pool.Paused, OnDelete: pool.OnDelete, Policy: pool.Policy,

@@ -51,6 +51,7 @@ func (d *daemonSet) View(owned Owned, options workload.Options, newID func() str
 		how = r.Type
 	}
 	v := &View{
+		Workload:  view,
 		Revisions: view.Revisions, MaxSurge: want.MaxSurge, Partition: want.Partition, Pods: view.Pods,
 		Rules: podset.Rules{
 			Replicas: wanted, MaxUnavailable: want.MaxUnavailable, Paused: want.Paused, OnDelete: want.OnDelete, Policy: want.Policy,

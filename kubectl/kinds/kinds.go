@@ -6,6 +6,7 @@
 package kinds
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -33,6 +35,8 @@ type Kind struct {
 	Native []string
 	// Cluster says that its objects are in no namespace, and their pods in any.
 	Cluster bool
+	// Version is its group and version. Default: apps.kruise.io/v1beta1.
+	Version schema.GroupVersion
 	// New makes an empty workload, NewList an empty list of its objects.
 	New     func() Workload
 	NewList func() client.ObjectList
@@ -43,13 +47,15 @@ func All() []*Kind {
 	return []*Kind{cloneSets(), statefulSets(), daemonSets(), sidecarSets()}
 }
 
-// Called finds the kind that a word names, with or without its group and version; nil for none.
-func Called(word string) *Kind {
+// Called finds the kind that a word names, with or without its group and version, among all workloads and some kinds more; nil
+// for none.
+func Called(word string, more ...*Kind) *Kind {
 	word, group, qualified := strings.Cut(strings.ToLower(word), ".")
-	if qualified && group != v1beta1.GroupVersion.Group && group != v1beta1.GroupVersion.Version+"."+v1beta1.GroupVersion.Group {
-		return nil
-	}
-	for _, k := range All() {
+	for _, k := range append(All(), more...) {
+		of := k.GroupVersion()
+		if qualified && group != of.Group && group != of.Version+"."+of.Group {
+			continue
+		}
 		bare, _, _ := strings.Cut(k.Word, ".")
 		if slices.Contains(k.Words, word) || word == bare && k.Word == bare || qualified && slices.Contains(append(k.Native, bare), word) {
 			return k
@@ -57,6 +63,9 @@ func Called(word string) *Kind {
 	}
 	return nil
 }
+
+// GroupVersion is the kind's group and version.
+func (k *Kind) GroupVersion() schema.GroupVersion { return cmp.Or(k.Version, v1beta1.GroupVersion) }
 
 // Owned are the objects that belong to a workload.
 type Owned struct {
@@ -70,6 +79,8 @@ type Owned struct {
 	// not be listed.
 	Nodes          []*corev1.Node
 	NodesForbidden bool
+	// Protection is what budgets protect its pods from.
+	Protection
 }
 
 // Need says how much something is needed.
@@ -131,6 +142,8 @@ type Workload interface {
 // View is a workload with what belongs to it, as its controller sees it.
 type View struct {
 	*workload.Revisions
+	// Workload makes what steps need.
+	Workload podset.Workload
 	// Rules are what its pods go by; Replicas is how many are wanted.
 	Rules podset.Rules
 	// MaxSurge and Partition belong to the budget.

@@ -43,6 +43,7 @@ func (s *statefulSet) View(owned Owned, options workload.Options, _ func() strin
 		return nil, err
 	}
 	v := &View{
+		Workload:  view,
 		Revisions: view.Revisions, Rules: sequence.Rules, Partition: sequence.Partition, Pods: view.Pods,
 		Hooks: s.set.Spec.Lifecycle, MinReadySeconds: workload.MinReadySeconds(&s.set.Spec),
 		Policy:             fmt.Sprintf("podUpdatePolicy is %s", sequence.Policy),

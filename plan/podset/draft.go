@@ -111,7 +111,7 @@ func (d *draft) step(s Step) {
 }
 
 func (d *draft) note(wish Wish, pods int, because string, cause cause) {
-	d.plan.Notes = append(d.plan.Notes, Note{Wish: wish, Pods: pods, Because: because, Cause: cause.Cause, Trouble: cause.trouble})
+	d.plan.Notes = append(d.plan.Notes, Note{Wish: wish, Pods: pods, Because: because, Cause: cause.Cause, Trouble: cause.trouble, Behind: cause.behind})
 }
 
 func one(yes bool) int {

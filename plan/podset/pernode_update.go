@@ -162,13 +162,13 @@ func (d *nodeDecision) tellOf(up *renewal) {
 		if d.surges() {
 			up.taken = nil // these go on serving
 		}
-		d.note(WishUpdate, up.spent, d.nodesSpent(up.taken), causeOf(CauseBroken, d.away))
+		d.note(WishUpdate, up.spent, d.nodesSpent(up.taken), d.waitsFor(up.taken, d.empty+len(d.lingering)))
 	}
 	if len(up.later) > 0 {
 		d.note(WishUpdate, len(up.later), "something else is done on their nodes first: "+homes(up.later), cause{})
 	}
 	if len(up.lost) > 0 {
-		d.note(WishUpdate, len(up.lost), "the kubelets of their nodes are silent: "+homes(up.lost), cause{CauseBroken, "NodeLost"})
+		d.note(WishUpdate, len(up.lost), "the kubelets of their nodes are silent: "+homes(up.lost), cause{Cause: CauseBroken, trouble: "NodeLost"})
 	}
 	if len(up.ineligible) > 0 {
 		d.note(WishUpdate, len(up.ineligible), "their nodes take no new pod: "+homes(up.ineligible), cause{Cause: CauseNode})

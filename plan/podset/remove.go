@@ -55,7 +55,8 @@ func (d *draft) deleteWithin(pods []*replica.Replica, left spare, why string, sp
 		d.remove(r, why, specified, false)
 	}
 	if waiting > 0 {
-		d.note(WishScaleIn, waiting, d.budgetSpent(pods[:len(pods)-waiting]), causeOf(CauseBroken, d.away))
+		taken := pods[:len(pods)-waiting]
+		d.note(WishScaleIn, waiting, d.budgetSpent(taken), d.waitsFor(taken, d.rules.Replicas-d.active))
 	}
 	return waiting < len(pods)
 }

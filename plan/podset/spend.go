@@ -243,7 +243,7 @@ func (s *spender) reason() (string, cause) {
 	case s.spent && len(s.resizing)+s.resized > 0:
 		return fmt.Sprintf("maxUnavailable is %d, and no more pods are resized at a time", s.rules.MaxUnavailable), causeOf(CauseResize, s.resizing)
 	case s.spent:
-		return s.budgetSpent(s.taken), causeOf(CauseBroken, s.away)
+		return s.budgetSpent(s.taken), s.waitsFor(s.taken, s.rules.Replicas-s.active)
 	default:
 		return "the other old pods are coming into service", cause{}
 	}

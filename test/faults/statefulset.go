@@ -29,7 +29,9 @@ var statefulSets = &kind{
 	reconciler: func(ctx context.Context, mgr ctrl.Manager, now clocks.PassiveClock, o workload.Options) (reconcile.Reconciler, error) {
 		return statefulset.Options{Options: o}.NewReconciler(ctx, mgr, now)
 	},
-	template:  func(set client.Object) *corev1.PodTemplateSpec { return &asStatefulSet(set).Spec.Template },
+	container: func(set client.Object, name string) *corev1.Container {
+		return inTemplate(&asStatefulSet(set).Spec.Template, name)
+	},
 	spec:      func(set client.Object) any { return asStatefulSet(set).Spec },
 	setStatus: func(into, from client.Object) { asStatefulSet(into).Status = asStatefulSet(from).Status },
 	doom:      func(client.Object, string) {}, // a label does it
@@ -38,6 +40,8 @@ var statefulSets = &kind{
 	ended:     statefulSetEnded,
 	reported:  statefulSetReported,
 	draw:      generator.statefulSet,
+	image:     generator.mainImage,
+	images:    mainImages,
 	person:    generator.statefulPerson,
 	options:   []string{deleteClaims, resizeClaims}, odds: 2, share: 2,
 	simpler: simplerStatefulSets,
@@ -62,7 +66,7 @@ func viewOfStatefulSet(p *process, set client.Object) (*view, error) {
 		return nil, err
 	}
 	facts := replica.Options{Hooks: spec.Lifecycle, MinReadySeconds: workload.MinReadySeconds(spec)}
-	return &view{history: about.Revisions, wanted: wanted{
+	return &view{newest: about.Revisions.Update, wanted: wanted{
 		replicas: len(s.Ordinals), partition: s.Partition, floor: len(s.Ordinals) - s.MaxUnavailable,
 		paused: s.Paused || s.OnDelete, selector: spec.Selector, facts: facts, sequence: s,
 	}}, nil
@@ -90,7 +94,7 @@ func podOfStatefulSetCreated(m *machine, v *view, pod *corev1.Pod) {
 	}
 }
 
-// statefulSetEnded checks that pods have the labels with their names, and that the claims of pods grew with their templates and have the
+// statefulSetEnded checks that the names of pods are free, and that the claims of pods grew with their templates and have the
 // owners that they are to have.
 func statefulSetEnded(m *machine, v *view) {
 	set := asStatefulSet(v.set)
@@ -101,9 +105,6 @@ func statefulSetEnded(m *machine, v *view) {
 	for _, pod := range m.active() {
 		if !ours(pod, set.UID) {
 			continue
-		}
-		if name := pod.Labels[appsv1.StatefulSetPodNameLabel]; name != pod.Name {
-			m.brokenf("pod %s has the label of %q", pod.Name, name)
 		}
 		for _, name := range claimsOf(pod) {
 			if claim, ok := m.tables[kindClaim].objects[name].(*corev1.PersistentVolumeClaim); ok {
@@ -173,7 +174,6 @@ func (g generator) statefulSet() client.Object {
 	if g.IntN(3) == 0 {
 		spec.RevisionHistoryLimit = new(int32(g.IntN(3)))
 	}
-	spec.MinReadySeconds = pick[int32](g, 0, 0, 0, 2)
 	g.statefulStrategy(spec)
 	return set
 }
@@ -188,7 +188,7 @@ func (g generator) statefulStrategy(spec *v1beta1.StatefulSetSpec) {
 		PodUpdatePolicy: pick(g, v1beta1.RecreatePodUpdatePolicyType, v1beta1.InPlaceIfPossiblePodUpdatePolicyType,
 			v1beta1.InPlaceIfPossiblePodUpdatePolicyType, v1beta1.InPlaceOnlyPodUpdatePolicyType),
 		Paused:                g.IntN(10) == 0,
-		MinReadySeconds:       new(pick[int32](g, 0, 0, 0, 3)),
+		MinReadySeconds:       new(pick[int32](g, 0, 0, 0, 2)),
 		InPlaceUpdateStrategy: &v1beta1.InPlaceUpdateStrategy{GracePeriodSeconds: pick[int32](g, 0, 0, 0, 2)},
 	}
 	if g.IntN(4) == 0 {
@@ -208,9 +208,7 @@ func (g generator) statefulStrategy(spec *v1beta1.StatefulSetSpec) {
 
 // statefulPerson draws what a person does to a StatefulSet alone.
 func (g generator) statefulPerson() string {
-	switch g.IntN(8) {
-	case 7:
-		return "label " + g.somePod() + " " + appsv1.StatefulSetPodNameLabel + "-"
+	switch g.IntN(7) {
 	case 0:
 		return fmt.Sprintf(`patch {"reserveOrdinals":[%s]}`, pick(g, "", "0", "1", `"1-2"`, `2,"0-1"`))
 	case 1:
@@ -247,7 +245,6 @@ var simplerStatefulSets = []func(client.Object){
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.PersistentVolumeClaimRetentionPolicy = nil }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.ReserveOrdinals, s.Ordinals = nil, nil }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.ScaleStrategy = nil }),
-	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.MinReadySeconds = 0 }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) {
 		s.UpdateStrategy.RollingUpdate = &v1beta1.RollingUpdateStatefulSetStrategy{}
 	}),
