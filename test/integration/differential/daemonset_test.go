@@ -35,7 +35,9 @@ type nodeSpec struct {
 	image, env, track        string
 	maxUnavailable, maxSurge intstr.IntOrString
 	onDelete, byRole         bool
-	tolerates                corev1.TaintEffect
+	// byAffinity asks for the role in an affinity, and not in a selector of nodes.
+	byAffinity bool
+	tolerates  corev1.TaintEffect
 }
 
 func TestDaemonSetsOfBothGroupsComeToTheSameEnd(t *testing.T) {
@@ -126,6 +128,7 @@ type pace struct {
 func nodeCases() *rapid.Generator[nodeCase] {
 	return rapid.Custom(func(t *rapid.T) nodeCase {
 		c := nodeCase{spec: nodeSpec{image: "a:1", env: "1", track: "stable", byRole: rapid.Bool().Draw(t, "by role")}}
+		c.spec.byAffinity = c.spec.byRole && rapid.Bool().Draw(t, "by affinity")
 		c.spec.tolerates = rapid.SampledFrom([]corev1.TaintEffect{"", corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute}).Draw(t, "tolerates")
 		nodeBudgets().Draw(t, "budget").change(&c.spec)
 		p := pace{calm: rapid.Bool().Draw(t, "calm")}
@@ -248,7 +251,17 @@ func (s nodeSpec) template(name string) corev1.PodTemplateSpec {
 	t := spec{image: s.image, env: s.env, track: s.track}.template()
 	t.Labels["app"] = name
 	t.Spec.NodeSelector = map[string]string{place: s.namespace}
-	if s.byRole {
+	switch {
+	case s.byAffinity:
+		t.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: role, Operator: corev1.NodeSelectorOpIn, Values: []string{"yes", "perhaps"}}},
+			}}},
+			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{Weight: 1, Preference: corev1.NodeSelectorTerm{
+				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: place, Operator: corev1.NodeSelectorOpExists}},
+			}}},
+		}}
+	case s.byRole:
 		t.Spec.NodeSelector[role] = "yes"
 	}
 	if s.tolerates != "" {

@@ -1,10 +1,12 @@
 package differential
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -12,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -191,6 +194,44 @@ func deleteClaim(r *rivals[ordinalSpec], ordinal int) {
 			r.Fatal(err)
 		}
 	}
+}
+
+// TestBothMakeTheClaimsOfPodsThatHaveNotBegunToRunAgain deletes claims before anybody schedules the pods.
+func TestBothMakeTheClaimsOfPodsThatHaveNotBegunToRunAgain(t *testing.T) {
+	server.RunControllers(t, "statefulset-controller", "garbage-collector-controller")
+	t.Parallel()
+	w := meetOrdinals(t, ordinalSpec{
+		replicas: 2, image: "a:1", env: "1", track: "stable", policy: appsv1.ParallelPodManagement, claims: true,
+		keep: appsv1.RetainPersistentVolumeClaimRetentionPolicyType, outlive: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+	})
+	await := func(what string, is func(*corev1.PersistentVolumeClaimList) bool) {
+		t.Helper()
+		err := wait.PollUntilContextTimeout(w.Context(), 50*time.Millisecond, giveUp, true, func(ctx context.Context) (bool, error) {
+			w.DropClaims()
+			w.nudge() // the native one is not woken by a claim that goes
+			if err := w.Reconcile(w.oursReconcile); err != nil {
+				return false, err
+			}
+			claims := &corev1.PersistentVolumeClaimList{}
+			err := w.API.List(ctx, claims, client.InNamespace(w.Namespace))
+			return is(claims) && len(w.Pods()) == 4, err
+		})
+		if err != nil {
+			t.Fatalf("waiting until %s: %v", what, err)
+		}
+	}
+	await("both have made all claims", func(l *corev1.PersistentVolumeClaimList) bool { return len(l.Items) == 4 })
+	old := map[types.UID]bool{}
+	for _, owner := range []string{native, ours} {
+		claim := &corev1.PersistentVolumeClaim{}
+		w.Get("data-"+owner+"-1", claim)
+		old[claim.UID] = true
+	}
+	deleteClaim(w, 1)
+	await("both have made them again", func(l *corev1.PersistentVolumeClaimList) bool {
+		return len(l.Items) == 4 && !slices.ContainsFunc(l.Items, func(c corev1.PersistentVolumeClaim) bool { return old[c.UID] })
+	})
+	w.play([]move[ordinalSpec]{{words: "run", all: true}})
 }
 
 // template is the pod template of a StatefulSet of this name.
