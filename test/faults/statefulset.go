@@ -94,7 +94,7 @@ func podOfStatefulSetCreated(m *machine, v *view, pod *corev1.Pod) {
 	}
 }
 
-// statefulSetEnded checks that pods have the labels with their names, and that the claims of pods grew with their templates and have the
+// statefulSetEnded checks that the names of pods are free, and that the claims of pods grew with their templates and have the
 // owners that they are to have.
 func statefulSetEnded(m *machine, v *view) {
 	set := asStatefulSet(v.set)
@@ -105,9 +105,6 @@ func statefulSetEnded(m *machine, v *view) {
 	for _, pod := range m.active() {
 		if !ours(pod, set.UID) {
 			continue
-		}
-		if name := pod.Labels[appsv1.StatefulSetPodNameLabel]; name != pod.Name {
-			m.brokenf("pod %s has the label of %q", pod.Name, name)
 		}
 		for _, name := range claimsOf(pod) {
 			if claim, ok := m.tables[kindClaim].objects[name].(*corev1.PersistentVolumeClaim); ok {
@@ -177,7 +174,6 @@ func (g generator) statefulSet() client.Object {
 	if g.IntN(3) == 0 {
 		spec.RevisionHistoryLimit = new(int32(g.IntN(3)))
 	}
-	spec.MinReadySeconds = pick[int32](g, 0, 0, 0, 2)
 	g.statefulStrategy(spec)
 	return set
 }
@@ -192,7 +188,7 @@ func (g generator) statefulStrategy(spec *v1beta1.StatefulSetSpec) {
 		PodUpdatePolicy: pick(g, v1beta1.RecreatePodUpdatePolicyType, v1beta1.InPlaceIfPossiblePodUpdatePolicyType,
 			v1beta1.InPlaceIfPossiblePodUpdatePolicyType, v1beta1.InPlaceOnlyPodUpdatePolicyType),
 		Paused:                g.IntN(10) == 0,
-		MinReadySeconds:       new(pick[int32](g, 0, 0, 0, 3)),
+		MinReadySeconds:       new(pick[int32](g, 0, 0, 0, 2)),
 		InPlaceUpdateStrategy: &v1beta1.InPlaceUpdateStrategy{GracePeriodSeconds: pick[int32](g, 0, 0, 0, 2)},
 	}
 	if g.IntN(4) == 0 {
@@ -212,9 +208,7 @@ func (g generator) statefulStrategy(spec *v1beta1.StatefulSetSpec) {
 
 // statefulPerson draws what a person does to a StatefulSet alone.
 func (g generator) statefulPerson() string {
-	switch g.IntN(8) {
-	case 7:
-		return "label " + g.somePod() + " " + appsv1.StatefulSetPodNameLabel + "-"
+	switch g.IntN(7) {
 	case 0:
 		return fmt.Sprintf(`patch {"reserveOrdinals":[%s]}`, pick(g, "", "0", "1", `"1-2"`, `2,"0-1"`))
 	case 1:
@@ -251,7 +245,6 @@ var simplerStatefulSets = []func(client.Object){
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.PersistentVolumeClaimRetentionPolicy = nil }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.ReserveOrdinals, s.Ordinals = nil, nil }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.ScaleStrategy = nil }),
-	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.MinReadySeconds = 0 }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) {
 		s.UpdateStrategy.RollingUpdate = &v1beta1.RollingUpdateStatefulSetStrategy{}
 	}),

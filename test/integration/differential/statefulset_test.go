@@ -207,6 +207,7 @@ func TestBothMakeTheClaimsOfPodsThatHaveNotBegunToRunAgain(t *testing.T) {
 	await := func(what string, is func(*corev1.PersistentVolumeClaimList) bool) {
 		t.Helper()
 		err := wait.PollUntilContextTimeout(w.Context(), 50*time.Millisecond, giveUp, true, func(ctx context.Context) (bool, error) {
+			w.DropClaims()
 			w.nudge() // the native one is not woken by a claim that goes
 			if err := w.Reconcile(w.oursReconcile); err != nil {
 				return false, err

@@ -24,7 +24,7 @@ func (w *World) Cluster() (moved bool) {
 	for _, pod := range w.Pods() {
 		moved = w.Play(pod.Name) || moved
 	}
-	moved = w.dropClaims() || moved
+	moved = w.DropClaims() || moved
 	if w.AfterEachStep != nil {
 		w.AfterEachStep()
 	}
@@ -194,8 +194,8 @@ func (w *World) condition(pod *corev1.Pod, kind corev1.PodConditionType, yes boo
 	}
 }
 
-// dropClaims ends claims that are being deleted and that no pod has.
-func (w *World) dropClaims() (moved bool) {
+// DropClaims ends claims that are being deleted and that no pod has: one that has no node has no volume yet.
+func (w *World) DropClaims() (moved bool) {
 	w.Helper()
 	claims := &corev1.PersistentVolumeClaimList{}
 	if err := w.API.List(w.Context(), claims, client.InNamespace(w.Namespace)); err != nil {
@@ -204,7 +204,7 @@ func (w *World) dropClaims() (moved bool) {
 	used := map[string]bool{}
 	for _, pod := range w.Pods() {
 		for _, volume := range pod.Spec.Volumes {
-			if volume.PersistentVolumeClaim != nil {
+			if volume.PersistentVolumeClaim != nil && pod.Spec.NodeName != "" {
 				used[volume.PersistentVolumeClaim.ClaimName] = true
 			}
 		}

@@ -141,13 +141,17 @@ func TestAPodThatFailedIsReplacedUnderItsName(t *testing.T) {
 func TestWhatAPodHasLostIsGivenBackWithoutARestart(t *testing.T) {
 	w := newWorld(t, builder.StatefulSet(web).Replicas(2).Parallel().Claim("data"))
 	w.Turn()
-	before := w.uids()
-	if err := w.API.Delete(w.Context(), w.claim("data-web-1")); err != nil { // its pod has not begun to run
+	before, lost := w.uids(), w.claim("data-web-1")
+	if err := w.API.Delete(w.Context(), lost); err != nil { // its pod has not begun to run
 		t.Fatal(err)
 	}
+	w.DropClaims()
 	w.Patch(w.Pod("web-0"), `{"metadata":{"labels":{"statefulset.kubernetes.io/pod-name":null,"apps.kubernetes.io/pod-index":"9"}}}`)
 	w.Turn()
 	w.wantOwners("when a claim was deleted", "data-web-0, data-web-1")
+	if w.claim("data-web-1").UID == lost.UID {
+		t.Error("the claim was not deleted")
+	}
 	want := map[string]string{"statefulset.kubernetes.io/pod-name": "web-0", "apps.kubernetes.io/pod-index": "0"}
 	for key, value := range want {
 		if got := w.Pod("web-0").Labels[key]; got != value {
