@@ -18,6 +18,7 @@ import (
 
 	"kruise.io/kruise/kubectl/kinds"
 	"kruise.io/kruise/kubectl/live"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -92,10 +93,9 @@ func (p *plugin) read(ctx context.Context, args []string) (kinds.Workload, kinds
 	return cluster.Read(ctx, kind, namespace, name)
 }
 
-// options are those of the manager, as its feature gates set them. Gates that decide nothing here may be named, too, so that
-// the value of the chart can be passed on as it is.
-func (p *plugin) options() (workload.Options, error) {
-	var o workload.Options
+// options are those of the manager, as its feature gates set them: for workloads and for budgets. Gates that decide nothing here may
+// be named, too, so that the value of the chart can be passed on as it is.
+func (p *plugin) options() (o workload.Options, budgets disruption.Options, err error) {
 	asked := map[string]bool{}
 	for entry := range strings.SplitSeq(p.gates, ",") {
 		if entry = strings.TrimSpace(entry); entry == "" {
@@ -104,7 +104,7 @@ func (p *plugin) options() (workload.Options, error) {
 		name, value, _ := strings.Cut(entry, "=")
 		on, err := strconv.ParseBool(value)
 		if err != nil {
-			return o, fmt.Errorf("--feature-gates has %q: it must be GATE=true or GATE=false", entry)
+			return o, budgets, fmt.Errorf("--feature-gates has %q: it must be GATE=true or GATE=false", entry)
 		}
 		asked[name] = on
 	}
@@ -112,5 +112,9 @@ func (p *plugin) options() (workload.Options, error) {
 		on, isAsked := asked[g.Name]
 		return isAsked && on || !isAsked && g.On
 	})
-	return o, nil
+	deletions, isAsked := asked[disruption.GateDeletions]
+	budgets = disruption.Options{
+		Deletions: deletions || !isAsked, Changes: asked[disruption.GateChanges], ResizesApart: asked[disruption.GateResizesApart],
+	}
+	return o, budgets, nil
 }

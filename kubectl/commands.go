@@ -1,6 +1,7 @@
 package kubectl
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -17,39 +18,79 @@ func (p *plugin) explain() *cobra.Command {
 	var form string
 	cmd := &cobra.Command{
 		Use:   "explain (KIND/NAME | KIND NAME)",
-		Short: "Say how a workload stands, what it waits for, and what to do about it",
+		Short: "Say how a workload or a budget stands, what it waits for, and what to do about it",
 		Example: `  # Why is it stuck?
   kubectl kruise explain cloneset/demo
 
   # The same for a program
-  kubectl kruise explain clone demo -o json`,
-		ValidArgsFunction: p.complete,
+  kubectl kruise explain clone demo -o json
+
+  # Which pods spend a budget?
+  kubectl kruise explain pub/demo`,
+		ValidArgsFunction: p.complete(kinds.Budgets()),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkForm(form); err != nil {
 				return err
 			}
-			options, err := p.options()
+			kind, name, err := nameOf(args, kinds.Budgets())
 			if err != nil {
 				return err
 			}
-			found, owned, err := p.read(cmd.Context(), args)
-			if err != nil {
-				return err
+			if kind.New == nil {
+				return p.explainBudget(cmd.Context(), name, form)
 			}
-			now := p.now()
-			view, err := found.View(owned, options, ids())
-			if err != nil {
-				return about(found, err)
-			}
-			e, err := explain.Explain(found, view, now)
-			if err != nil {
-				return about(found, err)
-			}
-			return p.print(form, e, func() string { return e.Text(now) })
+			return p.explainWorkload(cmd.Context(), kind, name, form)
 		},
 	}
 	cmd.Flags().StringVarP(&form, "output", "o", formText, "json or yaml; text for people if left out")
 	return cmd
+}
+
+func (p *plugin) explainWorkload(ctx context.Context, kind *kinds.Kind, name, form string) error {
+	options, gates, err := p.options()
+	if err != nil {
+		return err
+	}
+	cluster, namespace, err := p.cluster()
+	if err != nil {
+		return err
+	}
+	found, owned, err := cluster.Read(ctx, kind, namespace, name)
+	if err != nil {
+		return err
+	}
+	if owned.Budgets, err = cluster.Budgets(ctx, kind, namespace); err != nil {
+		return err
+	}
+	owned.Gates = gates
+	now := p.now()
+	view, err := found.View(owned, options, ids())
+	if err != nil {
+		return about(found, err)
+	}
+	e, err := explain.Explain(found, view, owned.Protection, now)
+	if err != nil {
+		return about(found, err)
+	}
+	return p.print(form, e, func() string { return e.Text(now) })
+}
+
+func (p *plugin) explainBudget(ctx context.Context, name, form string) error {
+	_, gates, err := p.options()
+	if err != nil {
+		return err
+	}
+	cluster, namespace, err := p.cluster()
+	if err != nil {
+		return err
+	}
+	budget, pods, err := cluster.Budget(ctx, namespace, name)
+	if err != nil {
+		return err
+	}
+	now := p.now()
+	e := explain.ExplainBudget(budget, pods, gates, now)
+	return p.print(form, e, func() string { return e.Text(now) })
 }
 
 func (p *plugin) plan() *cobra.Command {
@@ -68,12 +109,12 @@ func (p *plugin) plan() *cobra.Command {
 
   # And only in a fifth of the pods?
   kubectl kruise plan cloneset/demo --set-image app=demo:2 --partition 80%`,
-		ValidArgsFunction: p.complete,
+		ValidArgsFunction: p.complete(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkForm(form); err != nil {
 				return err
 			}
-			options, err := p.options()
+			options, _, err := p.options()
 			if err != nil {
 				return err
 			}

@@ -61,7 +61,7 @@ func TestWhyADaemonSetIsStuck(t *testing.T) {
 				scene.play(s)
 			}
 			golden(t, name, s.kubectl("explain", "ads/demo"))
-			if s.requests > 5 {
+			if s.requests > 6 {
 				t.Errorf("%d requests, want one for each kind", s.requests)
 			}
 		})

@@ -140,7 +140,7 @@ func TestWhyIsItStuck(t *testing.T) {
 				scene.play(s)
 			}
 			golden(t, name, s.kubectl("explain", "cloneset/demo"))
-			if s.requests > 4 {
+			if s.requests > 5 {
 				t.Errorf("%d requests, want one for each kind", s.requests)
 			}
 		})

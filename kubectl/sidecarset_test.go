@@ -69,7 +69,7 @@ func TestWhyASidecarSetIsStuck(t *testing.T) {
 				play(s)
 			}
 			golden(t, name, s.kubectl("explain", "sidecarset/demo"))
-			if s.requests > 5 {
+			if s.requests > 6 {
 				t.Errorf("%d requests, want one for each kind", s.requests)
 			}
 		})

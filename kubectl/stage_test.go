@@ -3,6 +3,7 @@ package kubectl_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -23,9 +24,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/kubectl"
 	"kruise.io/kruise/kubectl/kinds"
 	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/workload"
 	"kruise.io/kruise/test/builder"
@@ -40,6 +43,9 @@ type stage struct {
 	revisions []*appsv1.ControllerRevision
 	ids       int
 	requests  int
+	forbidden string // a path that may not be read
+	// budgets protect the pods, whatever gates are on.
+	budgets []*policyv1beta1.PodUnavailableBudget
 }
 
 // newStage brings the pods of a CloneSet up.
@@ -147,6 +153,10 @@ func (s *stage) plan(view *kinds.View) podset.Plan {
 	if err != nil {
 		s.Fatal(err)
 	}
+	budgets := kinds.Protection{Budgets: s.budgets, Gates: disruption.Options{Deletions: true, Changes: true}}
+	if _, err := budgets.Hold(s.workload, view, &plan, s.w.Now); err != nil {
+		s.Fatal(err)
+	}
 	return plan
 }
 
@@ -196,10 +206,20 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	plural := strings.ToLower(s.workload.Kind().Name) + "s"
 	path := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/apis/apps.kruise.io/v1beta1/"), "namespaces/default/")
 	switch path {
+	case s.forbidden:
+		status := apierrors.NewForbidden(schema.GroupResource{Resource: "nodes"}, "", errors.New("no")).Status()
+		status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+		answer = &status
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
 	case plural + "/demo":
 		answer = s.workload.Object()
 	case plural:
 		answer = map[string]any{"items": []any{s.workload.Object()}}
+	case "/apis/policy.kruise.io/v1beta1/podunavailablebudgets", "/apis/policy.kruise.io/v1beta1/namespaces/default/podunavailablebudgets":
+		answer = &policyv1beta1.PodUnavailableBudgetList{Items: selected(s.budgets, selector, func(b *policyv1beta1.PodUnavailableBudget) map[string]string { return b.Labels })}
+	case "/apis/policy.kruise.io/v1beta1/namespaces/default/podunavailablebudgets/web":
+		answer = s.budgets[0]
 	case "/api/v1/nodes":
 		answer = &corev1.NodeList{Items: selected(s.w.Nodes, selector, func(n *corev1.Node) map[string]string { return n.Labels })}
 	case "/api/v1/namespaces":

@@ -60,7 +60,7 @@ func TestWhyAStatefulSetIsStuck(t *testing.T) {
 				scene.play(s)
 			}
 			golden(t, name, s.kubectl("explain", "asts/demo"))
-			if s.requests > 4 {
+			if s.requests > 5 {
 				t.Errorf("%d requests, want one for each kind", s.requests)
 			}
 		})

@@ -7,7 +7,7 @@ import (
 	"k8s.io/component-base/featuregate"
 
 	"kruise.io/kruise/kit/gate"
-	"kruise.io/kruise/manager/permits"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -31,13 +31,6 @@ const (
 	gateSortSidecars = "EnableSortSidecarContainerByName"
 	// gateAnyAnnotation switches sidecarset.Options.AnyAnnotation.
 	gateAnyAnnotation = "SidecarSetPatchPodMetadataDefaultsAllowed"
-)
-
-// The gates of budgets.
-const (
-	gateBudgetDeletes = "PodUnavailableBudgetDeleteGate"
-	gateBudgetUpdates = "PodUnavailableBudgetUpdateGate"
-	gateResizesApart  = "InPlacePodVerticalScaling"
 )
 
 // The gates of the protection against deletion.
@@ -66,8 +59,8 @@ func (o *Options) setGates(set *gate.Set) {
 	o.Pod.SortSidecars, o.SidecarSets.AnyAnnotation = set.Enabled(gateSortSidecars), set.Enabled(gateAnyAnnotation)
 	o.TerminateSidecars = set.Enabled(gateTerminator)
 	o.Probes, o.Pod.Serverless = set.Enabled(gateProbes), set.Enabled(gateServerlessProbes)
-	o.Budgets = permits.Options{
-		Deletions: set.Enabled(gateBudgetDeletes), Changes: set.Enabled(gateBudgetUpdates), ResizesApart: set.Enabled(gateResizesApart),
+	o.Budgets = disruption.Options{
+		Deletions: set.Enabled(disruption.GateDeletions), Changes: set.Enabled(disruption.GateChanges), ResizesApart: set.Enabled(disruption.GateResizesApart),
 	}
 	o.Protection.Enabled, o.Protection.Definitions = set.Enabled(gateProtection), set.Enabled(gateDefinitionsProtection)
 	o.Workloads.SetGates(func(g workload.Gate) bool { return set.Enabled(g.Name) })
@@ -84,9 +77,9 @@ func gateTable() []gate.Gate {
 		gate.Gate{Name: gateExternalCerts, Spec: alpha},
 		gate.Gate{Name: gatePodWebhook, Spec: beta},
 		gate.Gate{Name: gatePodReadiness, Spec: alpha, Needs: []string{gatePodWebhook}},
-		gate.Gate{Name: gateBudgetDeletes, Spec: beta, Needs: []string{gatePodWebhook}},
-		gate.Gate{Name: gateBudgetUpdates, Spec: alpha, Needs: []string{gatePodWebhook}},
-		gate.Gate{Name: gateResizesApart, Spec: alpha},
+		gate.Gate{Name: disruption.GateDeletions, Spec: beta, Needs: []string{gatePodWebhook}},
+		gate.Gate{Name: disruption.GateChanges, Spec: alpha, Needs: []string{gatePodWebhook}},
+		gate.Gate{Name: disruption.GateResizesApart, Spec: alpha},
 		gate.Gate{Name: gateSortSidecars, Spec: alpha, Needs: []string{gatePodWebhook}},
 		gate.Gate{Name: gateAnyAnnotation, Spec: alpha},
 		gate.Gate{Name: gateDaemon, Spec: beta},

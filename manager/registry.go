@@ -41,6 +41,7 @@ import (
 	"kruise.io/kruise/manager/sidecarset"
 	"kruise.io/kruise/manager/sidecarterminator"
 	"kruise.io/kruise/manager/statefulset"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -69,12 +70,12 @@ type Options struct {
 	Recreate containerrecreaterequest.Options
 	// Images tunes the controllers that pull images ahead.
 	Images images.Options
-	// SidecarSets are the options of SidecarSets; their namespace is filled in.
+	// SidecarSets are the options of SidecarSets; their namespace and whom they ask is filled in.
 	SidecarSets sidecarset.Options
 	// Pod tunes the admission of pods.
 	Pod pod.Options
 	// Budgets say what PodUnavailableBudgets protect pods from, and BudgetWorkers how many are worked on at a time.
-	Budgets       permits.Options
+	Budgets       disruption.Options
 	BudgetWorkers int
 	// Protection switches the protection against deletion.
 	Protection protection.Options
@@ -118,7 +119,7 @@ func registry(o *Options, place serve.Place) []entry {
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Permits: desk, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Permits: desk, Options: o.Workloads}
 	sidecarSets, sidecarSet := sidecarset.Conversion(), o.SidecarSets
-	sidecarSet.Namespace, sidecarSet.Only = place.Namespace, place.Only
+	sidecarSet.Namespace, sidecarSet.Only, sidecarSet.Permits = place.Namespace, place.Only, desk
 	states := persistentpodstate.Conversion()
 	pulls := &images.Shared{Options: o.Images}
 	markers := podprobemarker.Options{Workers: o.PodProbeMarkerWorkers, Off: !o.Probes}

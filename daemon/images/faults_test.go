@@ -173,7 +173,7 @@ func (c *chaos) check() (open []string) {
 }
 
 func TestWhateverFailsEachImageIsPulledOnceWhatEndedStaysEndedAndEveryTaskEnds(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			c := newChaos(t, seed)
 			for range 40 {

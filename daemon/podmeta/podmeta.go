@@ -31,6 +31,7 @@ import (
 	"kruise.io/kruise/daemon/recreate"
 	"kruise.io/kruise/kit/agent"
 	"kruise.io/kruise/kit/seen"
+	"kruise.io/kruise/kit/store"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/restart"
 )
@@ -92,7 +93,7 @@ func Setup(r *agent.Runner, pods *agent.Informer[*corev1.Pod], o recreate.Option
 	err := pods.Handle(func(before, after *corev1.Pod) {
 		for _, pod := range []*corev1.Pod{before, after} {
 			if pod != nil && takesIn(pod) {
-				controller.Wake(agent.Key(pod))
+				controller.Wake(store.Key(pod))
 			}
 		}
 	})
@@ -172,7 +173,7 @@ func (c *Controller) report(ctx context.Context, pod *corev1.Pod, set v1beta1.Ru
 		}
 		return fmt.Errorf("patch the annotations of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
-	c.writes.Wrote(agent.Key(pod), kindPod, after)
+	c.writes.Wrote(store.Key(pod), kindPod, after)
 	return nil
 }
 

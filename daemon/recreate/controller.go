@@ -14,6 +14,7 @@ import (
 	"kruise.io/kruise/daemon/cri"
 	"kruise.io/kruise/kit/agent"
 	"kruise.io/kruise/kit/seen"
+	"kruise.io/kruise/kit/store"
 	"kruise.io/kruise/kit/turn"
 	"kruise.io/kruise/plan/restart"
 )
@@ -101,7 +102,7 @@ func (c *Controller) loop(api agent.API, recorder turn.Recorder) *turn.Loop[*v1b
 func (c *Controller) wakePod(r *v1beta1.ContainerRecreateRequest, wake func(types.NamespacedName)) error {
 	queue, err := c.queueOf(r)
 	for _, other := range queue {
-		wake(agent.Key(other))
+		wake(store.Key(other))
 	}
 	return err
 }

@@ -23,8 +23,8 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
 	"kruise.io/kruise/daemon/cri/fake"
-	"kruise.io/kruise/kit/agent"
 	agentfake "kruise.io/kruise/kit/agent/fake"
+	"kruise.io/kruise/kit/store"
 	"kruise.io/kruise/kit/turn"
 )
 
@@ -184,7 +184,7 @@ func (n *node) look() {
 	}
 	n.process.clock.Step(time.Minute) // no pause of the loop holds
 	for i := range all.Items {
-		_, err := n.process.loop.Take(n.Context(), agent.Key(&all.Items[i]))
+		_, err := n.process.loop.Take(n.Context(), store.Key(&all.Items[i]))
 		if err != nil && n.write == nil {
 			n.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri"
-	"kruise.io/kruise/kit/agent"
+	"kruise.io/kruise/kit/store"
 	"kruise.io/kruise/plan/restart"
 )
 
@@ -165,7 +165,7 @@ func (s *Stopper) Begin(ctx context.Context, r *v1beta1.ContainerRecreateRequest
 		s.mu.Lock()
 		a.Running, a.Done, a.Failure = false, failure == "", failure
 		s.mu.Unlock()
-		s.ended(agent.Key(r))
+		s.ended(store.Key(r))
 	})
 	return true
 }

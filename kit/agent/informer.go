@@ -107,9 +107,6 @@ func (i *Informer[T]) Handle(changed func(before, after T)) error {
 	return nil
 }
 
-// Key is the name of an object.
-func Key(obj turn.Object) types.NamespacedName { return cache.MetaObjectToName(obj).AsNamespacedName() }
-
 // Turn is the API of the turns of a kind: it reads from a cache and writes to the API server.
 type Turn[T turn.Object] struct {
 	Kind  string

@@ -20,7 +20,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
-	"k8s.io/client-go/tools/cache"
+
+	"kruise.io/kruise/kit/store"
 )
 
 // Cache tells how far a store of one kind is.
@@ -75,7 +76,7 @@ func (w *Writes) Wrote(owner types.NamespacedName, kind string, obj metav1.Objec
 func (w *Writes) Deleted(owner types.NamespacedName, kind string, obj metav1.Object) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.of(owner).deleted[obj.GetUID()] = deletion{kind, keyOf(obj)}
+	w.of(owner).deleted[obj.GetUID()] = deletion{kind, store.Key(obj)}
 }
 
 // Doubted notes that a write of an object for an owner may have been carried out: its answer was lost. The object has its
@@ -99,10 +100,10 @@ func (w *Writes) Resolve(ctx context.Context, owner types.NamespacedName, look L
 			return nil
 		}
 		is := &metav1.PartialObjectMetadata{TypeMeta: d.obj.TypeMeta}
-		err := look(ctx, keyOf(d.obj), is)
+		err := look(ctx, store.Key(d.obj), is)
 		switch existed := d.obj.UID != ""; {
 		case err != nil && !apierrors.IsNotFound(err):
-			return fmt.Errorf("look up whether %s %s was written: %w", d.kind, keyOf(d.obj), err)
+			return fmt.Errorf("look up whether %s %s was written: %w", d.kind, store.Key(d.obj), err)
 		case existed && (err != nil || is.UID != d.obj.UID):
 			w.Deleted(owner, d.kind, d.obj)
 		case err == nil:
@@ -144,7 +145,7 @@ func (w *Writes) Behind(owner types.NamespacedName) string {
 		return ""
 	}
 	for _, d := range p.doubts {
-		return fmt.Sprintf("whether %s %s was written", d.kind, keyOf(d.obj))
+		return fmt.Sprintf("whether %s %s was written", d.kind, store.Key(d.obj))
 	}
 	for kind, version := range p.versions {
 		cache := w.caches[kind]
@@ -170,8 +171,4 @@ func (w *Writes) of(owner types.NamespacedName) *pending {
 		w.owners[owner] = p
 	}
 	return p
-}
-
-func keyOf(obj metav1.Object) types.NamespacedName {
-	return cache.MetaObjectToName(obj).AsNamespacedName()
 }

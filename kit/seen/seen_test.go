@@ -14,14 +14,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
-// store is a cache as the test lets it be: up to a version, with some objects.
-type store struct {
+// known is a cache as the test lets it be: up to a version, with some objects.
+type known struct {
 	version string
 	lives   map[types.UID]bool
 }
 
-func (s *store) Version() string                                  { return s.version }
-func (s *store) Lives(_ types.NamespacedName, uid types.UID) bool { return s.lives[uid] }
+func (s *known) Version() string                                  { return s.version }
+func (s *known) Lives(_ types.NamespacedName, uid types.UID) bool { return s.lives[uid] }
 
 var (
 	web = types.NamespacedName{Namespace: "shop", Name: "web"}
@@ -33,9 +33,9 @@ func pod(version string, uid types.UID) *corev1.Pod {
 }
 
 // world has two kinds whose caches are at version 10, where the pods a and b live.
-func world() (w *Writes, pods, claims *store) {
-	pods = &store{version: "10", lives: map[types.UID]bool{"a": true, "b": true}}
-	claims = &store{version: "10", lives: map[types.UID]bool{}}
+func world() (w *Writes, pods, claims *known) {
+	pods = &known{version: "10", lives: map[types.UID]bool{"a": true, "b": true}}
+	claims = &known{version: "10", lives: map[types.UID]bool{}}
 	return New(map[string]Cache{"Pod": pods, "Claim": claims}), pods, claims
 }
 
@@ -84,15 +84,15 @@ func TestACacheThatNeverSyncedShowsNothing(t *testing.T) {
 
 func TestADeletionIsSeenByTheUIDOfTheObject(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(*store)
+		change func(*known)
 		behind bool
 	}{
-		"the object still lives":                          {func(*store) {}, true},
-		"the object is gone":                              {func(s *store) { delete(s.lives, "a") }, false},
-		"another object of the same name took its place":  {func(s *store) { delete(s.lives, "a"); s.lives["c"] = true }, false},
-		"other writes are seen, the deletion is not":      {func(s *store) { s.version = "99" }, true},
-		"a relist without the object counts like a watch": {func(s *store) { s.version, s.lives = "99", map[types.UID]bool{} }, false},
-		"a relist that is older and has it is not enough": {func(s *store) { s.version = "9" }, true},
+		"the object still lives":                          {func(*known) {}, true},
+		"the object is gone":                              {func(s *known) { delete(s.lives, "a") }, false},
+		"another object of the same name took its place":  {func(s *known) { delete(s.lives, "a"); s.lives["c"] = true }, false},
+		"other writes are seen, the deletion is not":      {func(s *known) { s.version = "99" }, true},
+		"a relist without the object counts like a watch": {func(s *known) { s.version, s.lives = "99", map[types.UID]bool{} }, false},
+		"a relist that is older and has it is not enough": {func(s *known) { s.version = "9" }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, pods, _ := world()

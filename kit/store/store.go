@@ -99,3 +99,8 @@ func (s *Store[T]) Lives(key types.NamespacedName, uid types.UID) bool {
 	obj, ok := s.Get(key)
 	return ok && obj.GetUID() == uid && obj.GetDeletionTimestamp() == nil
 }
+
+// Key is the name by which a store knows an object.
+func Key(obj metav1.Object) types.NamespacedName {
+	return cache.MetaObjectToName(obj).AsNamespacedName()
+}

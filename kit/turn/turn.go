@@ -26,11 +26,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kruise.io/kruise/kit/seen"
+	"kruise.io/kruise/kit/store"
 )
 
 const (
@@ -251,7 +251,7 @@ func (l *Loop[O]) run(ctx context.Context, work Work[O], now time.Time) error {
 // publish writes the status if it changed and is due, then sends the events. While a changed status is not written, the
 // events wait for it. It returns when a status that is not due yet must be written.
 func (l *Loop[O]) publish(ctx context.Context, before O, report Report[O], now time.Time) (time.Time, error) {
-	key := keyOf(before)
+	key := store.Key(before)
 	pending := l.hold(key, report.Events, now)
 	again, err := l.writeStatus(ctx, key, before, report.Object, now)
 	if err != nil || !again.IsZero() {
@@ -328,15 +328,15 @@ func (l *Loop[O]) hold(key types.NamespacedName, more []Event, now time.Time) []
 func Changes(before, after Object) ([]byte, error) {
 	from, err := json.Marshal(before)
 	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", keyOf(before), err)
+		return nil, fmt.Errorf("encode %s: %w", store.Key(before), err)
 	}
 	to, err := json.Marshal(after)
 	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", keyOf(after), err)
+		return nil, fmt.Errorf("encode %s: %w", store.Key(after), err)
 	}
 	patch, err := jsonpatch.CreateMergePatch(from, to)
 	if err != nil {
-		return nil, fmt.Errorf("compare %s with what it was: %w", keyOf(after), err)
+		return nil, fmt.Errorf("compare %s with what it was: %w", store.Key(after), err)
 	}
 	return patch, nil
 }
@@ -387,13 +387,13 @@ func (l *Loop[O]) outcome(ctx context.Context, obj O, advanced bool, err error, 
 	if apierrors.IsConflict(err) {
 		log.FromContext(ctx).V(1).Info("Trying again after a conflict", "cause", err.Error())
 		var wait time.Duration
-		l.change(keyOf(obj), func(p *pace) {
+		l.change(store.Key(obj), func(p *pace) {
 			p.conflicts++
 			wait = backoff(p.conflicts, lastLook)
 		})
 		return wait, nil
 	}
-	l.change(keyOf(obj), func(p *pace) {
+	l.change(store.Key(obj), func(p *pace) {
 		if advanced {
 			p.failures = 0
 		}
@@ -455,8 +455,4 @@ func earliest(now time.Time, times ...time.Time) time.Duration {
 		}
 	}
 	return first
-}
-
-func keyOf(obj metav1.Object) types.NamespacedName {
-	return cache.MetaObjectToName(obj).AsNamespacedName()
 }

@@ -31,7 +31,7 @@ type world struct {
 	api   client.WithWatch
 	live  client.Reader
 	clock *clocktesting.FakePassiveClock
-	cache *store
+	cache *known
 	sent  []sent
 
 	// patches are the bodies of the status writes that reached the API server.
@@ -53,16 +53,16 @@ type sent struct {
 	Healthy      int32
 }
 
-type store struct{ version string }
+type known struct{ version string }
 
-func (s *store) Version() string                            { return s.version }
-func (s *store) Lives(types.NamespacedName, types.UID) bool { return false }
+func (s *known) Version() string                            { return s.version }
+func (s *known) Lives(types.NamespacedName, types.UID) bool { return false }
 
 const newest = "999999"
 
 func newWorld(t *testing.T, objects ...client.Object) *world {
 	t.Helper()
-	w := &world{T: t, clock: clocktesting.NewFakePassiveClock(time.Unix(1_000_000, 0)), cache: &store{newest}}
+	w := &world{T: t, clock: clocktesting.NewFakePassiveClock(time.Unix(1_000_000, 0)), cache: &known{newest}}
 	w.api = fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(objects...).WithStatusSubresource(&budget{}).
 		WithInterceptorFuncs(interceptor.Funcs{
 			SubResourcePatch: func(ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, o ...client.SubResourcePatchOption) error {

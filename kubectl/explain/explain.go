@@ -34,6 +34,8 @@ type Explanation struct {
 	Budget   Budget     `json:"budget"`
 	// Waiting says what is wanted and not done, and why.
 	Waiting []Wait `json:"waiting,omitempty"`
+	// HeldBy are the PodUnavailableBudgets that refuse steps, as namespace/name.
+	HeldBy []string `json:"heldBy,omitempty"`
 	// Next are the steps that the controller takes next.
 	Next []Step `json:"next,omitempty"`
 	// Pods are those that are not available.
@@ -42,6 +44,8 @@ type Explanation struct {
 	Conditions []kinds.Condition `json:"conditions,omitempty"`
 	// Controller says how the status differs from what is seen. Empty: it does not.
 	Controller []string `json:"controller,omitempty"`
+	// Assumptions are what could not be read and is taken to be so.
+	Assumptions []string `json:"assumptions,omitempty"`
 	// Remedy is what to do about it, where that is clear.
 	Remedy string `json:"remedy,omitempty"`
 }
@@ -97,9 +101,13 @@ type Pod struct {
 	remedy string
 }
 
-// Explain explains a workload as its controller sees it.
-func Explain(w kinds.Workload, v *kinds.View, now time.Time) (*Explanation, error) {
+// Explain explains a workload as its controller sees it, under budgets as they are now.
+func Explain(w kinds.Workload, v *kinds.View, budgets kinds.Protection, now time.Time) (*Explanation, error) {
 	plan, err := v.Plan(now)
+	if err != nil {
+		return nil, err
+	}
+	holding, err := budgets.Hold(w, v, &plan, now)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +118,11 @@ func Explain(w kinds.Workload, v *kinds.View, now time.Time) (*Explanation, erro
 			ExpectedUpdated: plan.Tally.ExpectedUpdated, Ready: plan.Tally.Ready, Available: plan.Tally.Available,
 			KeptBySelector: plan.Tally.KeptBySelector(),
 		},
-		Budget: Budget{MaxUnavailable: v.Rules.MaxUnavailable, MaxSurge: v.MaxSurge, Partition: v.Partition},
+		Budget:      Budget{MaxUnavailable: v.Rules.MaxUnavailable, MaxSurge: v.MaxSurge, Partition: v.Partition},
+		Assumptions: v.Assumptions,
+	}
+	for _, b := range holding {
+		e.HeldBy = append(e.HeldBy, b.String())
 	}
 	facts := v.Facts(now)
 	e.Others = revisions(v, facts)
@@ -233,6 +245,10 @@ func (e *Explanation) remedy(v *kinds.View, lags bool) string {
 				return p.remedy
 			}
 		}
+	}
+	if len(e.HeldBy) > 0 {
+		namespace, name, _ := strings.Cut(e.HeldBy[0], "/")
+		return fmt.Sprintf("see what spends the budget: kubectl kruise explain pub/%s -n %s", name, namespace)
 	}
 	for _, w := range e.Waiting {
 		switch {

@@ -26,6 +26,9 @@ func (e *Explanation) Text(now time.Time) string {
 	}
 	e.rollout(&t)
 	e.budget(&t)
+	for _, assumed := range e.Assumptions {
+		fmt.Fprintf(&t, "Assumed: %s.\n", assumed)
+	}
 	section(&t, "Waiting", e.Wishes())
 	section(&t, "Next steps", texts(e.Next, func(s Step) string { return s.Text + ": " + s.Why }))
 	section(&t, "Pods that are not available", e.Patients(now))

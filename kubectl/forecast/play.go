@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kubectl/explain"
 	"kruise.io/kruise/kubectl/kinds"
 	"kruise.io/kruise/lab/world"
@@ -33,19 +32,19 @@ const mostRounds = 1_000_000
 func Foresee(ctx context.Context, set kinds.Workload, owned kinds.Owned, now time.Time, o Options) (*Forecast, error) {
 	p := &player{w: world.New(), set: set.Copy(), owned: owned, began: now, options: o}
 	p.w.Now, p.w.StartTakes = now, o.StartTakes
-	if len(owned.Nodes) > 0 {
+	if p.w.AnyNode = len(owned.Nodes) == 0; !p.w.AnyNode {
 		p.w.Nodes = owned.Nodes
 	}
 	pods := owned.Pods
 	if set.Kind().Cluster {
 		pods = kinds.Apart(owned.All)
 	}
-	p.w.Import(pods, owned.Selected)
+	p.w.Import(pods, owned.AllClaims)
 	view, err := p.view()
 	if err != nil {
 		return nil, err
 	}
-	before, err := explain.Explain(p.set, view, now)
+	before, err := explain.Explain(p.set, view, kinds.Protection{}, now)
 	if err != nil {
 		return nil, err
 	}
@@ -57,12 +56,12 @@ func Foresee(ctx context.Context, set kinds.Workload, owned kinds.Owned, now tim
 	if view, err = p.view(); err != nil {
 		return nil, err
 	}
-	rest, err := explain.Explain(p.set, view, p.w.Now)
+	rest, err := explain.Explain(p.set, view, kinds.Protection{}, p.w.Now)
 	if err != nil {
 		return nil, err
 	}
 	f := &Forecast{
-		Kind: set.Kind().Name, Namespace: set.Object().GetNamespace(), Name: set.Object().GetName(), Assumptions: p.assumptions(view.Hooks),
+		Kind: set.Kind().Name, Namespace: set.Object().GetNamespace(), Name: set.Object().GetName(), Assumptions: p.assumptions(view),
 		Before: before.Counts, After: rest.Counts, Revision: before.Revision, Others: before.Others,
 		Waves: p.recorder.waves, Takes: inSeconds(rested), LeastAvailable: p.recorder.least, Rest: rest,
 	}
@@ -150,12 +149,12 @@ func (p *player) newID() string {
 	return fmt.Sprintf("new-%d", p.ids)
 }
 
-func (p *player) assumptions(hooks *v1beta1.Lifecycle) []string {
-	out := []string{
+func (p *player) assumptions(view *kinds.View) []string {
+	out := append([]string{
 		fmt.Sprintf("a container starts in %s (--start-takes)", p.options.StartTakes),
 		"what is broken now stays broken until its image changes", "new pods find a node",
-	}
-	if hooks != nil {
+	}, view.Assumptions...)
+	if view.Hooks != nil {
 		if p.options.LiftHooks {
 			return append(out, "hooks let go at once (--hooks=lift)")
 		}

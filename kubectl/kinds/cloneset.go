@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,7 +30,18 @@ func (c *cloneSet) Object() client.Object           { return c.set }
 func (c *cloneSet) Copy() Workload                  { return &cloneSet{c.set.DeepCopy()} }
 func (c *cloneSet) Selector() *metav1.LabelSelector { return c.set.Spec.Selector }
 
+// Nodes are of use to a set that spreads its pods: surplus pods go by what their nodes have in common.
+func (c *cloneSet) Nodes() Need {
+	if len(c.set.Spec.Template.Spec.TopologySpreadConstraints) > 0 {
+		return Useful
+	}
+	return Needless
+}
+
 func (c *cloneSet) View(owned Owned, options workload.Options, newID func() string) (*View, error) {
+	if c.Nodes() == Useful && !owned.NodesForbidden {
+		owned.Node = labelsOf(owned.Nodes)
+	}
 	view, err := workload.NewCloneSet(c.set, owned.Owned, options)
 	if err != nil {
 		return nil, err
@@ -39,6 +51,7 @@ func (c *cloneSet) View(owned Owned, options workload.Options, newID func() stri
 		return nil, err
 	}
 	v := &View{
+		Workload:  view,
 		Revisions: view.Revisions, MaxSurge: pool.MaxSurge, Partition: pool.Partition, Pods: view.Pods,
 		Rules: podset.Rules{
 			Replicas: pool.Replicas, MaxUnavailable: pool.MaxUnavailable, Paused: pool.Paused, OnDelete: pool.OnDelete, Policy: pool.Policy,
@@ -55,12 +68,24 @@ func (c *cloneSet) View(owned Owned, options workload.Options, newID func() stri
 		},
 		Report: func(t podset.Tally) { c.report(view, t, pool.Replicas) },
 	}
+	if owned.NodesForbidden {
+		v.Assumptions = append(v.Assumptions, "nodes may not be listed, so that surplus pods go by how many share a node and not by topologySpreadConstraints")
+	}
 	for _, s := range c.set.Status.Conditions {
 		v.Conditions = append(v.Conditions, Condition{
 			Type: string(s.Type), Status: string(s.Status), Reason: s.Reason, Message: s.Message, Since: s.LastTransitionTime.Time,
 		})
 	}
 	return v, nil
+}
+
+// labelsOf tells the labels of nodes by their names, nil for one that is not there.
+func labelsOf(nodes []*corev1.Node) func(name string) map[string]string {
+	labels := make(map[string]map[string]string, len(nodes))
+	for _, node := range nodes {
+		labels[node.Name] = node.Labels
+	}
+	return func(name string) map[string]string { return labels[name] }
 }
 
 func (c *cloneSet) counts(t podset.Tally) []Count {

@@ -18,7 +18,6 @@ func daemonSets() *Kind {
 	return &Kind{
 		Name: "DaemonSet", Word: "daemonset.apps.kruise.io", Words: []string{"ads", "daemon"},
 		Native:  []string{"daemonset", "daemonsets", "ds"},
-		Nodes:   true,
 		New:     func() Workload { return &daemonSet{&v1beta1.DaemonSet{}} },
 		NewList: func() client.ObjectList { return &v1beta1.DaemonSetList{} },
 	}
@@ -30,6 +29,7 @@ func (d *daemonSet) Kind() *Kind                     { return daemonSets() }
 func (d *daemonSet) Object() client.Object           { return d.set }
 func (d *daemonSet) Copy() Workload                  { return &daemonSet{d.set.DeepCopy()} }
 func (d *daemonSet) Selector() *metav1.LabelSelector { return d.set.Spec.Selector }
+func (d *daemonSet) Nodes() Need                     { return Needed }
 
 func (d *daemonSet) View(owned Owned, options workload.Options, newID func() string) (*View, error) {
 	view, err := workload.NewDaemonSet(d.set, owned.Owned, owned.Nodes, newID, options)
@@ -51,6 +51,7 @@ func (d *daemonSet) View(owned Owned, options workload.Options, newID func() str
 		how = r.Type
 	}
 	v := &View{
+		Workload:  view,
 		Revisions: view.Revisions, MaxSurge: want.MaxSurge, Partition: want.Partition, Pods: view.Pods,
 		Rules: podset.Rules{
 			Replicas: wanted, MaxUnavailable: want.MaxUnavailable, Paused: want.Paused, OnDelete: want.OnDelete, Policy: want.Policy,

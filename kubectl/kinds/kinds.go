@@ -6,6 +6,7 @@
 package kinds
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -31,10 +33,10 @@ type Kind struct {
 	Words []string
 	// Native are words by which kubectl means a kind of Kubernetes, unless the group stands behind them.
 	Native []string
-	// Nodes says that its pods are told apart by their nodes, which have to be known.
-	Nodes bool
 	// Cluster says that its objects are in no namespace, and their pods in any.
 	Cluster bool
+	// Version is its group and version. Default: apps.kruise.io/v1beta1.
+	Version schema.GroupVersion
 	// New makes an empty workload, NewList an empty list of its objects.
 	New     func() Workload
 	NewList func() client.ObjectList
@@ -45,13 +47,15 @@ func All() []*Kind {
 	return []*Kind{cloneSets(), statefulSets(), daemonSets(), sidecarSets()}
 }
 
-// Called finds the kind that a word names, with or without its group and version; nil for none.
-func Called(word string) *Kind {
+// Called finds the kind that a word names, with or without its group and version, among all workloads and some kinds more; nil
+// for none.
+func Called(word string, more ...*Kind) *Kind {
 	word, group, qualified := strings.Cut(strings.ToLower(word), ".")
-	if qualified && group != v1beta1.GroupVersion.Group && group != v1beta1.GroupVersion.Version+"."+v1beta1.GroupVersion.Group {
-		return nil
-	}
-	for _, k := range All() {
+	for _, k := range append(All(), more...) {
+		of := k.GroupVersion()
+		if qualified && group != of.Group && group != of.Version+"."+of.Group {
+			continue
+		}
 		bare, _, _ := strings.Cut(k.Word, ".")
 		if slices.Contains(k.Words, word) || word == bare && k.Word == bare || qualified && slices.Contains(append(k.Native, bare), word) {
 			return k
@@ -60,22 +64,41 @@ func Called(word string) *Kind {
 	return nil
 }
 
+// GroupVersion is the kind's group and version.
+func (k *Kind) GroupVersion() schema.GroupVersion { return cmp.Or(k.Version, v1beta1.GroupVersion) }
+
 // Owned are the objects that belong to a workload.
 type Owned struct {
 	workload.Owned
-	// Selected are the claims that it selects, whoever controls them.
-	Selected []*corev1.PersistentVolumeClaim
-	// All are all the pods that were read, whoever controls them.
-	All []*corev1.Pod
+	// All are all the pods that were read, and AllClaims all the claims of the namespace, whoever controls them.
+	All       []*corev1.Pod
+	AllClaims []*corev1.PersistentVolumeClaim
 	// NamespaceLabels tells the labels of a namespace, for kinds that are in none.
 	NamespaceLabels func(name string) map[string]string
-	// Nodes are the nodes of the cluster, for kinds whose pods are told apart by them.
-	Nodes []*corev1.Node
+	// Nodes are the nodes of the cluster, for workloads that need them. NodesForbidden is true where they would be useful and may
+	// not be listed.
+	Nodes          []*corev1.Node
+	NodesForbidden bool
+	// Protection is what budgets protect its pods from.
+	Protection
 }
+
+// Need says how much something is needed.
+type Need int
+
+// The needs.
+const (
+	// Needless: nothing turns on it.
+	Needless Need = iota
+	// Useful: what is said without it may be otherwise, and is told to be so.
+	Useful
+	// Needed: nothing can be said without it.
+	Needed
+)
 
 // Sort sorts all the pods and claims that there are into those that a workload controls and those that nobody does.
 func (o *Owned) Sort(of metav1.Object, pods []*corev1.Pod, claims []*corev1.PersistentVolumeClaim) {
-	o.Pods, o.Unowned, o.Claims, o.Selected, o.All = nil, nil, nil, claims, pods
+	o.Pods, o.Unowned, o.Claims, o.AllClaims, o.All = nil, nil, nil, claims, pods
 	exists := map[string]bool{}
 	for _, pod := range pods {
 		exists[pod.Name] = true
@@ -107,6 +130,8 @@ type Workload interface {
 	Copy() Workload
 	// Selector selects its pods.
 	Selector() *metav1.LabelSelector
+	// Nodes says how much the nodes of the cluster are needed.
+	Nodes() Need
 	// View reads it with what belongs to it. newID makes up what tells new pods apart. The error names the field that cannot be
 	// read.
 	View(owned Owned, options workload.Options, newID func() string) (*View, error)
@@ -117,6 +142,8 @@ type Workload interface {
 // View is a workload with what belongs to it, as its controller sees it.
 type View struct {
 	*workload.Revisions
+	// Workload makes what steps need.
+	Workload podset.Workload
 	// Rules are what its pods go by; Replicas is how many are wanted.
 	Rules podset.Rules
 	// MaxSurge and Partition belong to the budget.
@@ -138,6 +165,8 @@ type View struct {
 	// ObservedGeneration and Conditions are those of the status.
 	ObservedGeneration int64
 	Conditions         []Condition
+	// Assumptions are what could not be read and is taken to be so.
+	Assumptions []string
 	// Counts compares what the status says of pods with a tally.
 	Counts func(t podset.Tally) []Count
 	// Plan decides what to do now.

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/lab/world"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/sidecar"
@@ -30,9 +31,13 @@ func (s *sidecarSet) Kind() *Kind                     { return sidecarSets() }
 func (s *sidecarSet) Object() client.Object           { return s.set }
 func (s *sidecarSet) Copy() Workload                  { return &sidecarSet{s.set.DeepCopy()} }
 func (s *sidecarSet) Selector() *metav1.LabelSelector { return s.set.Spec.Selector }
+func (s *sidecarSet) Nodes() Need                     { return Needless }
 
 func (s *sidecarSet) View(owned Owned, _ workload.Options, _ func() string) (*View, error) {
 	in := workload.Injected{Revisions: owned.Revisions, NamespaceLabels: owned.NamespaceLabels}
+	if owned.Gates.Changes {
+		in.Budgets = func(namespace string) ([]*policyv1beta1.PodUnavailableBudget, error) { return owned.in(namespace), nil }
+	}
 	for _, pod := range owned.All {
 		if sidecar.Injected(pod, s.set.Name) {
 			in.Pods = append(in.Pods, pod)
@@ -43,7 +48,8 @@ func (s *sidecarSet) View(owned Owned, _ workload.Options, _ func() string) (*Vi
 		return nil, err
 	}
 	v := &View{
-		Pods: view.Pods, Policy: "no pod is recreated for its sidecars", Strategy: "spec.updateStrategy",
+		Workload: view,
+		Pods:     view.Pods, Policy: "no pod is recreated for its sidecars", Strategy: "spec.updateStrategy",
 		OnDeleteRemedy:     "set spec.updateStrategy.type to RollingUpdate, or delete the old pods to have them replaced",
 		BlockedRemedy:      "recreate the pods that cannot be upgraded in place, or change nothing but images",
 		ObservedGeneration: s.set.Status.ObservedGeneration, Counts: s.counts,

@@ -31,6 +31,7 @@ func (s *statefulSet) Kind() *Kind                     { return statefulSets() }
 func (s *statefulSet) Object() client.Object           { return s.set }
 func (s *statefulSet) Copy() Workload                  { return &statefulSet{s.set.DeepCopy()} }
 func (s *statefulSet) Selector() *metav1.LabelSelector { return s.set.Spec.Selector }
+func (s *statefulSet) Nodes() Need                     { return Needless }
 
 func (s *statefulSet) View(owned Owned, options workload.Options, _ func() string) (*View, error) {
 	view, err := workload.NewStatefulSet(s.set, owned.Owned, options)
@@ -42,6 +43,7 @@ func (s *statefulSet) View(owned Owned, options workload.Options, _ func() strin
 		return nil, err
 	}
 	v := &View{
+		Workload:  view,
 		Revisions: view.Revisions, Rules: sequence.Rules, Partition: sequence.Partition, Pods: view.Pods, Hooks: s.set.Spec.Lifecycle,
 		Policy:             fmt.Sprintf("podUpdatePolicy is %s", sequence.Policy),
 		OnDeleteRemedy:     "delete the old pods to have them replaced",

@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/kubectl/kinds"
 )
 
@@ -28,7 +30,7 @@ type Cluster struct{ reader client.Reader }
 func Connect(config *rest.Config) (*Cluster, error) {
 	scheme := runtime.NewScheme()
 	mapper := meta.NewDefaultRESTMapper(nil)
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, v1beta1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, v1beta1.AddToScheme, policyv1beta1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("registering kinds: %w", err)
 		}
@@ -40,8 +42,8 @@ func Connect(config *rest.Config) (*Cluster, error) {
 	for _, kind := range read {
 		mapper.Add(kind, meta.RESTScopeNamespace)
 	}
-	for _, kind := range kinds.All() {
-		mapper.Add(v1beta1.GroupVersion.WithKind(kind.Name), scope(kind))
+	for _, kind := range append(kinds.All(), kinds.Budgets()) {
+		mapper.Add(kind.GroupVersion().WithKind(kind.Name), scope(kind))
 	}
 	for _, kind := range []string{"Node", "Namespace"} {
 		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeRoot)
@@ -81,18 +83,19 @@ func (c *Cluster) Read(ctx context.Context, kind *kinds.Kind, namespace, name st
 	var pods corev1.PodList
 	var claims corev1.PersistentVolumeClaimList
 	var revisions appsv1.ControllerRevisionList
-	var nodes corev1.NodeList
-	for _, list := range []client.ObjectList{&pods, &claims, &revisions} {
+	for _, list := range []client.ObjectList{&pods, &revisions} {
 		if err := c.reader.List(ctx, list, of...); err != nil {
 			return nil, none, err
 		}
 	}
-	if kind.Nodes {
-		if err := c.reader.List(ctx, &nodes); err != nil {
-			return nil, none, err
-		}
+	// A selector may ask for more than the labels that claims have.
+	if err := c.reader.List(ctx, &claims, client.InNamespace(namespace)); err != nil {
+		return nil, none, err
 	}
-	owned := kinds.Owned{Nodes: pointers(nodes.Items)}
+	owned, err := c.nodes(ctx, found.Nodes())
+	if err != nil {
+		return nil, none, err
+	}
 	owned.Sort(found.Object(), pointers(pods.Items), pointers(claims.Items))
 	for _, r := range pointers(revisions.Items) {
 		if metav1.IsControlledBy(r, found.Object()) {
@@ -108,6 +111,19 @@ func (c *Cluster) Read(ctx context.Context, kind *kinds.Kind, namespace, name st
 		return nil
 	}
 	return found, owned, nil
+}
+
+// nodes reads the nodes as far as they are needed.
+func (c *Cluster) nodes(ctx context.Context, need kinds.Need) (owned kinds.Owned, err error) {
+	if need == kinds.Needless {
+		return owned, nil
+	}
+	var nodes corev1.NodeList
+	if err = c.reader.List(ctx, &nodes); need == kinds.Useful && apierrors.IsForbidden(err) {
+		owned.NodesForbidden, err = true, nil
+	}
+	owned.Nodes = pointers(nodes.Items)
+	return owned, err
 }
 
 // guests reads the pods that a workload of the whole cluster selects, the namespaces that they are in, and its revisions.
@@ -137,6 +153,32 @@ func (c *Cluster) guests(ctx context.Context, found kinds.Workload, of []client.
 		}
 	}
 	return owned, nil
+}
+
+// Budgets reads the budgets that may be about the pods of a kind's objects in a namespace. Where the cluster does not know budgets,
+// there are none.
+func (c *Cluster) Budgets(ctx context.Context, kind *kinds.Kind, namespace string) ([]*policyv1beta1.PodUnavailableBudget, error) {
+	if kind.Cluster {
+		namespace = ""
+	}
+	var list policyv1beta1.PodUnavailableBudgetList
+	if err := c.reader.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return pointers(list.Items), nil
+}
+
+// Budget reads a budget, and the pods of its namespace.
+func (c *Cluster) Budget(ctx context.Context, namespace, name string) (*policyv1beta1.PodUnavailableBudget, []*corev1.Pod, error) {
+	b := &policyv1beta1.PodUnavailableBudget{}
+	if err := c.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, b); err != nil {
+		return nil, nil, err
+	}
+	var pods corev1.PodList
+	if err := c.reader.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
+		return nil, nil, err
+	}
+	return b, pointers(pods.Items), nil
 }
 
 func pointers[T any](items []T) []*T {

@@ -228,6 +228,12 @@ func (c *CloneSet) read(w *world.World) (*workload.CloneSet, error) {
 	}
 	return workload.NewCloneSet(set, workload.Owned{
 		Pods: controlledIn(w), Claims: w.Claims, Revisions: c.Revisions, PodExists: func(name string) bool { return w.Pod(name) != nil },
+		Node: func(name string) map[string]string {
+			if node := w.Node(name); node != nil {
+				return node.Labels
+			}
+			return nil
+		},
 	}, c.Options)
 }
 

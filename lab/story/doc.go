@@ -34,6 +34,7 @@
 //	lose-node <node>           make the kubelet of a node silent; find-node lets it speak again
 //	bad <image>                make an image one that cannot be pulled; good repairs it
 //	unready <image>            make an image one whose containers never get ready; good repairs it
+//	crash-image <image>        make an image one whose containers end soon after each start; good repairs it
 //	digest <image>=<digest>    give an image a digest, which others may share
 //	resize <answer>            have kubelets answer to other resources: at-once, as at first, deferred, or infeasible
 //	grow <answer>              have volumes grow with their claims at-once, as at first, never, or at-restart of their pod

@@ -114,6 +114,7 @@ func (c NodeCensus) CheckAfter(before NodeCensus, want *podset.PerNode) error {
 func CheckNodePlan(want *podset.PerNode, pods []replica.Replica, plan podset.Plan) error {
 	c := NodeCensusOf(want, pods)
 	byName, touched, renewed, asked := map[string]podset.Node{}, map[string]bool{}, 0, 0
+	left, seen := c, map[string]bool{}
 	for _, n := range want.Nodes {
 		byName[n.Name] = n
 	}
@@ -130,6 +131,10 @@ func CheckNodePlan(want *podset.PerNode, pods []replica.Replica, plan podset.Pla
 		}) {
 			return fmt.Errorf("a pod is created on node %q, which is not to have one more", s.Slot)
 		}
+		if node.Runs && !seen[node.Name] {
+			seen[node.Name] = true
+			left.take(want, here, s.Do == podset.Create)
+		}
 		takes := s.Do != podset.Settle && s.Do != podset.Apply
 		if takes && node.Runs && len(here) == 1 && here[0].SpecifiedDelete && !want.IsNew(here[0].Revision) {
 			asked++ // whoever asked for it, what comes is of the newest revision
@@ -144,14 +149,28 @@ func CheckNodePlan(want *podset.PerNode, pods []replica.Replica, plan podset.Pla
 	if may := max(c.Renewable(want)-asked, 0); renewed > may {
 		return fmt.Errorf("%d old pods go, the partition lets %d", renewed, may)
 	}
-	if len(plan.Steps) == 0 {
-		return c.checkNotes(want, plan)
-	}
-	return nil
+	return left.checkNotes(want, plan)
 }
 
-// checkNotes checks that a plan without steps says why every wish waits.
+// take takes a node that is to have a pod off what is left to be done, since something is done there. here are its pods.
+func (c *NodeCensus) take(want *podset.PerNode, here []*replica.Replica, creates bool) {
+	has := func(is func(*replica.Replica) bool) bool { return slices.ContainsFunc(here, is) }
+	c.Away -= yes(!has(func(r *replica.Replica) bool { return r.Available }))
+	c.Doomed -= yes(has(func(r *replica.Replica) bool { return r.SpecifiedDelete }))
+	old := len(here) > 0 && !has(func(r *replica.Replica) bool { return want.IsNew(r.Revision) })
+	filled := len(here) == 0 && creates
+	c.Old -= yes(old)
+	c.Held -= yes(filled)
+	c.Settled += yes(old || filled)
+}
+
+// checkNotes checks that a plan says why every wish waits that makes no step. The census is what the steps leave to be done.
 func (c NodeCensus) checkNotes(want *podset.PerNode, plan podset.Plan) error {
+	for _, n := range plan.Notes {
+		if n.Wish == podset.WishScaleOut && n.Cause == "" { // by pods that follow
+			c.Settled += n.Pods
+		}
+	}
 	has := func(wishes ...podset.Wish) bool {
 		return slices.ContainsFunc(plan.Notes, func(n podset.Note) bool { return n.Because != "" && slices.Contains(wishes, n.Wish) })
 	}

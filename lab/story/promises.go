@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
 	"kruise.io/kruise/plan/lifecycle"
@@ -70,15 +72,18 @@ func (c Census) Floor(pool *podset.Pool) int {
 func CheckPlan(pool *podset.Pool, pods []replica.Replica, plan podset.Plan) error {
 	c := CensusOf(pool, pods)
 	created, takenBack, oldTaken, touched := 0, 0, 0, map[string]bool{}
+	left := rest{Census: c}
 	for _, s := range plan.Steps {
 		if s.Do == podset.Create {
 			created++
+			left.scales = true
 			continue
 		}
 		if touched[s.Pod.Name] {
 			return fmt.Errorf("two steps for pod %s", s.Pod.Name)
 		}
 		touched[s.Pod.Name] = true
+		left.take(pool, s, plan.Scaling)
 		if s.Do == podset.Move && s.State == lifecycle.PreparingNormal {
 			takenBack++
 		}
@@ -109,25 +114,46 @@ func CheckPlan(pool *podset.Pool, pods []replica.Replica, plan podset.Plan) erro
 	if created > 0 && inUse+created > pool.Replicas+pool.MaxSurge {
 		return fmt.Errorf("%d pods with those created, %d and %d above are allowed", inUse+created, pool.Replicas, pool.MaxSurge)
 	}
-	if len(plan.Steps) == 0 {
-		return checkNotes(pool, c, plan)
-	}
-	return nil
+	return left.checkNotes(pool, plan)
 }
 
-// checkNotes checks that a plan without steps says why every wish waits.
-func checkNotes(pool *podset.Pool, c Census, plan podset.Plan) error {
+// rest is what a plan leaves to be done: pods that leave, are doomed, or are old and have no step.
+type rest struct {
+	Census
+	// begun counts the old pods with a step that may be on their way to an update, touched all pods with a step.
+	begun, touched int
+	// scales is true when a step adds or removes a pod.
+	scales bool
+}
+
+// take takes a step about a pod off what is left to be done.
+func (c *rest) take(pool *podset.Pool, s podset.Step, scaling bool) {
+	c.touched++
+	goes := s.Do == podset.Delete || s.Do == podset.Move && s.State == lifecycle.PreparingDelete
+	c.scales = c.scales || goes || s.Do == podset.Move && s.State == lifecycle.PreparingNormal
+	switch {
+	case s.Pod.State == lifecycle.PreparingDelete:
+		c.Leaving--
+	case isDoomed(pool, s.Pod):
+		c.Doomed--
+	case !pool.IsNew(s.Pod.Revision) && !scaling:
+		c.begun++
+	}
+}
+
+// checkNotes checks that a plan says why every wish waits that makes no step.
+func (c *rest) checkNotes(pool *podset.Pool, plan podset.Plan) error {
 	has := func(wishes ...podset.Wish) bool {
 		return slices.ContainsFunc(plan.Notes, func(n podset.Note) bool { return n.Because != "" && slices.Contains(wishes, n.Wish) })
 	}
 	switch {
-	case c.Staying+c.Doomed != pool.Replicas && !has(podset.WishScaleIn, podset.WishScaleOut, podset.WishUpdate):
+	case c.Staying+c.Doomed != pool.Replicas && !c.scales && c.touched == 0 && !has(podset.WishScaleIn, podset.WishScaleOut, podset.WishUpdate):
 		return errors.New("the number of pods is wrong, and no note says why")
 	case c.Doomed > 0 && !has(podset.WishScaleIn):
 		return errors.New("pods were asked to go, and no note says why they stay")
 	case c.Leaving > 0 && !has(podset.WishScaleIn):
 		return errors.New("pods wait for their hook, and no note says so")
-	case min(c.Updatable(pool), pool.Replicas-pool.Partition-(c.Staying-c.Old)) > 0 && !has(podset.WishUpdate):
+	case min(c.Updatable(pool), pool.Replicas-pool.Partition-(c.Staying-c.Old)) > c.begun && !has(podset.WishUpdate):
 		return errors.New("pods are old, and no note says why")
 	case c.Away > 0 && !has(podset.WishAvailable):
 		return errors.New("pods are unavailable, and no note says so")
@@ -152,10 +178,14 @@ func CheckService(w *world.World, pods []replica.Replica) error {
 	return nil
 }
 
-// CheckOwnership checks that no two pods have the same instance id, and that no pod that stays misses its claims.
+// CheckOwnership checks that no two pods have the same instance id, and that no pod that stays misses its claims. Pods of
+// somebody else may lose theirs to whoever deletes them.
 func CheckOwnership(w *world.World) error {
 	ids := map[string]string{}
 	for _, pod := range w.Pods {
+		if controller := metav1.GetControllerOfNoCopy(pod); controller != nil && controller.UID != setUID {
+			continue
+		}
 		id := pod.Labels[v1beta1.CloneSetInstanceID]
 		if other, taken := ids[id]; taken && id != "" {
 			return fmt.Errorf("pods %s and %s have the same instance id %s", other, pod.Name, id)

@@ -30,27 +30,30 @@ func TestAPlanThatBreaksAPromiseIsFoundOut(t *testing.T) {
 		pool  podset.Pool
 		pod   replica.Replica
 		steps []podset.Step
+		notes []podset.Note
 		want  string
 	}{
-		"two steps for a pod":                 {podset.Pool{Replicas: 1}, old, []podset.Step{update, remove}, "two steps"},
-		"an update although it is paused":     {podset.Pool{Replicas: 1, Paused: true}, old, []podset.Step{update}, "paused"},
-		"a deletion although it is paused":    {podset.Pool{Replicas: 1, Paused: true}, old, []podset.Step{remove}, "paused"},
-		"an update on delete":                 {podset.Pool{Replicas: 1, OnDelete: true}, old, []podset.Step{update}, "on delete"},
-		"an update to the revision it has":    {podset.Pool{Replicas: 1}, updated, []podset.Step{{Do: podset.Update, Pod: &updated, To: "v2"}}, "that it has"},
-		"a pod behind the partition":          {podset.Pool{Replicas: 1, Rolling: budget.Rolling{Partition: 1}}, old, []podset.Step{update}, "the partition lets 0"},
-		"a pod too many":                      {podset.Pool{Replicas: 1}, updated, []podset.Step{create}, "2 pods"},
-		"nothing, with a pod missing":         {podset.Pool{Replicas: 2}, updated, nil, "the number of pods"},
-		"nothing, with a pod to go":           {podset.Pool{Replicas: 1}, doomed, nil, "asked to go"},
-		"nothing, with a pod held by a hook":  {podset.Pool{Replicas: 0}, leaving, nil, "hook"},
-		"nothing, with an old pod":            {podset.Pool{Replicas: 1}, old, nil, "old"},
-		"nothing, with a pod that is away":    {podset.Pool{Replicas: 1}, away, nil, "unavailable"},
-		"an update":                           {podset.Pool{Replicas: 1}, old, []podset.Step{update}, ""},
-		"a pod more, where surge allows that": {podset.Pool{Replicas: 1, Rolling: budget.Rolling{MaxSurge: 1}}, old, []podset.Step{create}, ""},
-		"nothing, and nothing is wanted":      {podset.Pool{Replicas: 1}, updated, nil, ""},
+		"two steps for a pod":                             {podset.Pool{Replicas: 1}, old, []podset.Step{update, remove}, nil, "two steps"},
+		"an update although it is paused":                 {podset.Pool{Replicas: 1, Paused: true}, old, []podset.Step{update}, nil, "paused"},
+		"a deletion although it is paused":                {podset.Pool{Replicas: 1, Paused: true}, old, []podset.Step{remove}, nil, "paused"},
+		"an update on delete":                             {podset.Pool{Replicas: 1, OnDelete: true}, old, []podset.Step{update}, nil, "on delete"},
+		"an update to the revision it has":                {podset.Pool{Replicas: 1}, updated, []podset.Step{{Do: podset.Update, Pod: &updated, To: "v2"}}, nil, "that it has"},
+		"a pod behind the partition":                      {podset.Pool{Replicas: 1, Rolling: budget.Rolling{Partition: 1}}, old, []podset.Step{update}, nil, "the partition lets 0"},
+		"a pod too many":                                  {podset.Pool{Replicas: 1}, updated, []podset.Step{create}, nil, "2 pods"},
+		"nothing, with a pod missing":                     {podset.Pool{Replicas: 2}, updated, nil, nil, "the number of pods"},
+		"nothing, with a pod to go":                       {podset.Pool{Replicas: 1}, doomed, nil, nil, "asked to go"},
+		"nothing, with a pod held by a hook":              {podset.Pool{Replicas: 0}, leaving, nil, nil, "hook"},
+		"nothing, with an old pod":                        {podset.Pool{Replicas: 1}, old, nil, nil, "old"},
+		"nothing, with a pod that is away":                {podset.Pool{Replicas: 1}, away, nil, nil, "unavailable"},
+		"a pod more, and silence about the old one":       {podset.Pool{Replicas: 1, Rolling: budget.Rolling{MaxSurge: 1}}, old, []podset.Step{create}, nil, "old"},
+		"a pod more, and silence about one that is to go": {podset.Pool{Replicas: 1, Rolling: budget.Rolling{MaxSurge: 1}}, doomed, []podset.Step{create}, nil, "asked to go"},
+		"an update":                           {podset.Pool{Replicas: 1}, old, []podset.Step{update}, nil, ""},
+		"a pod more, where surge allows that": {podset.Pool{Replicas: 1, Rolling: budget.Rolling{MaxSurge: 1}}, old, []podset.Step{create}, []podset.Note{{Wish: podset.WishUpdate, Because: "others are created first"}}, ""},
+		"nothing, and nothing is wanted":      {podset.Pool{Replicas: 1}, updated, nil, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.pool.UpdateRevision = "v2"
-			expect(t, story.CheckPlan(&test.pool, []replica.Replica{test.pod}, podset.Plan{Steps: test.steps}), test.want)
+			expect(t, story.CheckPlan(&test.pool, []replica.Replica{test.pod}, podset.Plan{Steps: test.steps, Notes: test.notes}), test.want)
 		})
 	}
 }

@@ -107,10 +107,7 @@ func CheckSequence(s *podset.Sequence, pods []replica.Replica, plan podset.Plan)
 	if err := errors.Join(c.order(), c.scaleIn(), c.partition()); err != nil {
 		return err
 	}
-	if len(plan.Steps) == 0 {
-		return c.notes(plan)
-	}
-	return nil
+	return c.notes(plan, touched)
 }
 
 // checker checks one plan.
@@ -242,27 +239,30 @@ func (c *checker) scaleIn() error {
 	return nil
 }
 
-// notes checks that a plan without steps says why every wish waits.
-func (c *checker) notes(plan podset.Plan) error {
+// notes checks that a plan says why every wish waits that makes no step. touched are the names of the pods that have one.
+func (c *checker) notes(plan podset.Plan, touched map[string]bool) error {
 	has := func(wishes ...podset.Wish) bool {
 		return slices.ContainsFunc(plan.Notes, func(n podset.Note) bool { return n.Because != "" && slices.Contains(wishes, n.Wish) })
 	}
-	old := len(c.Old(c.Sequence))
-	if !c.Unordered {
-		old = len(slices.DeleteFunc(c.Old(c.Sequence), func(place int) bool { return place < c.Partition }))
-	} else {
-		old = max(old-c.Partition, 0)
+	old, kept := 0, 0
+	for _, place := range c.Old(c.Sequence) {
+		if _, taken := c.taken[place]; !taken && (c.Unordered || place >= c.Partition) {
+			old++
+		}
 	}
-	missing, away, leaving, doomed := 0, 0, 0, 0
+	if c.Unordered {
+		kept = c.Partition
+	}
+	missing, away, leaving, doomed := -len(c.created), 0, 0, 0
 	for _, r := range slices.Concat(c.Places, c.Condemned) {
 		switch {
 		case r == nil:
 			missing++
 		case !r.Active():
 		case r.State == lifecycle.PreparingDelete:
-			leaving++
+			leaving += yes(!touched[r.Name])
 		case !stays(r) || slices.Contains(c.Condemned, r):
-			doomed++
+			doomed += yes(!touched[r.Name])
 		case !r.Available:
 			away++
 		}
@@ -272,7 +272,7 @@ func (c *checker) notes(plan podset.Plan) error {
 		return errors.New("pods are missing, and no note says why")
 	case leaving+doomed > 0 && !has(podset.WishScaleIn):
 		return errors.New("pods are to go, and no note says why they stay")
-	case old > 0 && !has(podset.WishUpdate):
+	case old > kept && !has(podset.WishUpdate):
 		return errors.New("pods are old, and no note says why")
 	case away > 0 && !has(podset.WishAvailable):
 		return errors.New("pods are unavailable, and no note says so")

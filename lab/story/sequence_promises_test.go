@@ -61,7 +61,8 @@ func TestAPlanThatBreaksAPromiseOfASequenceIsFoundOut(t *testing.T) {
 		"nothing, with one held by a hook":  {podset.Sequence{Ordinals: one}, []*replica.Replica{pod("0", "v2", leaving)}, nil, "are to go"},
 		"nothing, with an old pod":          {podset.Sequence{Ordinals: one}, []*replica.Replica{a0}, nil, "old"},
 		"nothing, with a pod that is away":  {podset.Sequence{Ordinals: one}, []*replica.Replica{pod("0", "v2", away)}, nil, "unavailable"},
-		"an update":                         {podset.Sequence{Ordinals: two}, []*replica.Replica{a0, a1}, []podset.Step{update(a1)}, ""},
+		"silence about one that follows":    {podset.Sequence{Ordinals: two}, []*replica.Replica{a0, a1}, []podset.Step{update(a1)}, "old"},
+		"an update":                         {podset.Sequence{Ordinals: two}, []*replica.Replica{b0, a1}, []podset.Step{update(a1)}, ""},
 		"nothing, and nothing is wanted":    {podset.Sequence{Ordinals: two}, []*replica.Replica{b0, b1}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

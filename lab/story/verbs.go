@@ -53,8 +53,9 @@ func (p *player) verbs() map[string]func(rest string) error {
 		"lose-node":   func(node string) error { return p.w.LoseNode(node, true) },
 		"find-node":   func(node string) error { return p.w.LoseNode(node, false) },
 		"bad":         func(image string) error { p.w.Bad[image] = true; return nil },
-		"good":        func(image string) error { p.w.Bad[image], p.w.Unready[image] = false, false; return nil },
+		"good":        p.good,
 		"unready":     func(image string) error { p.w.Unready[image] = true; return nil },
+		"crash-image": func(image string) error { p.w.Crashing[image] = true; return nil },
 		"digest":      p.digest,
 		"resize":      p.resize,
 		"grow":        p.grow,
@@ -255,6 +256,13 @@ func (p *player) taint(text string) error {
 	taint, gone := strings.CutSuffix(taint, "-")
 	key, effect, _ := strings.Cut(taint, ":")
 	return p.w.Taint(name, corev1.Taint{Key: key, Effect: corev1.TaintEffect(effect)}, !gone)
+}
+
+func (p *player) good(image string) error {
+	for _, bad := range []map[string]bool{p.w.Bad, p.w.Unready, p.w.Crashing} {
+		delete(bad, image)
+	}
+	return nil
 }
 
 func (p *player) digest(text string) error {

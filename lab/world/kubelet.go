@@ -24,7 +24,9 @@ type container struct {
 	ran      string // its image
 	imageID  string // of that image, where it is not the world's own
 	restarts int32
-	stuck    *corev1.ContainerStatus // what is reported of a container that cannot run until its image changes
+	ended    *corev1.ContainerStateTerminated // how the one before ended by itself
+	crashes  int                              // in a row
+	stuck    *corev1.ContainerStatus          // what is reported of a container that cannot run until its image changes
 
 	resources corev1.ResourceRequirements // that it has
 	env       uint64                      // the hash of what it took in from labels and annotations
@@ -163,11 +165,18 @@ func (w *World) status(c *container, spec *corev1.Container) corev1.ContainerSta
 	if c != nil && c.id != "" {
 		status.Image, status.ImageID, status.ContainerID, status.RestartCount = c.ran, cmp.Or(c.imageID, w.digest(c.ran)), c.id, c.restarts
 	}
+	if c != nil && c.ended != nil {
+		status.LastTerminationState.Terminated = c.ended
+	}
 	switch {
 	case c != nil && c.stuck != nil:
 		status = *c.stuck
+	case c != nil && !c.running && c.ended != nil && w.Now.Sub(c.ended.FinishedAt.Time) < time.Second:
+		status.State.Terminated = c.ended
+	case c != nil && !c.running && c.crashes > 1:
+		status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}
 	case c != nil && c.running:
-		status.Ready = !w.Unready[c.ran] && !w.Now.Before(c.since.Add(w.StartTakes+w.ReadyTakes))
+		status.Ready = !w.Unready[c.ran] && !w.Crashing[c.ran] && !w.Now.Before(c.since.Add(w.StartTakes+w.ReadyTakes))
 		status.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.since.Add(w.StartTakes))}
 	case w.Bad[spec.Image]:
 		status.State.Waiting = &corev1.ContainerStateWaiting{Reason: cmp.Or(w.reasons[spec.Image], "ImagePullBackOff")}
@@ -187,7 +196,10 @@ func (w *World) act(pod *corev1.Pod) {
 		}
 		if c.image != spec.Image {
 			c.image, c.since, c.running = spec.Image, w.Now, false
-			c.stuck = nil
+			c.stuck, c.ended, c.crashes = nil, nil, 0
+		}
+		if ends := c.since.Add(w.StartTakes + crashesAfter); c.running && w.Crashing[c.ran] && !w.Now.Before(ends) {
+			w.crash(c)
 		}
 		w.resize(c, spec)
 		if !c.running && c.stuck == nil && !w.Bad[c.image] && !w.Now.Before(c.since.Add(w.StartTakes)) {
@@ -200,6 +212,20 @@ func (w *World) act(pod *corev1.Pod) {
 			c.env, _ = inplace.EnvHash(spec, &pod.ObjectMeta)
 		}
 	}
+}
+
+// crashesAfter is how long a container of a crashing image runs.
+const crashesAfter = 3 * time.Second
+
+// crash ends a container. The first time it is started again at once, then after a pause that doubles, up to five minutes.
+func (w *World) crash(c *container) {
+	started := metav1.NewTime(c.since.Add(w.StartTakes))
+	c.ended = &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", StartedAt: started, FinishedAt: metav1.NewTime(w.Now)}
+	c.running, c.since = false, w.Now
+	if c.crashes > 0 {
+		c.since = c.since.Add(min(10*time.Second<<(c.crashes-1), 5*time.Minute))
+	}
+	c.crashes = min(c.crashes+1, 10)
 }
 
 // resize gives a container the resources of its spec, unless the world has something against it.

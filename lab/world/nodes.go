@@ -118,6 +118,9 @@ func (w *World) schedule(pod *corev1.Pod) {
 }
 
 func (w *World) takes(node *corev1.Node, pod *corev1.Pod) bool {
+	if w.AnyNode {
+		return true
+	}
 	_, repelled := schedulingv1.FindMatchingUntoleratedTaint(logr.Discard(), node.Spec.Taints, pod.Spec.Tolerations, func(t *corev1.Taint) bool {
 		return t.Effect != corev1.TaintEffectPreferNoSchedule
 	}, true)

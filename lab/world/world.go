@@ -28,10 +28,14 @@ type World struct {
 	Nodes []*corev1.Node
 	// Full are nodes that have no room for more pods.
 	Full map[string]bool
+	// AnyNode has any node take any pod, as when nothing is known of the nodes.
+	AnyNode bool
 	// StartTakes is how long a container takes to start, and ReadyTakes how long it then takes to be ready.
 	StartTakes, ReadyTakes time.Duration
 	// Unready are images whose containers run and never get ready.
 	Unready map[string]bool
+	// Crashing are images whose containers end soon after they started, before they are ready.
+	Crashing map[string]bool
 	// Resize is what kubelets say to other resources in a pod's spec: Deferred or Infeasible. Empty: they give them at once.
 	Resize string
 	// Growth says how volumes grow: GrowsNever, or GrowsAtRestart. Empty: within a second.
@@ -63,6 +67,7 @@ func New() *World {
 		StartTakes: 2 * time.Second,
 		Bad:        map[string]bool{},
 		Unready:    map[string]bool{},
+		Crashing:   map[string]bool{},
 		Digests:    map[string]string{},
 		containers: map[types.UID]map[string]*container{},
 

@@ -2,17 +2,12 @@ package cloneset
 
 import (
 	"encoding/json"
-	"math/rand"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/apitesting/fuzzer"
-	metafuzzer "k8s.io/apimachinery/pkg/apis/meta/fuzzer"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -20,6 +15,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/test/roundtrip"
 )
 
 const (
@@ -81,17 +77,9 @@ func fuzzFuncs(serializer.CodecFactory) []any {
 	}
 }
 
-func newFiller(t *testing.T) *randfill.Filler {
-	t.Helper()
-	seed := rand.Int63()
-	t.Logf("seed %d", seed)
-	return fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, fuzzFuncs), rand.NewSource(seed), serializer.NewCodecFactory(runtime.NewScheme()))
-}
-
 // equal takes an absent and an empty map, list or struct for the same, as JSON does.
 func equal() cmp.Options {
 	return cmp.Options{
-		cmpopts.EquateEmpty(),
 		cmp.Transformer("orNothing", func(s *v1beta1.InPlaceUpdateStrategy) v1beta1.InPlaceUpdateStrategy {
 			return ptr.Deref(s, v1beta1.InPlaceUpdateStrategy{})
 		}),
@@ -101,47 +89,8 @@ func equal() cmp.Options {
 	}
 }
 
-// converted returns an object as another version, and fails if that has a field that the other version does not know.
-func converted[T any](t *testing.T, from any, version string) *T {
-	t.Helper()
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := Conversion().Convert(&unstructured.Unstructured{Object: content}, version); err != nil {
-		t.Fatal(err)
-	}
-	to := new(T)
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(content, to, true); err != nil {
-		t.Fatalf("as %s: %v", version, err)
-	}
-	return to
-}
-
-func TestFromV1alpha1AndBackNothingIsLost(t *testing.T) {
-	filler := newFiller(t)
-	for range 2000 {
-		want := &v1alpha1.CloneSet{}
-		filler.Fill(want)
-		want.TypeMeta = metav1.TypeMeta{}
-		got := converted[v1alpha1.CloneSet](t, converted[v1beta1.CloneSet](t, want, "v1beta1"), "v1alpha1")
-		if diff := cmp.Diff(want, got, equal()); diff != "" {
-			t.Fatalf("-before +after:\n%s", diff)
-		}
-	}
-}
-
-func TestFromV1beta1AndBackNothingIsLost(t *testing.T) {
-	filler := newFiller(t)
-	for range 2000 {
-		want := &v1beta1.CloneSet{}
-		filler.Fill(want)
-		want.TypeMeta = metav1.TypeMeta{}
-		got := converted[v1beta1.CloneSet](t, converted[v1alpha1.CloneSet](t, want, "v1alpha1"), "v1beta1")
-		if diff := cmp.Diff(want, got, equal()); diff != "" {
-			t.Fatalf("-before +after:\n%s", diff)
-		}
-	}
+func TestNothingIsLostOnTheWayThereAndBack(t *testing.T) {
+	roundtrip.LosesNothing[v1alpha1.CloneSet, v1beta1.CloneSet](t, Conversion(), roundtrip.Filler(t, fuzzFuncs), equal()...)
 }
 
 // What is opaque or unknown comes out to the last byte as it went in.
@@ -281,11 +230,11 @@ func TestWhatV1alpha1SaysInV1beta1(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			there := converted[v1beta1.CloneSet](t, tc.v1alpha1, "v1beta1")
+			there := roundtrip.As[v1beta1.CloneSet](t, Conversion(), tc.v1alpha1, "v1beta1")
 			if diff := cmp.Diff(tc.v1beta1, there, equal()); diff != "" {
 				t.Errorf("to v1beta1, -want +got:\n%s", diff)
 			}
-			back := converted[v1alpha1.CloneSet](t, tc.v1beta1, "v1alpha1")
+			back := roundtrip.As[v1alpha1.CloneSet](t, Conversion(), tc.v1beta1, "v1alpha1")
 			if diff := cmp.Diff(tc.v1alpha1, back, equal()); diff != "" {
 				t.Errorf("to v1alpha1, -want +got:\n%s", diff)
 			}
@@ -317,7 +266,7 @@ func TestContradictionsOnTheWayToV1beta1(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := converted[v1alpha1.CloneSet](t, converted[v1beta1.CloneSet](t, tc.from, "v1beta1"), "v1alpha1")
+			got := roundtrip.As[v1alpha1.CloneSet](t, Conversion(), roundtrip.As[v1beta1.CloneSet](t, Conversion(), tc.from, "v1beta1"), "v1alpha1")
 			if diff := cmp.Diff(tc.want, got, equal()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -361,7 +310,7 @@ func TestContradictionsOnTheWayToV1alpha1(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := converted[v1beta1.CloneSet](t, converted[v1alpha1.CloneSet](t, tc.from, "v1alpha1"), "v1beta1")
+			got := roundtrip.As[v1beta1.CloneSet](t, Conversion(), roundtrip.As[v1alpha1.CloneSet](t, Conversion(), tc.from, "v1alpha1"), "v1beta1")
 			if diff := cmp.Diff(tc.want, got, equal()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}

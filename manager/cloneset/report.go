@@ -28,6 +28,7 @@ func (w *work) Report(now time.Time, failure error) loop.Report[*v1beta1.CloneSe
 		return report
 	}
 	report.Items = len(w.view.Pods)
+	report.Events = append(report.Events, podops.FailedPods(w.view.Pods, now)...)
 	report.Object = w.set.DeepCopy()
 	status := &report.Object.Status
 	status.ObservedGeneration = w.set.Generation

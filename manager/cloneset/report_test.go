@@ -84,6 +84,19 @@ func (s *story) progressing() string {
 	}
 }
 
+func TestAPodThatFailsIsToldOf(t *testing.T) {
+	s := newStory()
+	w := newWork(nil, s.set)
+	w.view = viewOf(w.set, "web-new", "web-old")
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web-a", CreationTimestamp: metav1.NewTime(s.now)}}
+	pod.Status.Phase, pod.Status.Reason = corev1.PodFailed, "OutOfcpu"
+	w.view.Pods = []*corev1.Pod{pod}
+	w.decided = true
+	if events := w.Report(s.now, nil).Events; len(events) != 1 || events[0].Note != "pod web-a failed: OutOfcpu" {
+		t.Errorf("events: %+v", events)
+	}
+}
+
 func TestTheReasonOfProgressing(t *testing.T) {
 	const deadline = 600
 	resizing := []podset.Note{{Wish: podset.WishResize, Pods: 1, Because: "waiting for web-a (resize: Deferred)"}}

@@ -34,25 +34,9 @@ import (
 // roundTime is how long one round of requests may take, writes and retries included.
 const roundTime = 5 * time.Second
 
-// Options are what the user of the whole cluster decides about budgets.
-type Options struct {
-	// Deletions protects pods from deletions and evictions, Changes from updates and resizes.
-	Deletions, Changes bool
-	// ResizesApart protects pods from resizes only where a budget says RESIZE. Otherwise UPDATE stands for it, too.
-	ResizesApart bool
-}
-
-// Asks says whether anybody is to be asked about an operation.
-func (o Options) Asks(operation v1beta1.PubOperation) bool {
-	if operation == v1beta1.PubDeleteOperation || operation == v1beta1.PubEvictOperation {
-		return o.Deletions
-	}
-	return o.Changes
-}
-
 // Desk is where permission is asked for. Make one with New; until Open, and where it is nil, all is permitted.
 type Desk struct {
-	options Options
+	options disruption.Options
 	budgets *index.Store[*v1beta1.PodUnavailableBudget]
 	client  client.Client
 	live    client.Reader
@@ -86,7 +70,7 @@ type ask struct {
 }
 
 // New makes a desk that is not open yet.
-func New(o Options) *Desk {
+func New(o disruption.Options) *Desk {
 	return &Desk{options: o, waiting: map[types.NamespacedName][]*ask{}, written: map[types.NamespacedName]*v1beta1.PodUnavailableBudget{}}
 }
 
@@ -109,7 +93,7 @@ func (d *Desk) OpenOver(budgets *index.Store[*v1beta1.PodUnavailableBudget], c c
 }
 
 // Options are those of the desk.
-func (d *Desk) Options() Options { return d.options }
+func (d *Desk) Options() disruption.Options { return d.options }
 
 // Budgets are all budgets; nil while the desk is not open.
 func (d *Desk) Budgets() *index.Store[*v1beta1.PodUnavailableBudget] {
@@ -122,13 +106,24 @@ func (d *Desk) Budgets() *index.Store[*v1beta1.PodUnavailableBudget] {
 // Asks says whether the desk has anything to say about an operation.
 func (d *Desk) Asks(o v1beta1.PubOperation) bool { return d.Budgets() != nil && d.options.Asks(o) }
 
-// Quiet says that there is nobody to be asked about pods of a namespace.
+// Quiet says that there is nobody to be asked about pods of an owner in a namespace. An owner in none may have pods in any.
 func (d *Desk) Quiet(namespace string) bool {
-	if d.Budgets() == nil {
+	switch {
+	case d.Budgets() == nil:
 		return true
+	case namespace == "":
+		return len(d.budgets.All()) == 0
 	}
 	budgets, err := d.budgets.InNamespace(namespace)
 	return err == nil && len(budgets) == 0
+}
+
+// ForChanges tells the budgets of a namespace that are asked about changes of pods. Nil: nobody is.
+func (d *Desk) ForChanges() func(namespace string) ([]*v1beta1.PodUnavailableBudget, error) {
+	if !d.Asks(v1beta1.PubUpdateOperation) || len(d.budgets.All()) == 0 {
+		return nil
+	}
+	return d.budgets.InNamespace
 }
 
 // Ask asks for permission. Where it is given, the pod may be taken out of service now; whoever does not, need not say so.
@@ -259,7 +254,7 @@ func (d *Desk) round(ctx context.Context, key types.NamespacedName, asks []*ask)
 		switch {
 		case err == nil || !a.answer.Recorded:
 		case apierrors.IsConflict(err):
-			why := fmt.Sprintf("PodUnavailableBudget %s is asked by too many at once", key.Name)
+			why := a.Title(key.Namespace, key.Name) + " is asked by too many at once"
 			a.answer = disruption.Answer{Why: why + ": wait a moment", Brief: why}
 		default:
 			a.answer, a.err = disruption.Answer{}, err

@@ -71,7 +71,7 @@ func (w *world) replica(t *testing.T) *Desk {
 	if err := indexer.Add(w.budget(t)); err != nil {
 		t.Fatal(err)
 	}
-	d := New(Options{Deletions: true})
+	d := New(disruption.Options{Deletions: true})
 	now := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
 	if err := d.OpenOver(index.Over[*v1beta1.PodUnavailableBudget](indexer), w.client, w.client, now); err != nil {
 		t.Fatal(err)
@@ -213,5 +213,20 @@ func TestAGateThatIsOffAsksNobody(t *testing.T) {
 	}
 	if a, err := (*Desk)(nil).Ask(t.Context(), request(0)); err != nil || !a.Permitted {
 		t.Errorf("without a desk: %+v, %v", a, err)
+	}
+}
+
+func TestWhoHasPodsAnywhereMayHaveToAskWhereverABudgetIs(t *testing.T) {
+	w := newWorld(t, 0)
+	for namespace, quiet := range map[string]bool{"shop": false, "bank": true, "": false} {
+		if got := w.desk.Quiet(namespace); got != quiet {
+			t.Errorf("there is nobody to ask for an owner in namespace %q: %t", namespace, got)
+		}
+	}
+	if w.desk.ForChanges() != nil {
+		t.Error("budgets are told of changes, and their gate is off")
+	}
+	if !(*Desk)(nil).Quiet("") || (*Desk)(nil).ForChanges() != nil {
+		t.Error("without a desk there is somebody to ask")
 	}
 }

@@ -88,11 +88,5 @@ func targetOf(set client.Object) affinity.Target {
 
 // byTarget finds objects by the workload that they are about.
 func byTarget() index.Index[*v1beta1.PersistentPodState] {
-	return index.Index[*v1beta1.PersistentPodState]{Name: "kruise/target", Values: func(state *v1beta1.PersistentPodState) []string {
-		target, ok := affinity.Of(state)
-		if !ok {
-			return nil
-		}
-		return []string{target.Key(state.Namespace)}
-	}}
+	return index.Index[*v1beta1.PersistentPodState]{Name: affinity.ByTarget, Values: affinity.Keys}
 }

@@ -92,7 +92,7 @@ func asksForBudget(w *world) ([]podwebhook.Demand, error) {
 	for _, b := range liveBudgets(w) {
 		d := podwebhook.Demand{Namespace: b.Namespace, Pods: b.Spec.Selector}
 		if _, named := disruption.Target(b); named {
-			d.Condition = disruption.OwnedBy(b)
+			d.Condition = disruption.OwnerOf(b).Condition("object")
 		}
 		out = append(out, d)
 	}

@@ -42,7 +42,7 @@ func remember(ctx context.Context, mgr ctrl.Manager) (*memory, error) {
 	}
 	m := &memory{}
 	var err error
-	if m.states, err = index.For(ctx, mgr.GetCache(), &v1beta1.PersistentPodState{}); err != nil {
+	if m.states, err = index.With(ctx, mgr.GetCache(), &v1beta1.PersistentPodState{}, byTarget()); err != nil {
 		return nil, err
 	}
 	if m.native, err = index.For(ctx, mgr.GetCache(), &appsv1.StatefulSet{}); err != nil {
@@ -53,6 +53,11 @@ func remember(ctx context.Context, mgr ctrl.Manager) (*memory, error) {
 	}
 	m.advanced, err = index.For(ctx, mgr.GetCache(), &v1beta1.StatefulSet{})
 	return m, err
+}
+
+// byTarget finds objects by the workload that they are about.
+func byTarget() index.Index[*v1beta1.PersistentPodState] {
+	return index.Index[*v1beta1.PersistentPodState]{Name: affinity.ByTarget, Values: affinity.Keys}
 }
 
 // serves says whether the API server serves a kind.
@@ -94,13 +99,13 @@ func (m *memory) of(pod *corev1.Pod) (*v1beta1.PersistentPodState, error) {
 	if !ok || !affinity.Known(owner.GroupKind) {
 		return nil, nil
 	}
-	states, err := m.states.InNamespace(pod.Namespace)
+	states, err := m.states.By(byTarget(), owner.Key(pod.Namespace))
 	if err != nil {
 		return nil, err
 	}
 	var oldest *v1beta1.PersistentPodState
 	for _, s := range states {
-		if target, ok := affinity.Of(s); ok && target == owner && s.DeletionTimestamp == nil && (oldest == nil || older(s, oldest)) {
+		if s.DeletionTimestamp == nil && (oldest == nil || older(s, oldest)) {
 			oldest = s
 		}
 	}
@@ -146,7 +151,7 @@ func asksForReturn(w *world) ([]podwebhook.Demand, error) {
 		if selector == nil {
 			continue
 		}
-		d := podwebhook.Demand{Namespace: s.Namespace, Pods: selector, Condition: affinity.Asked(target)}
+		d := podwebhook.Demand{Namespace: s.Namespace, Pods: selector, Condition: podwebhook.Owner{GroupKind: target.GroupKind, Name: target.Name}.Condition("object")}
 		if s.Spec.RequiredPersistentTopology == nil { // what is only preferred is not worth waiting for
 			d.Policy = admissionregistrationv1.Ignore
 		}

@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,12 +18,16 @@ import (
 	"kruise.io/kruise/kit/index"
 )
 
-func storeOf[T client.Object](t *testing.T, objects ...T) *index.Store[T] {
-	t.Helper()
-	indexer := toolscache.NewIndexer(toolscache.MetaNamespaceKeyFunc, index.Indexers())
+func storeOf[T client.Object](tb testing.TB, objects ...T) *index.Store[T] {
+	tb.Helper()
+	indexers := index.Indexers()
+	if _, is := any(*new(T)).(*v1beta1.PersistentPodState); is {
+		indexers[byTarget().Name] = byTarget().Func()
+	}
+	indexer := toolscache.NewIndexer(toolscache.MetaNamespaceKeyFunc, indexers)
 	for _, o := range objects {
 		if err := indexer.Add(o); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return index.Over[T](indexer)
@@ -65,6 +70,29 @@ func TestAPodIsRememberedByTheOldestObjectOfItsWorkload(t *testing.T) {
 	}
 	if got, err := (*memory)(nil).of(&corev1.Pod{}); got != nil || err != nil {
 		t.Errorf("without the kind: %v, %v", got, err)
+	}
+}
+
+// What a pod's creation costs does not grow with the objects of other workloads in its namespace.
+func BenchmarkTheObjectThatRemembersAPod(b *testing.B) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-0", OwnerReferences: []metav1.OwnerReference{
+		{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "web", Controller: ptr.To(true)},
+	}}}
+	for _, others := range []int{0, 100, 10_000} {
+		b.Run(strconv.Itoa(others)+" others", func(b *testing.B) {
+			states := []*v1beta1.PersistentPodState{state("web", "apps/v1", "web", 1)}
+			for i := range others {
+				name := "other-" + strconv.Itoa(i)
+				states = append(states, state(name, "apps/v1", name, 1))
+			}
+			m := &memory{states: storeOf(b, states...)}
+			b.ReportAllocs()
+			for b.Loop() {
+				if got, err := m.of(pod); err != nil || got != states[0] {
+					b.Fatalf("%v, %v", got, err)
+				}
+			}
+		})
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/manager/permits"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/plan/podwebhook"
 )
 
@@ -70,7 +71,7 @@ func newStage(t *testing.T, allowed int32, live, cached *corev1.Pod) *stage {
 		}
 		return indexer
 	}
-	desk := permits.New(permits.Options{Deletions: true, Changes: true})
+	desk := permits.New(disruption.Options{Deletions: true, Changes: true})
 	now := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
 	if err := desk.OpenOver(index.Over[*policyv1beta1.PodUnavailableBudget](store(b)), c, c, now); err != nil {
 		t.Fatal(err)

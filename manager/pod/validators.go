@@ -66,7 +66,7 @@ func asksForChanges(w *world) ([]podwebhook.Demand, error) {
 func demands(b *policyv1beta1.PodUnavailableBudget, o podwebhook.Operation, condition string) []podwebhook.Demand {
 	selected := podwebhook.Demand{Operation: o, Namespace: b.Namespace, Pods: b.Spec.Selector, Condition: condition}
 	if _, named := disruption.Target(b); named {
-		selected.Condition = disruption.WasOwnedBy(b) + " && " + condition
+		selected.Condition = disruption.OwnerOf(b).Condition("oldObject") + " && " + condition
 	}
 	return []podwebhook.Demand{selected, {Operation: o, Namespace: b.Namespace, Condition: disruption.RemembersAny() + " && " + condition}}
 }

@@ -19,6 +19,7 @@ import (
 	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/manager/permits"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
@@ -43,7 +44,7 @@ func serving(p *corev1.Pod) *corev1.Pod {
 }
 
 // protect puts the pods under a budget that lets so many of them go, which it returns as it is stored.
-func (w *world) protect(o permits.Options, allowed int32, faults interceptor.Funcs, operations ...policyv1beta1.PubOperation) func() *policyv1beta1.PodUnavailableBudget {
+func (w *world) protect(o disruption.Options, allowed int32, faults interceptor.Funcs, operations ...policyv1beta1.PubOperation) func() *policyv1beta1.PodUnavailableBudget {
 	w.Helper()
 	kinds := runtime.NewScheme()
 	if err := policyv1beta1.AddToScheme(kinds); err != nil {
@@ -81,7 +82,7 @@ func moved(to lifecycle.State, notReady bool) podset.Step {
 }
 
 func TestWhatTakesAPodOutOfServiceSpendsTheBudgetOfItAndNothingElseDoes(t *testing.T) {
-	all := permits.Options{Deletions: true, Changes: true, ResizesApart: true}
+	all := disruption.Options{Deletions: true, Changes: true, ResizesApart: true}
 	images, labels := inplace.Change{Images: map[string]string{"main": "a:2"}}, inplace.Change{Labels: map[string]*string{"tier": new("front")}}
 	resize := inplace.Change{Resources: map[string]corev1.ResourceRequirements{
 		"main": {Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}},
@@ -98,7 +99,7 @@ func TestWhatTakesAPodOutOfServiceSpendsTheBudgetOfItAndNothingElseDoes(t *testi
 	for name, c := range map[string]struct {
 		step       podset.Step
 		change     inplace.Change
-		options    permits.Options
+		options    disruption.Options
 		operations []policyv1beta1.PubOperation
 		pod        *corev1.Pod
 		costs      string
@@ -107,7 +108,7 @@ func TestWhatTakesAPodOutOfServiceSpendsTheBudgetOfItAndNothingElseDoes(t *testi
 		"a deletion":                                        {step: step(podset.Delete, "a"), costs: deletion, wish: podset.WishScaleIn},
 		"a deletion, to recreate the pod":                   {step: recreates, costs: deletion, wish: podset.WishUpdate},
 		"a deletion of a pod that does not serve":           {step: step(podset.Delete, "a"), pod: pod("a"), costs: free},
-		"a deletion, where changes alone are protected":     {step: step(podset.Delete, "a"), options: permits.Options{Changes: true}, costs: free},
+		"a deletion, where changes alone are protected":     {step: step(podset.Delete, "a"), options: disruption.Options{Changes: true}, costs: free},
 		"a deletion, where the budget is for changes":       {step: step(podset.Delete, "a"), operations: []policyv1beta1.PubOperation{policyv1beta1.PubUpdateOperation}, costs: free},
 		"the hook before a deletion takes it out":           {step: moved(lifecycle.PreparingDelete, true), costs: deletion, wish: podset.WishScaleIn},
 		"the hook before a deletion leaves it in":           {step: moved(lifecycle.PreparingDelete, false), costs: free},
@@ -115,12 +116,12 @@ func TestWhatTakesAPodOutOfServiceSpendsTheBudgetOfItAndNothingElseDoes(t *testi
 		"the hook before an update leaves it in":            {step: moved(lifecycle.PreparingUpdate, false), costs: free},
 		"back from a hook":                                  {step: moved(lifecycle.Normal, false), costs: free},
 		"an update that restarts a container":               {step: step(podset.Update, "a"), change: images, costs: change, wish: podset.WishUpdate},
-		"an update, where deletions alone are protected":    {step: step(podset.Update, "a"), change: images, options: permits.Options{Deletions: true}, costs: free},
+		"an update, where deletions alone are protected":    {step: step(podset.Update, "a"), change: images, options: disruption.Options{Deletions: true}, costs: free},
 		"an update that restarts nothing":                   {step: step(podset.Update, "a"), change: labels, costs: free},
 		"a resize, where the budget is for resizes":         {step: step(podset.Update, "a"), change: resize, operations: []policyv1beta1.PubOperation{policyv1beta1.PubResizeOperation}, costs: change, wish: podset.WishUpdate},
 		"a resize, where the budget is for updates":         {step: step(podset.Update, "a"), change: resize, operations: []policyv1beta1.PubOperation{policyv1beta1.PubUpdateOperation}, costs: free},
 		"a resize that restarts, where it is for updates":   {step: step(podset.Update, "a"), change: resize, pod: restarting, operations: []policyv1beta1.PubOperation{policyv1beta1.PubUpdateOperation}, costs: change, wish: podset.WishUpdate},
-		"a resize, where updates stand for resizes as well": {step: step(podset.Update, "a"), change: resize, options: permits.Options{Changes: true}, operations: []policyv1beta1.PubOperation{policyv1beta1.PubUpdateOperation}, costs: change, wish: podset.WishUpdate},
+		"a resize, where updates stand for resizes as well": {step: step(podset.Update, "a"), change: resize, options: disruption.Options{Changes: true}, operations: []policyv1beta1.PubOperation{policyv1beta1.PubUpdateOperation}, costs: change, wish: podset.WishUpdate},
 		"a pod is put into service":                         {step: step(podset.Settle, "a"), costs: free},
 		"a pod is created":                                  {step: podset.Step{Do: podset.Create, Slot: "b"}, costs: free},
 	} {
@@ -130,7 +131,7 @@ func TestWhatTakesAPodOutOfServiceSpendsTheBudgetOfItAndNothingElseDoes(t *testi
 				if p == nil {
 					p = serving(pod("a"))
 				}
-				if options == (permits.Options{}) {
+				if options == (disruption.Options{}) {
 					options = all
 				}
 				w := newWorld(t, interceptor.Funcs{}, p)
@@ -186,7 +187,7 @@ func (w *world) resourceVersions() map[string]string {
 
 func TestOfSeveralPodsTheFirstGoThatABudgetLets(t *testing.T) {
 	w := newWorld(t, interceptor.Funcs{}, serving(pod("a")), serving(pod("b")), pod("broken"), serving(pod("c")))
-	stored := w.protect(permits.Options{Deletions: true}, 1, interceptor.Funcs{})
+	stored := w.protect(disruption.Options{Deletions: true}, 1, interceptor.Funcs{})
 	w.job.Plan.Scaling = true
 	results, err := w.run(step(podset.Delete, "a"), step(podset.Delete, "b"), step(podset.Delete, "broken"), step(podset.Delete, "c"))
 	if err != nil || len(results) != 2 {
@@ -205,7 +206,7 @@ func TestOfSeveralPodsTheFirstGoThatABudgetLets(t *testing.T) {
 
 func TestWhatABudgetCannotBeAskedAboutWaits(t *testing.T) {
 	w := newWorld(t, interceptor.Funcs{}, serving(pod("a")))
-	w.protect(permits.Options{Deletions: true}, 1, interceptor.Funcs{
+	w.protect(disruption.Options{Deletions: true}, 1, interceptor.Funcs{
 		SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
 			return errBroken
 		},

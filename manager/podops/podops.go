@@ -58,7 +58,7 @@ type Job struct {
 	Pods []*corev1.Pod
 	// Workload makes what the steps need.
 	Workload podset.Workload
-	// Plan is told which of the steps are held up by a budget of their pods. Nil: nobody is.
+	// Plan is told which of the steps are held up by a budget of their pods.
 	Plan *podset.Plan
 }
 

@@ -23,6 +23,7 @@ import (
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/kit/seen"
+	"kruise.io/kruise/manager/permits"
 	"kruise.io/kruise/manager/podops"
 	"kruise.io/kruise/plan/sidecar"
 )
@@ -36,6 +37,8 @@ type Options struct {
 	// Only is the one namespace that the manager looks at; empty is all. A manager that sees one namespace alone works on no
 	// SidecarSet: it would count, and upgrade, a part of the pods as if they were all.
 	Only string
+	// Permits is asked before a pod is taken out of service. Nil: all is permitted.
+	Permits *permits.Desk
 	// AnyAnnotation lets sets write any annotation on pods. Otherwise the cluster's configuration lists those that they may write.
 	AnyAnnotation bool
 }
@@ -98,7 +101,7 @@ func (o Options) newController(ctx context.Context, mgr ctrl.Manager, now clock.
 		return nil, err
 	}
 	b.Executor = podops.Executor{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: now,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: now, Permits: o.Permits,
 		Writes: seen.New(map[string]seen.Cache{kindSidecarSet: sets, podops.KindPod: b.Pods, podops.KindRevision: b.Revisions}),
 	}
 	c := &Controller{Base: b, namespace: o.Namespace}

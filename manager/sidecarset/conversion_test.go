@@ -1,23 +1,19 @@
 package sidecarset
 
 import (
-	"math/rand"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/apitesting/fuzzer"
-	metafuzzer "k8s.io/apimachinery/pkg/apis/meta/fuzzer"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"sigs.k8s.io/randfill"
 	"sigs.k8s.io/yaml"
 
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/test/roundtrip"
 )
 
 // fuzzFuncs leaves out what Conversion documents as not kept.
@@ -47,41 +43,8 @@ func fuzzFuncs(serializer.CodecFactory) []any {
 	}
 }
 
-// converted returns an object as another version, and fails if that has a field that the other version does not know.
-func converted[T any](t *testing.T, from any, version string) *T {
-	t.Helper()
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := Conversion().Convert(&unstructured.Unstructured{Object: content}, version); err != nil {
-		t.Fatal(err)
-	}
-	to := new(T)
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(content, to, true); err != nil {
-		t.Fatalf("as %s: %v", version, err)
-	}
-	return to
-}
-
 func TestNothingIsLostOnTheWayThereAndBack(t *testing.T) {
-	seed := rand.Int63()
-	t.Logf("seed %d", seed)
-	filler := fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, fuzzFuncs), rand.NewSource(seed), serializer.NewCodecFactory(runtime.NewScheme()))
-	for range 1000 {
-		var old v1alpha1.SidecarSet
-		filler.Fill(&old)
-		back := converted[v1alpha1.SidecarSet](t, converted[v1beta1.SidecarSet](t, &old, "v1beta1"), "v1alpha1")
-		if diff := cmp.Diff(&old, back, cmpopts.EquateEmpty()); diff != "" {
-			t.Fatalf("from v1alpha1 (-before +after):\n%s", diff)
-		}
-		var set v1beta1.SidecarSet
-		filler.Fill(&set)
-		again := converted[v1beta1.SidecarSet](t, converted[v1alpha1.SidecarSet](t, &set, "v1alpha1"), "v1beta1")
-		if diff := cmp.Diff(&set, again, cmpopts.EquateEmpty()); diff != "" {
-			t.Fatalf("from v1beta1 (-before +after):\n%s", diff)
-		}
-	}
+	roundtrip.LosesNothing[v1alpha1.SidecarSet, v1beta1.SidecarSet](t, Conversion(), roundtrip.Filler(t, fuzzFuncs))
 }
 
 func TestWhatIsSaidOtherwiseInTheOtherVersion(t *testing.T) {

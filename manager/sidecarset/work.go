@@ -35,7 +35,7 @@ type work struct {
 // Observe finds the pods that the set was injected into, and its revisions.
 func (w *work) Observe(context.Context) error {
 	w.collisionCount = w.set.Status.CollisionCount
-	in := workload.Injected{Namespace: w.namespace, NamespaceLabels: w.namespaceLabels}
+	in := workload.Injected{Namespace: w.namespace, NamespaceLabels: w.namespaceLabels, Budgets: w.Permits.ForChanges()}
 	var err error
 	if in.Pods, err = w.Pods.By(injected, w.set.Name); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (w *work) Act(ctx context.Context) error {
 		return err
 	}
 	var failure error
-	w.results, failure = w.Run(ctx, podops.Job{Owner: owner, Steps: w.plan.Steps, Pods: w.view.Pods, Workload: w.view})
+	w.results, failure = w.Run(ctx, podops.Job{Owner: owner, Steps: w.plan.Steps, Pods: w.view.Pods, Workload: w.view, Plan: &w.plan})
 	if failure != nil { // what follows may wait
 		return failure
 	}

@@ -96,8 +96,11 @@ func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("get the request for pod %s: %w", req, err)
 	}
-	plan := terminate.Decide(pod, virtual, request, r.clock.Now())
-	if err := r.carryOut(ctx, pod, plan); err != nil {
+	plan, err := terminate.Decide(pod, virtual, request, r.clock.Now())
+	if err == nil {
+		err = r.carryOut(ctx, pod, plan)
+	}
+	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if plan.Wake.IsZero() {

@@ -1,9 +1,7 @@
 package affinity
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -13,13 +11,6 @@ import (
 
 // heaviest is the greatest weight that a preference of a pod may have.
 const heaviest = 100
-
-// Asked is the CEL expression over object that holds for the pods of a workload. It never fails.
-func Asked(target Target) string {
-	return fmt.Sprintf("has(object.metadata.ownerReferences) && object.metadata.ownerReferences.exists(o, "+
-		"has(o.controller) && o.controller && o.kind == %s && o.name == %s && o.apiVersion.startsWith(%s))",
-		strconv.Quote(target.Kind), strconv.Quote(target.Name), strconv.Quote(target.Group+"/"))
-}
 
 // Inject has a new pod run again where a pod of its name did. It leaves out what its author said otherwise.
 func Inject(pod *corev1.Pod, state *v1beta1.PersistentPodState) {

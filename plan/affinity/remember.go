@@ -199,6 +199,18 @@ func (t Target) Key(namespace string) string {
 	return namespace + "/" + t.Group + "/" + t.Kind + "/" + t.Name
 }
 
+// ByTarget is the name of the index of objects by their workloads, whose values are Keys.
+const ByTarget = "kruise/target"
+
+// Keys is the key of the workload that an object is about; none where its apiVersion is none.
+func Keys(state *v1beta1.PersistentPodState) []string {
+	target, ok := Of(state)
+	if !ok {
+		return nil
+	}
+	return []string{target.Key(state.Namespace)}
+}
+
 // Standing sums up what of the state of a pod matters here, to be compared: whether it can be remembered as it is, whether it
 // is going, and where it stands with the scheduler.
 func Standing(pod *corev1.Pod) string {

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/api/policy/v1beta1"
+	"kruise.io/kruise/plan/sidecar"
 )
 
 // How long a permission lasts that nothing came of.
@@ -29,6 +30,16 @@ type Request struct {
 	Pod *corev1.Pod
 	// ResizesApart says that a budget protects from resizes only where it says RESIZE.
 	ResizesApart bool
+	// Abroad says that who asks is in no namespace and has pods in several: the answer names the budget with its namespace.
+	Abroad bool
+}
+
+// Title is how the answer calls a budget.
+func (r Request) Title(namespace, name string) string {
+	if r.Abroad {
+		name = namespace + "/" + name
+	}
+	return "PodUnavailableBudget " + name
 }
 
 // Answer is what becomes of a request.
@@ -49,46 +60,87 @@ func Free(b *v1beta1.PodUnavailableBudget, r Request) bool {
 
 // Ask judges a request, and writes into the status of the budget what it costs.
 func Ask(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) Answer {
-	if Free(b, r) {
+	title := r.Title(b.Namespace, b.Name)
+	spent := title + " lets no more pods become unavailable"
+	switch judge(b, r, now) {
+	case free:
 		return Answer{Permitted: true}
-	}
-	s := &b.Status
-	if s.ObservedGeneration < b.Generation {
-		why := fmt.Sprintf("PodUnavailableBudget %s is new or was changed, and its pods are not counted yet", b.Name)
+	case uncounted:
+		why := title + " is new or was changed, and its pods are not counted yet"
 		return Answer{Why: why + ": wait a moment", Brief: why}
+	case overspent:
+		return Answer{Why: refusal(b, spent), Brief: spent}
+	case crowded:
+		return Answer{Brief: spent, Why: fmt.Sprintf(
+			"%s: more than %d were permitted to and are not seen to be yet, and no more can be noted: wait until they are gone or back", spent, mostRecords)}
 	}
-	if s.DesiredAvailable == 0 {
-		return Answer{Permitted: true}
+	s, name := &b.Status, r.Pod.Name
+	deletion, change := recordOf(s.DisruptedPods, r.Pod), recordOf(s.UnavailablePods, r.Pod)
+	if deletion == nil && change == nil {
+		s.UnavailableAllowed--
+		s.CurrentAvailable--
 	}
-	name, deletes := r.Pod.Name, r.Operation == v1beta1.PubDeleteOperation || r.Operation == v1beta1.PubEvictOperation
+	// One record is enough, and that of an earlier pod of the name says nothing any more.
+	delete(s.UnavailablePods, name)
+	delete(s.DisruptedPods, name)
+	if r.deletes() || deletion != nil {
+		record(&s.DisruptedPods, name, now)
+	} else {
+		record(&s.UnavailablePods, name, afterUpgrades(r.Pod, now))
+	}
+	return Answer{Permitted: true, Recorded: true}
+}
+
+// Permits says whether Ask would permit a request, and writes nothing.
+func Permits(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) bool {
+	v := judge(b, r, now)
+	return v == free || v == recorded
+}
+
+// verdict is what becomes of a request.
+type verdict uint8
+
+const (
+	// free costs nothing.
+	free verdict = iota
+	// recorded is permitted, and must be stored.
+	recorded
+	// uncounted is refused until the pods are counted.
+	uncounted
+	// overspent is refused since the budget is spent.
+	overspent
+	// crowded is refused since no more permissions can be noted.
+	crowded
+)
+
+func judge(b *v1beta1.PodUnavailableBudget, r Request, now time.Time) verdict {
+	s := &b.Status
+	switch {
+	case Free(b, r):
+		return free
+	case s.ObservedGeneration < b.Generation:
+		return uncounted
+	case s.DesiredAvailable == 0:
+		return free
+	}
 	deletion, change := recordOf(s.DisruptedPods, r.Pod), recordOf(s.UnavailablePods, r.Pod)
 	switch {
 	case lasts(deletion, now):
-		return Answer{Permitted: true}
-	case deletion != nil || deletes && change != nil:
-		delete(s.UnavailablePods, name)
-		record(&s.DisruptedPods, name, now)
-		return Answer{Permitted: true, Recorded: true}
-	case change != nil: // which must be stored: the pod may have been away and back, and the record be gone from there
-		record(&s.UnavailablePods, name, now)
-		return Answer{Permitted: true, Recorded: true}
+		return free
+	case deletion != nil || change != nil: // the pod may have been away and back, and the record be gone from where it is stored
+		return recorded
 	case s.UnavailableAllowed <= 0:
-		return Answer{Why: refusal(b), Brief: brief(b)}
+		return overspent
 	case len(s.DisruptedPods)+len(s.UnavailablePods) > mostRecords:
-		return Answer{Brief: brief(b), Why: fmt.Sprintf(
-			"%s: more than %d were permitted to and are not seen to be yet, and no more can be noted: wait until they are gone or back", brief(b), mostRecords)}
+		return crowded
+	default:
+		return recorded
 	}
-	s.UnavailableAllowed--
-	s.CurrentAvailable--
-	// A record of an earlier pod of the name says nothing any more.
-	delete(s.UnavailablePods, name)
-	delete(s.DisruptedPods, name)
-	if deletes {
-		record(&s.DisruptedPods, name, now)
-	} else {
-		record(&s.UnavailablePods, name, now)
-	}
-	return Answer{Permitted: true, Recorded: true}
+}
+
+// deletes says whether the request ends the pod.
+func (r Request) deletes() bool {
+	return r.Operation == v1beta1.PubDeleteOperation || r.Operation == v1beta1.PubEvictOperation
 }
 
 // lasts says whether the record of a deletion has half of its time left, so that whatever is permitted by it is carried out or has
@@ -106,6 +158,16 @@ func recordOf(records map[string]metav1.Time, pod *corev1.Pod) *time.Time {
 	return &at.Time
 }
 
+// afterUpgrades is the time of a permission to change a pod. It is later than an earlier upgrade of its sidecars in the same second:
+// one that began at that time or later is the one that was permitted.
+func afterUpgrades(pod *corev1.Pod, now time.Time) time.Time {
+	began := sidecar.UpgradesOf(pod).Began
+	if began.Equal(now.Truncate(time.Second)) {
+		return began.Add(time.Second)
+	}
+	return now
+}
+
 // record notes a permission, to the second, as it is stored.
 func record(records *map[string]metav1.Time, name string, now time.Time) {
 	if *records == nil {
@@ -114,15 +176,11 @@ func record(records *map[string]metav1.Time, name string, now time.Time) {
 	(*records)[name] = metav1.NewTime(now.Truncate(time.Second))
 }
 
-func brief(b *v1beta1.PodUnavailableBudget) string {
-	return fmt.Sprintf("PodUnavailableBudget %s lets no more pods become unavailable", b.Name)
-}
-
 // refusal says that the budget is spent. It begins with the words by which clients know it.
-func refusal(b *v1beta1.PodUnavailableBudget) string {
+func refusal(b *v1beta1.PodUnavailableBudget, spent string) string {
 	s := &b.Status
 	text := fmt.Sprintf("pub unavailable allowed is negative: %s: %d of %d are available, and %d must be",
-		brief(b), s.CurrentAvailable, s.TotalReplicas, s.DesiredAvailable)
+		spent, s.CurrentAvailable, s.TotalReplicas, s.DesiredAvailable)
 	if leaving := slices.Sorted(maps.Keys(s.DisruptedPods)); len(leaving) > 0 {
 		text += "; permitted to go: " + few(leaving)
 	}

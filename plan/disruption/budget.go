@@ -119,6 +119,12 @@ func Selects(b *v1beta1.PodUnavailableBudget, pod *corev1.Pod) bool {
 	return matches(b.Spec.Selector, pod.Labels)
 }
 
+// Counts says whether a budget counts a pod, as far as the pod tells: where Selects cannot know, the pod remembers.
+func Counts(b *v1beta1.PodUnavailableBudget, pod *corev1.Pod) bool {
+	target, named := Target(b)
+	return Selects(b, pod) || named && !target.Direct() && Remembered(pod) == b.Name
+}
+
 // Of is the budget of a pod among those of its namespace: the one that the pod remembers or, where there is none of that name,
 // the oldest that selects it. Nil: the pod has none.
 func Of(pod *corev1.Pod, budgets []*v1beta1.PodUnavailableBudget) *v1beta1.PodUnavailableBudget {

@@ -1,9 +1,11 @@
 package disruption
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +13,7 @@ import (
 
 	"kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/plan/budget"
+	"kruise.io/kruise/plan/sidecar"
 )
 
 // gone is how long a record is kept of a pod that is not there: it may be one that a cache does not show yet.
@@ -45,6 +48,30 @@ func Overdue(b *v1beta1.PodUnavailableBudget, now time.Time) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// Permission is one that was given and is not seen to be used yet.
+type Permission struct {
+	// Pod is the name of the pod that may go.
+	Pod string
+	// Deletes says that it may be deleted or evicted, not just changed.
+	Deletes bool
+	// Given is when it was given, and Until when it expires.
+	Given, Until time.Time
+}
+
+// Permissions are those that are out, in the order of their pods.
+func Permissions(b *v1beta1.PodUnavailableBudget) (out []Permission) {
+	for name, at := range b.Status.DisruptedPods {
+		out = append(out, Permission{Pod: name, Deletes: true, Given: at.Time, Until: at.Add(deletionLasts)})
+	}
+	for name, at := range b.Status.UnavailablePods {
+		out = append(out, Permission{Pod: name, Given: at.Time, Until: at.Add(changeLasts)})
+	}
+	slices.SortFunc(out, func(a, b Permission) int {
+		return cmp.Or(strings.Compare(a.Pod, b.Pod), a.Given.Compare(b.Given))
+	})
+	return out
 }
 
 // Facts are what a budget is counted from.
@@ -182,10 +209,17 @@ func turned(pod *corev1.Pod, at time.Time) bool {
 	case c == nil:
 		return false
 	case c.Status == corev1.ConditionTrue: // it is back
-		return c.LastTransitionTime.After(at)
+		return c.LastTransitionTime.After(at) || upgraded(pod, at)
 	default:
 		return !c.LastTransitionTime.Time.Before(at)
 	}
+}
+
+// upgraded says whether sidecars of a pod were upgraded since a time. A sidecar may start so fast that the pod is ready
+// throughout.
+func upgraded(pod *corev1.Pod, since time.Time) bool {
+	u := sidecar.UpgradesOf(pod)
+	return !u.Began.IsZero() && !u.Began.Before(since) && inconsistent(pod) == ""
 }
 
 func (c *Counted) recorded(name string) bool {

@@ -117,7 +117,11 @@ func TestARequestIsJudged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := *tc.budget.Status.DeepCopy()
-			got := Ask(tc.budget, Request{Operation: tc.op, Pod: tc.pod, ResizesApart: tc.apart}, at(0))
+			request := Request{Operation: tc.op, Pod: tc.pod, ResizesApart: tc.apart}
+			if Permits(tc.budget, request, at(0)) != tc.want.Permitted || !cmp.Equal(before, tc.budget.Status) {
+				t.Errorf("without asking, it is permitted: %t; the status is %+v", !tc.want.Permitted, tc.budget.Status)
+			}
+			got := Ask(tc.budget, request, at(0))
 			if brief := got.Brief; (brief == "") != got.Permitted || !strings.Contains(got.Why, brief) {
 				t.Errorf("in brief: %q", brief)
 			}
@@ -128,6 +132,13 @@ func TestARequestIsJudged(t *testing.T) {
 				t.Errorf("the status changed: %t, the answer says %t", changed, got.Recorded)
 			}
 		})
+	}
+}
+
+func TestWhoAsksFromAbroadIsToldTheNamespaceOfTheBudget(t *testing.T) {
+	got := Ask(budgetOf(spent), Request{Operation: "UPDATE", Pod: pod("a"), Abroad: true}, at(0))
+	if want := "PodUnavailableBudget shop/web lets no more pods become unavailable"; got.Brief != want || !strings.Contains(got.Why, want) {
+		t.Errorf("%+v", got)
 	}
 }
 

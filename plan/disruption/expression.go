@@ -2,24 +2,20 @@ package disruption
 
 import (
 	"fmt"
-	"strconv"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"kruise.io/kruise/api/policy/v1beta1"
+	"kruise.io/kruise/plan/podwebhook"
 )
 
-// OwnedBy is the CEL expression that holds for a pod, object, that may be one of the workload that a budget names.
-func OwnedBy(b *v1beta1.PodUnavailableBudget) string { return ownedBy("object", b) }
-
-// WasOwnedBy is OwnedBy for the pod before a change, oldObject.
-func WasOwnedBy(b *v1beta1.PodUnavailableBudget) string { return ownedBy("oldObject", b) }
-
-func ownedBy(object string, b *v1beta1.PodUnavailableBudget) string {
+// OwnerOf is what controls the pods of the workload that a budget names.
+func OwnerOf(b *v1beta1.PodUnavailableBudget) podwebhook.Owner {
 	target, _ := Target(b)
-	test := fmt.Sprintf("o.kind == %s && o.name == %s", strconv.Quote(target.Kind), strconv.Quote(target.Name))
 	if target.Group == "apps" && target.Kind == "Deployment" {
-		test = fmt.Sprintf(`o.kind == "ReplicaSet" && o.name.startsWith(%s)`, strconv.Quote(target.Name+"-"))
+		return podwebhook.Owner{GroupKind: schema.GroupKind{Group: target.Group, Kind: "ReplicaSet"}, Name: target.Name + "-", Begins: true}
 	}
-	return fmt.Sprintf("has(%[1]s.metadata.ownerReferences) && %[1]s.metadata.ownerReferences.exists(o, %[2]s)", object, test)
+	return podwebhook.Owner{GroupKind: schema.GroupKind{Group: target.Group, Kind: target.Kind}, Name: target.Name}
 }
 
 // RemembersAny is the CEL expression that holds for a pod, oldObject, that was tied to a budget.

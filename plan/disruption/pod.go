@@ -10,6 +10,7 @@ import (
 	appsv1beta1 "kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/sidecar"
 )
 
 // Active says whether a pod is neither on its way out nor ended.
@@ -19,8 +20,26 @@ func Active(pod *corev1.Pod) bool {
 
 // Available says whether a pod serves: it is active, running and ready, nobody marked it as unavailable, and what runs is what
 // its spec says.
-func Available(pod *corev1.Pod) bool {
-	return Active(pod) && pod.Status.Phase == corev1.PodRunning && Ready(pod) && !marked(pod) && consistent(pod)
+func Available(pod *corev1.Pod) bool { return Unavailable(pod) == "" }
+
+// The reasons why a pod does not serve that say nothing of what is wrong with it.
+const (
+	NotActive = "it has ended, or is being deleted"
+	NotReady  = "it is not ready"
+)
+
+// Unavailable says why a pod does not serve; empty for one that does.
+func Unavailable(pod *corev1.Pod) string {
+	switch {
+	case !Active(pod):
+		return NotActive
+	case pod.Status.Phase != corev1.PodRunning || !Ready(pod):
+		return NotReady
+	}
+	if label := mark(pod); label != "" {
+		return "label " + label + " marks it as unavailable"
+	}
+	return inconsistent(pod)
 }
 
 // Ready says whether kubelet calls a pod ready.
@@ -38,36 +57,58 @@ func readyCondition(pod *corev1.Pod) *corev1.PodCondition {
 	return nil
 }
 
-// marked says whether a label says that the pod is unavailable.
-func marked(pod *corev1.Pod) bool {
+// mark is the first label that says that the pod is unavailable; empty where there is none.
+func mark(pod *corev1.Pod) (first string) {
 	for key := range pod.Labels {
-		if strings.HasPrefix(key, appsv1beta1.UnavailablePodLabelPrefix) {
-			return true
+		if strings.HasPrefix(key, appsv1beta1.UnavailablePodLabelPrefix) && (first == "" || key < first) {
+			first = key
 		}
 	}
-	return false
+	return first
 }
 
-// consistent says whether kubelet runs what the spec says, as far as the pod tells: kubelet has seen the spec, images that are
-// named by digest are those that run, and no update in place is under way.
-func consistent(pod *corev1.Pod) bool {
+func marked(pod *corev1.Pod) bool { return mark(pod) != "" }
+
+// inconsistent says how what kubelet runs differs from what the spec says, as far as the pod tells: kubelet has not seen the spec,
+// another image runs than the one that is named by digest, or an update in place or an upgrade of injected sidecars is under way. A
+// hot upgrade is until its old twin is idle, although the pod may be ready all the time: that restarts a container, too.
+func inconsistent(pod *corev1.Pod) string {
 	if seen := pod.Status.ObservedGeneration; seen != 0 && seen < pod.Generation {
-		return false
+		return "kubelet has not seen its spec yet"
 	}
 	for i := range pod.Spec.Containers {
-		_, wanted, byDigest := strings.Cut(pod.Spec.Containers[i].Image, "@")
-		if !byDigest {
-			continue
-		}
-		for j := range pod.Status.ContainerStatuses {
-			status := &pod.Status.ContainerStatuses[j]
-			_, runs, known := strings.Cut(status.ImageID, "@")
-			if status.Name == pod.Spec.Containers[i].Name && known && runs != wanted {
-				return false
-			}
+		if c := &pod.Spec.Containers[i]; runsAnother(pod, c) {
+			return "container " + c.Name + " runs another image than its spec says"
 		}
 	}
-	return inplace.ProgressOf(pod).Stage == inplace.Done
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways && runsAnother(pod, c) {
+			return "container " + c.Name + " runs another image than its spec says"
+		}
+	}
+	switch {
+	case inplace.ProgressOf(pod).Stage != inplace.Done:
+		return "its update in place is under way"
+	case sidecar.UpgradesOf(pod).UnderWay:
+		return "an upgrade of its sidecars is under way"
+	default:
+		return ""
+	}
+}
+
+// runsAnother says whether a container runs another image than the one that its spec names by digest.
+func runsAnother(pod *corev1.Pod, c *corev1.Container) bool {
+	_, wanted, byDigest := strings.Cut(c.Image, "@")
+	if !byDigest {
+		return false
+	}
+	status := inplace.StatusOf(pod, c.Name)
+	if status == nil {
+		return false
+	}
+	_, runs, known := strings.Cut(status.ImageID, "@")
+	return known && runs != wanted
 }
 
 // Change says which operation it is to make one pod out of another. ok is false where that takes nothing out of service: the

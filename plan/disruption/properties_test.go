@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kruise.io/kruise/api/policy/v1beta1"
+	"kruise.io/kruise/plan/sidecar"
 )
 
 // model is a cluster with a budget: the API server, whose answers are true; a cache of pods and one of the budget, which lag
@@ -35,14 +36,15 @@ type flight struct {
 	uid     string
 	name    string
 	deletes bool
-	until   int // by then it has failed
+	sidecar bool // it upgrades a sidecar, which may restart while the pod is ready throughout
+	until   int  // by then it has failed
 }
 
 func newModel(t *rapid.T) *model {
 	m := &model{t: t, pods: map[string]*corev1.Pod{}, shown: map[string]*corev1.Pod{}}
 	m.total = rapid.IntRange(1, 6).Draw(t, "pods")
 	for i := range m.total {
-		m.put(fmt.Sprint("web-", i), pod("", func(p *corev1.Pod) { p.CreationTimestamp = stamp(-100) }))
+		m.put(fmt.Sprint("web-", i), pod("", withSidecar, createdAt(-100)))
 	}
 	m.show(len(m.unseen))
 	m.budget = budgetOf(func(b *v1beta1.PodUnavailableBudget) {
@@ -101,6 +103,7 @@ func (m *model) ask(name string, o v1beta1.PubOperation, read *v1beta1.PodUnavai
 		return
 	}
 	f := flight{uid: string(p.UID), name: name, deletes: o == "DELETE" || o == "EVICT", until: m.now + 5}
+	f.sidecar = rapid.Bool().Draw(m.t, "of a sidecar")
 	if !Available(p) || b.Status.DesiredAvailable == 0 { // what costs nothing is carried out at once: later it might cost
 		m.carryOut(f)
 		return
@@ -115,21 +118,30 @@ func (m *model) carryOut(f flight) {
 		return
 	}
 	p = p.DeepCopy()
-	if f.deletes {
+	switch {
+	case f.deletes:
 		p.DeletionTimestamp = &metav1.Time{Time: at(m.now)}
-	} else if Available(p) {
+	case f.sidecar:
+		upgrading(m.now)(p)
+	case Available(p):
 		p.Status.Conditions[0].Status, p.Status.Conditions[0].LastTransitionTime = corev1.ConditionFalse, stamp(m.now)
 	}
 	m.put(f.name, p)
 }
 
-// heal lets a pod come back: one that is gone under its name, one that is not ready as it is.
+// heal lets a pod come back: one that is gone under its name, one that is not ready as it is. A sidecar restarts in no time.
 func (m *model) heal(name string) {
-	m.now++
 	p := m.pods[name]
+	if p != nil && sidecar.UpgradesOf(p).UnderWay {
+		p = p.DeepCopy()
+		restarted(p)
+		m.put(name, p)
+		return
+	}
+	m.now++
 	switch {
 	case p == nil:
-		m.put(name, pod("", func(p *corev1.Pod) { p.CreationTimestamp = stamp(m.now) }))
+		m.put(name, pod("", withSidecar, createdAt(m.now)))
 		m.now++
 	case p.DeletionTimestamp != nil:
 		gone := p.DeepCopy()
@@ -228,7 +240,7 @@ func TestABudgetIsNeverOverspentAndNoPermissionIsLost(t *testing.T) {
 		}
 		// Whoever was permitted something is lost, all pods come back, and time passes.
 		m.flights = nil
-		for range 2 {
+		for range 3 {
 			for _, name := range m.names() {
 				m.heal(name)
 			}

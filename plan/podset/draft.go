@@ -78,6 +78,9 @@ func (d *draft) count(r *replica.Replica) {
 	if !r.Available {
 		d.away = append(d.away, r)
 	}
+	if r.LateIn > 0 {
+		d.plan.wakeAt(d.now.Add(r.LateIn))
+	}
 }
 
 // count counts one pod for the status.
@@ -108,7 +111,7 @@ func (d *draft) step(s Step) {
 }
 
 func (d *draft) note(wish Wish, pods int, because string, cause cause) {
-	d.plan.Notes = append(d.plan.Notes, Note{Wish: wish, Pods: pods, Because: because, Cause: cause.Cause, Trouble: cause.trouble})
+	d.plan.Notes = append(d.plan.Notes, Note{Wish: wish, Pods: pods, Because: because, Cause: cause.Cause, Trouble: cause.trouble, Behind: cause.behind})
 }
 
 func one(yes bool) int {

@@ -88,9 +88,10 @@ func (p *PerNode) Plan(now time.Time, pods []replica.Replica) Plan {
 	d.plan.Scaling = len(d.plan.Steps) > before
 	d.countBudget()
 	d.replaceDoomed()
+	updates := len(d.plan.Steps)
 	d.update()
 	d.applyOverdue()
-	d.bound()
+	d.bound(updates)
 	d.name()
 	return d.close()
 }
@@ -116,32 +117,32 @@ func (p *PerNode) rules() Rules {
 	}
 }
 
-// bound leaves out what is more than Burst of each sort. The next decision finds it again.
-func (d *nodeDecision) bound() {
+// bound leaves out what is more than Burst of each sort. The next decision finds it again. The steps from updates on are those
+// of the update.
+func (d *nodeDecision) bound(updates int) {
 	most := max(d.Burst, 1)
-	sorts := map[Do]*struct {
-		wish    Wish
-		n, over int
-	}{Create: {wish: WishScaleOut}, Delete: {wish: WishScaleIn}, Update: {wish: WishUpdate}}
+	wishes := map[Do]Wish{Create: WishScaleOut, Delete: WishScaleIn, Update: WishUpdate}
+	taken, over := map[Do]int{}, map[Wish]int{}
 	kept := d.plan.Steps[:0]
-	for _, s := range d.plan.Steps {
+	for i, s := range d.plan.Steps {
 		do := s.Do
 		if do == Move {
 			do = Delete
 		}
-		if sort := sorts[do]; sort != nil {
-			if sort.n == most {
-				sort.over++
-				continue
+		if wish := wishes[do]; wish != "" && taken[do] == most {
+			if i >= updates {
+				wish = WishUpdate
 			}
-			sort.n++
+			over[wish]++
+			continue
 		}
+		taken[do]++
 		kept = append(kept, s)
 	}
 	d.plan.Steps = kept
-	for _, do := range []Do{Create, Delete, Update} {
-		if sort := sorts[do]; sort.over > 0 {
-			d.note(sort.wish, sort.over, burstReason(most), cause{})
+	for _, wish := range []Wish{WishScaleOut, WishScaleIn, WishUpdate} {
+		if over[wish] > 0 {
+			d.note(wish, over[wish], burstReason(most), cause{})
 		}
 	}
 }

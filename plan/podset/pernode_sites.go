@@ -176,7 +176,7 @@ func (d *nodeDecision) clean() {
 	}
 	if len(waiting) > 0 {
 		d.note(WishScaleOut, len(waiting), "pods failed there again and again, and a while passes before the next attempt: "+names(waiting),
-			cause{CauseBroken, "Failed"})
+			cause{Cause: CauseBroken, trouble: "Failed"})
 	}
 }
 

@@ -167,7 +167,7 @@ func TestAnUpdateKeepsToTheBudget(t *testing.T) {
 		"a pod that its hook holds prepares for its deletion": {podset.PerNode{Rolling: one()},
 			"a", []string{"a1 v1 held"}, []string{"Move a1 PreparingDelete"}, nil},
 		"no more than burstReplicas are deleted at a time": {podset.PerNode{Rolling: rolling{MaxUnavailable: 3}, Burst: 2},
-			"a b c", []string{"a1 v1", "b1 v1", "c1 v1"}, []string{"Delete c1", "Delete b1"}, []string{"1 pod is to be deleted, but burstReplicas is 2"}},
+			"a b c", []string{"a1 v1", "b1 v1", "c1 v1"}, []string{"Delete c1", "Delete b1"}, []string{"1 pod is to be updated, but burstReplicas is 2"}},
 	}.check(t)
 }
 

@@ -61,6 +61,8 @@ type renewal struct {
 	taken []*replica.Replica
 	// lost and ineligible are pods on lost nodes, and on those that would take no other pod.
 	lost, ineligible []*replica.Replica
+	// later are pods on nodes where something else is done now.
+	later []*replica.Replica
 	// spent counts the pods for which the budget is spent; resizing is true when it is spent on resizes.
 	spent    int
 	resizing bool
@@ -76,6 +78,7 @@ func (d *nodeDecision) update() {
 	if d.Partition > 0 { // those that are left are kept as they are
 		up.lost, up.ineligible = first(wanted-len(candidates), up.lost), nil
 	}
+	up.later = first(wanted-len(candidates), up.later)
 	if todo := len(candidates) + len(up.lost); d.Paused && todo > 0 {
 		d.note(WishUpdate, todo, "the update is paused", cause{Cause: CausePaused})
 		return
@@ -102,7 +105,11 @@ func (d *nodeDecision) candidates(up *renewal) []*site {
 	for i := len(d.sites) - 1; i >= 0; i-- {
 		s := &d.sites[i]
 		switch {
-		case s.old == nil || s.new != nil || d.isDoomed(s.old) || !s.Keeps || s.Excluded || d.busy[s.old] || len(s.others().surplus) > 0:
+		case s.old == nil || s.new != nil || d.isDoomed(s.old) || !s.Keeps || s.Excluded:
+		case d.busy[s.old] || len(s.others().surplus) > 0:
+			if s.Runs && !s.Lost {
+				up.later = append(up.later, s.old)
+			}
 		case s.Lost:
 			up.lost = append(up.lost, s.old)
 		case !s.Runs:
@@ -155,10 +162,13 @@ func (d *nodeDecision) tellOf(up *renewal) {
 		if d.surges() {
 			up.taken = nil // these go on serving
 		}
-		d.note(WishUpdate, up.spent, d.nodesSpent(up.taken), causeOf(CauseBroken, d.away))
+		d.note(WishUpdate, up.spent, d.nodesSpent(up.taken), d.waitsFor(up.taken, d.empty+len(d.lingering)))
+	}
+	if len(up.later) > 0 {
+		d.note(WishUpdate, len(up.later), "something else is done on their nodes first: "+homes(up.later), cause{})
 	}
 	if len(up.lost) > 0 {
-		d.note(WishUpdate, len(up.lost), "the kubelets of their nodes are silent: "+homes(up.lost), cause{CauseBroken, "NodeLost"})
+		d.note(WishUpdate, len(up.lost), "the kubelets of their nodes are silent: "+homes(up.lost), cause{Cause: CauseBroken, trouble: "NodeLost"})
 	}
 	if len(up.ineligible) > 0 {
 		d.note(WishUpdate, len(up.ineligible), "their nodes take no new pod: "+homes(up.ineligible), cause{Cause: CauseNode})

@@ -157,6 +157,8 @@ type Note struct {
 	Cause Cause
 	// Trouble is what kubelet says of the first pod that is broken, for CauseBroken.
 	Trouble string
+	// Behind is how many steps of the plan it waits for, where it waits for nothing else.
+	Behind int
 	// Told is true when another note of the plan names these pods already.
 	Told bool
 }

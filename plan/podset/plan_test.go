@@ -324,7 +324,7 @@ func TestANoteNamesTheReasonAndThePods(t *testing.T) {
 				{Wish: podset.WishAvailable, Pods: 4, Because: "waiting for d, e, f and 1 more", Told: true}}},
 		"the budget, spent by this plan": {
 			podset.Pool{Replicas: 2, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v1", "b v1"}, []podset.Note{
-				{Wish: podset.WishUpdate, Pods: 1, Because: "maxUnavailable is 1 and 1 pod is unavailable: a"}}},
+				{Wish: podset.WishUpdate, Pods: 1, Because: "maxUnavailable is 1 and 1 pod is unavailable: a", Behind: 1}}},
 		"the budget, while there is nobody to take away": {
 			podset.Pool{Replicas: 2, Paused: true}, []string{"a v2", "b v2 doomed"}, []podset.Note{
 				{Wish: podset.WishScaleIn, Pods: 1, Because: "maxUnavailable is 0 and no pod may go"}}},
@@ -352,7 +352,7 @@ func TestANoteNamesTheReasonAndThePods(t *testing.T) {
 					Because: "waiting for b (its preNormal hook is not complete), c (its inPlaceUpdate hook is not complete)"}}},
 		"the budget, with a ready pod that is asked to go": {
 			podset.Pool{Replicas: 3, Rolling: rolling{MaxUnavailable: 1}}, []string{"a v2", "b v2 ready doomed", "c v2 ready doomed"}, []podset.Note{
-				{Wish: podset.WishScaleIn, Pods: 1, Because: "maxUnavailable is 1 and 1 pod is unavailable: b"}}},
+				{Wish: podset.WishScaleIn, Pods: 1, Because: "maxUnavailable is 1 and 1 pod is unavailable: b", Behind: 1}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, plan := decide(test.pool, test.pods...)

@@ -82,9 +82,7 @@ func (p *Pool) Plan(now time.Time, pods []replica.Replica) Plan {
 	d.derive()
 	d.observe(pods)
 	d.plan.Scaling = d.scale()
-	if !d.plan.Scaling {
-		d.update()
-	}
+	d.update()
 	return d.close()
 }
 
@@ -157,7 +155,8 @@ func (d *decision) surgeInUse() int {
 	return min(max(forDeletion, forUpdate), d.MaxSurge)
 }
 
-// update brings old pods to the newest revision, or new ones back, as the partition and the budget let.
+// update brings old pods to the newest revision, or new ones back, as the partition and the budget let. While pods are added
+// and removed it only says why it waits.
 func (d *decision) update() {
 	a := aim{to: d.UpdateRevision, wanted: d.updatable(), broken: d.brokenNew, inOrder: d.inOrderOfUpdate, keepsClaims: d.keepsClaims}
 	candidates, others := d.idle.old, d.idle.new
@@ -165,8 +164,10 @@ func (d *decision) update() {
 		a.to, a.wanted, a.broken = d.CurrentRevision, d.rollback, d.brokenOld
 		candidates, others = others, candidates
 	}
-	d.putBack(d.bring(candidates, a), others)
-	d.applyOverdue()
+	if passed := d.bring(candidates, a); !d.plan.Scaling {
+		d.putBack(passed, others)
+		d.applyOverdue()
+	}
 }
 
 // updatable is how many old pods the partition lets be updated.

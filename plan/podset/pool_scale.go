@@ -19,6 +19,8 @@ func (d *decision) scale() bool {
 		d.note(WishScaleOut, len(awaited), fmt.Sprintf("the volumes are to be used again and are free once %s ended", names(awaited)), cause{Cause: CauseVolume})
 	}
 	if missing > 0 && d.scaleOut(missing) {
+		d.plan.Scaling = true
+		d.noteGoing()
 		return true
 	}
 	acted = d.finishLeaving(func(i int, r *replica.Replica) bool {
@@ -86,6 +88,22 @@ func (d *decision) scaleOut(missing int) bool {
 		d.step(Step{Do: Create, Slot: slot, To: to, Why: why})
 	}
 	return true
+}
+
+// noteGoing says why pods that are to go stay while others are created.
+func (d *decision) noteGoing() {
+	held := filter(d.idle.leaving, func(r *replica.Replica) bool { return r.Holds.Delete })
+	d.noteHeld(held)
+	going := len(d.idle.leaving) - len(held) + len(d.idle.doomed)
+	if going == 0 {
+		return
+	}
+	because, why := others, cause{}
+	serves := func(r *replica.Replica) bool { return r.Ready }
+	if d.toSpare().available <= 0 && len(filter(d.idle.doomed, serves)) == going {
+		because, why = d.budgetSpent(nil), causeOf(CauseBroken, d.away)
+	}
+	d.note(WishScaleIn, going, because, why)
 }
 
 // scaleIn deletes surplus pods: of each revision no more than it has above what the partition wants.

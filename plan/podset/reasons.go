@@ -10,10 +10,11 @@ import (
 	"kruise.io/kruise/plan/replica"
 )
 
-// cause is a cause, with what kubelet says.
+// cause is a cause, with what kubelet says, and how many steps of the plan are waited for, where that is all.
 type cause struct {
 	Cause
 	trouble string
+	behind  int
 }
 
 // causeOf is a cause that lasts only if kubelet says that one of the pods is in trouble.
@@ -27,13 +28,28 @@ func causeOf(c Cause, pods []*replica.Replica) cause {
 	if worst == nil {
 		return cause{}
 	}
-	return cause{c, worst.Trouble}
+	return cause{Cause: c, trouble: worst.Trouble}
 }
+
+// waitsFor is the cause of what waits for pods that are away and for those that steps of this plan take out of service.
+func (d *draft) waitsFor(taken []*replica.Replica, nameless int) cause {
+	c := causeOf(CauseBroken, d.away)
+	if len(d.away)+len(d.idle.leaving)+max(nameless, 0) == 0 {
+		c.behind = len(taken)
+	}
+	return c
+}
+
+// others is the reason to wait while pods are added and removed.
+const others = "others are created or deleted first"
 
 // budgetSpent names the budget and who uses it, with the pods that a step of this plan takes out of service.
 func (d *draft) budgetSpent(taken []*replica.Replica) string {
-	away := cmp.Or(d.whoIsAway(taken, d.rules.Replicas-d.active, "missing"), " and no pod may go")
-	return fmt.Sprintf("maxUnavailable is %d%s", d.rules.MaxUnavailable, away)
+	away := d.whoIsAway(taken, d.rules.Replicas-d.active, "missing")
+	if away == "" && d.plan.Scaling {
+		return others
+	}
+	return fmt.Sprintf("maxUnavailable is %d%s", d.rules.MaxUnavailable, cmp.Or(away, " and no pod may go"))
 }
 
 // whoIsAway lists the pods that are not available or will not be after this plan, with what kubelet says of them, and

@@ -55,7 +55,8 @@ func (d *draft) deleteWithin(pods []*replica.Replica, left spare, why string, sp
 		d.remove(r, why, specified, false)
 	}
 	if waiting > 0 {
-		d.note(WishScaleIn, waiting, d.budgetSpent(pods[:len(pods)-waiting]), causeOf(CauseBroken, d.away))
+		taken := pods[:len(pods)-waiting]
+		d.note(WishScaleIn, waiting, d.budgetSpent(taken), d.waitsFor(taken, d.rules.Replicas-d.active))
 	}
 	return waiting < len(pods)
 }
@@ -74,8 +75,13 @@ func (d *draft) finishLeaving(keepClaims func(i int, r *replica.Replica) bool) b
 	for i, r := range order.Sorted(free) {
 		d.step(Step{Do: Delete, Pod: r, KeepClaims: keepClaims(i, r), Why: "its preDelete hook let go"})
 	}
+	d.noteHeld(held)
+	return len(free) > 0
+}
+
+// noteHeld says which pods a preDelete hook holds.
+func (d *draft) noteHeld(held []*replica.Replica) {
 	if len(held) > 0 {
 		d.note(WishScaleIn, len(held), "waiting for the preDelete hook of "+names(held), cause{Cause: CauseHook})
 	}
-	return len(free) > 0
 }

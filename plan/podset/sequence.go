@@ -62,9 +62,7 @@ func (s *Sequence) Plan(now time.Time, pods []replica.Replica) Plan {
 	d.countAll(pods)
 	d.observe(pods)
 	d.plan.Scaling = d.scale()
-	if !d.plan.Scaling {
-		d.update()
-	}
+	d.update()
 	return d.close()
 }
 
@@ -130,7 +128,7 @@ func (d *sequel) countAll(pods []replica.Replica) {
 }
 
 // update brings old pods to the newest revision, and lets claims grow with their templates, as the partition and the budget
-// let. An ordered update goes by the ordinals; out of turn goes only what does not come into service by itself, so that it
+// let. While pods are added and removed it only says why it waits. An ordered update goes by the ordinals; out of turn goes only what does not come into service by itself, so that it
 // does not stand in the way of its own repair.
 func (d *sequel) update() {
 	a := aim{to: d.UpdateRevision, broken: d.brokenNew, inOrder: d.inOrderOfUpdate}
@@ -138,7 +136,7 @@ func (d *sequel) update() {
 		a.outOfTurn = d.stuck
 	}
 	candidates, others := d.candidates()
-	a.wanted = len(candidates)
+	a.wanted = d.oldBefore()
 	if d.Unordered {
 		a.wanted = min(max(d.old-d.Partition, 0), max(d.Replicas-d.Partition-d.new, 0))
 	}
@@ -152,9 +150,22 @@ func (d *sequel) update() {
 	if a.wanted > 0 && !d.Paused && !d.OnDelete {
 		a.hopeless = d.hopeless()
 	}
-	d.putBack(d.bring(candidates, a), others)
-	d.applyOverdue()
+	if passed := d.bring(candidates, a); !d.plan.Scaling {
+		d.putBack(passed, others)
+		d.applyOverdue()
+	}
 	d.noteClaims()
+}
+
+// oldBefore counts the old pods that an ordered update is to change, those included that have another step now.
+func (d *sequel) oldBefore() (n int) {
+	if d.Partition == 0 {
+		return d.old
+	}
+	for _, r := range d.slots[min(d.Partition, len(d.slots)):] {
+		n += one(r != nil && r.Active() && r.State != lifecycle.PreparingDelete && !d.isDoomed(r) && !d.IsNew(r.Revision))
+	}
+	return n
 }
 
 // candidates are the old pods that the partition lets be updated. The others are not to be updated.

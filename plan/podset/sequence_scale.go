@@ -22,6 +22,9 @@ func (d *sequel) scale() bool {
 	specified := filter(d.idle.doomed, func(r *replica.Replica) bool { return d.place(r) >= 0 })
 	specified = order.Sorted(specified, order.Unavailable, order.NotReady, highest)
 	if d.deleteWithin(specified, d.toSpare(), "it was asked to be deleted", true) {
+		if n := len(d.idle.doomed) - len(specified); n > 0 {
+			d.note(WishScaleIn, n, others, cause{})
+		}
 		return true // what it took of the budget is not spent twice
 	}
 	return d.removeCondemned() || acted

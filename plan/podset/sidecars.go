@@ -30,6 +30,9 @@ type Sidecars struct {
 	Excused func(*replica.Replica) bool
 	// Blocked says what keeps a pod from being updated in place; empty for nothing.
 	Blocked func(*replica.Replica) string
+	// Held says of a pod that a budget of its own lets nobody change it now. It waits, and those behind it go first: the pods of
+	// one owner do not hold up those of others. Nil: none is.
+	Held func(*replica.Replica) bool
 	// Priority says which pods are updated first. Default: those that serve the least.
 	Priority []order.By
 	// Scatter spreads pods with these labels evenly over the order of the update.
@@ -105,8 +108,24 @@ func (d *sidecarDecision) update(all []*replica.Replica) {
 	}
 	d.tellBlocked(blocked)
 	candidates := first(wanted, d.inOrderOfUpdate(waiting, all))
-	asTheyAre := func(pods []*replica.Replica) []*replica.Replica { return pods }
-	d.bring(candidates, aim{to: d.UpdateRevision, wanted: wanted, repairsFreely: true, inOrder: asTheyAre})
+	d.bring(candidates, aim{to: d.UpdateRevision, wanted: wanted, repairsFreely: true, inOrder: d.heldLast})
+}
+
+// heldLast puts those last that a budget holds, and leaves the order otherwise. They are tried all the same, so that it is told
+// what they wait for.
+func (d *sidecarDecision) heldLast(pods []*replica.Replica) []*replica.Replica {
+	if d.Held == nil {
+		return pods
+	}
+	var free, held []*replica.Replica
+	for _, r := range pods {
+		if d.Held(r) {
+			held = append(held, r)
+		} else {
+			free = append(free, r)
+		}
+	}
+	return append(free, held...)
 }
 
 // waiting are the old pods that are to be updated, and those of them that cannot be.

@@ -37,7 +37,8 @@ type aim struct {
 }
 
 // bring brings candidates to the revision aimed at as the budget lets, in place where the policy and the change allow it,
-// and notes why the rest waits. It returns the candidates that are not to be updated at all.
+// and notes why the rest waits. While pods are added and removed all of them wait. It returns the candidates that are not to
+// be updated at all.
 func (d *draft) bring(candidates []*replica.Replica, a aim) (passed []*replica.Replica) {
 	switch {
 	case a.wanted == 0:
@@ -55,7 +56,12 @@ func (d *draft) bring(candidates []*replica.Replica, a aim) (passed []*replica.R
 		// With maxUnavailable 0 a broken pod may still be repaired: that takes nobody out of service.
 		limit: max(d.rules.MaxUnavailable+max(d.active-d.rules.Replicas, 0), 1),
 	}
+	steps := len(d.plan.Steps)
 	s.spend(a.inOrder(candidates))
+	if d.plan.Scaling {
+		d.plan.Steps = d.plan.Steps[:steps]
+		s.deferred, s.begun, s.taken = s.begun > 0, 0, nil
+	}
 	if missing := a.wanted - s.begun; missing > 0 {
 		because, cause := s.reason()
 		d.note(WishUpdate, missing, because, cause)
@@ -83,6 +89,8 @@ type spender struct {
 	passed  []*replica.Replica // not to be updated at all
 	blocked string
 	spent   bool
+	// deferred is true when pods would have got a step, had none been added or removed.
+	deferred bool
 }
 
 // spend goes through the candidates until as many as wanted are under way, or the budget is spent.
@@ -228,12 +236,14 @@ func (s *spender) reason() (string, cause) {
 		return fmt.Sprintf("podUpdatePolicy is InPlaceOnly, and this cannot be changed in place: %s", s.blocked), cause{Cause: CauseNotInPlace}
 	case len(s.growing) > 0:
 		return "waiting for the claims of " + names(s.growing) + " to grow", cause{}
+	case s.deferred:
+		return others, cause{}
 	case s.spent && s.grown > 0:
 		return fmt.Sprintf("maxUnavailable is %d, and no more claims grow at a time", s.rules.MaxUnavailable), cause{}
 	case s.spent && len(s.resizing)+s.resized > 0:
 		return fmt.Sprintf("maxUnavailable is %d, and no more pods are resized at a time", s.rules.MaxUnavailable), causeOf(CauseResize, s.resizing)
 	case s.spent:
-		return s.budgetSpent(s.taken), causeOf(CauseBroken, s.away)
+		return s.budgetSpent(s.taken), s.waitsFor(s.taken, s.rules.Replicas-s.active)
 	default:
 		return "the other old pods are coming into service", cause{}
 	}

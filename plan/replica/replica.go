@@ -3,6 +3,7 @@
 package replica
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ type Replica struct {
 	AvailableAt time.Time // when a ready pod becomes available; zero while that cannot be known
 	GraceUntil  time.Time // end of a grace period: of its deletion, or else of an update in place; zero without one
 
+	LateIn  time.Duration // how long until it is a trouble that a pod which runs is not ready; zero where there is a trouble, or will be none
 	AwayFor time.Duration // how long a pod has not been ready, or has been there without ever being so; zero while it is ready
 
 	State        lifecycle.State
@@ -122,7 +124,9 @@ func (r *Replica) readiness(pod *corev1.Pod, o Options) {
 		if !said { // else kubelet has not turned it yet
 			r.AwayFor = max(o.Now.Sub(since), 0)
 		}
-		r.Trouble = trouble(pod)
+		if r.Trouble = trouble(pod); r.Trouble == "" {
+			r.late(pod, since, o.Now)
+		}
 		return
 	}
 	if !lifecycle.Serves(r.State) || markedUnavailable(pod) {
@@ -130,6 +134,25 @@ func (r *Replica) readiness(pod *corev1.Pod, o Options) {
 	}
 	r.AvailableAt = r.ReadySince.Add(time.Duration(o.MinReadySeconds) * time.Second)
 	r.Available = o.MinReadySeconds == 0 || !o.Now.Before(r.AvailableAt)
+}
+
+// patience is how long a pod may run without being ready before that is a trouble.
+const patience = time.Minute
+
+// late finds out by when a pod that is not ready since a time should have been, and whether that is past. What is out of service
+// by a hook, an update in place or a gate of ours is not late.
+func (r *Replica) late(pod *corev1.Pod, since, now time.Time) {
+	if r.Phase != Running || r.Terminating || !lifecycle.Serves(r.State) || r.Stage != inplace.Done || gateFalse(pod) {
+		return
+	}
+	for i := range pod.Status.ContainerStatuses {
+		if s := pod.Status.ContainerStatuses[i].State.Running; s != nil && s.StartedAt.After(since) {
+			since = s.StartedAt.Time
+		}
+	}
+	if r.LateIn = max(since.Add(patience).Sub(now), 0); r.LateIn == 0 {
+		r.Trouble = "NotReady"
+	}
 }
 
 func phaseOf(p corev1.PodPhase) Phase {
@@ -211,6 +234,9 @@ func trouble(pod *corev1.Pod) string {
 			if w := statuses[i].State.Waiting; w != nil && !starting(w.Reason) {
 				return steady(w.Reason)
 			}
+			if crashes(pod, &statuses[i]) {
+				return crashLoop
+			}
 		}
 	}
 	for i := range pod.Status.Conditions {
@@ -219,6 +245,24 @@ func trouble(pod *corev1.Pod) string {
 		}
 	}
 	return ""
+}
+
+// crashLoop is what kubelet says of a container that it starts again and again, while it waits.
+const crashLoop = "CrashLoopBackOff"
+
+// shortRun is what kubelet holds against a container that ended: once it ran for longer, the next start does not wait.
+const shortRun = 10 * time.Minute
+
+// crashes says whether a container that is not ready is one that kubelet starts again and again: while it runs between two
+// waits, too, so that what is said of it stays. Two restarts are the first that kubelet waits for. A run that an update in
+// place ended does not count.
+func crashes(pod *corev1.Pod, s *corev1.ContainerStatus) bool {
+	last := cmp.Or(s.State.Terminated, s.LastTerminationState.Terminated)
+	if s.Ready || s.RestartCount < 2 || last == nil || last.FinishedAt.Sub(last.StartedAt.Time) >= shortRun {
+		return false
+	}
+	update, ok := inplace.StateOf(pod)
+	return !ok || last.StartedAt.After(update.UpdateTimestamp.Time)
 }
 
 // steady gives the reasons between which kubelet goes back and forth one name, so that what is said of a pod stays.

@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -239,24 +240,75 @@ func TestTheTroubleOfAPod(t *testing.T) {
 			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable,
 		})
 	}
+	// crashed is a container that runs after so many restarts; the run before took a minute, and ended a while ago.
+	crashed := func(restarts int32, change ...func(*corev1.ContainerStatus)) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			ended := metav1.NewTime(start().Add(-2 * time.Minute))
+			s := corev1.ContainerStatus{Name: "web", RestartCount: restarts}
+			s.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(start().Add(-time.Second))}
+			s.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{StartedAt: metav1.NewTime(ended.Add(-time.Minute)), FinishedAt: ended}
+			for _, c := range change {
+				c(&s)
+			}
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{s}
+		}
+	}
+	terminated := func(s *corev1.ContainerStatus) {
+		s.State.Running, s.State.Terminated, s.LastTerminationState.Terminated = nil, s.LastTerminationState.Terminated, nil
+	}
+	longRun := func(s *corev1.ContainerStatus) {
+		s.LastTerminationState.Terminated.StartedAt = metav1.NewTime(start().Add(-time.Hour))
+	}
+	updated := func(p *corev1.Pod) { // a second before the container ended, and long after it had begun
+		p.Annotations[v1beta1.InPlaceUpdateStateKey] = `{"updateTimestamp": "` + start().Add(-2*time.Minute-time.Second).Format(time.RFC3339) + `"}`
+	}
+	justNow := func(p *corev1.Pod) {
+		p.Status.Conditions[slices.IndexFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady })].LastTransitionTime = metav1.NewTime(start().Add(-59 * time.Second))
+	}
 	for name, test := range map[string]struct {
 		pod  *corev1.Pod
 		want string
 	}{
-		"none while it is ready":           {pod(waiting("CrashLoopBackOff")), ""},
-		"what a container waits for":       {pod(notReady, waiting("ImagePullBackOff")), "ImagePullBackOff"},
-		"the first that is no mere start":  {pod(notReady, waiting("ContainerCreating", "", "CrashLoopBackOff", "ErrImagePull")), "CrashLoopBackOff"},
-		"one name for two of the same":     {pod(notReady, waiting("ErrImagePull")), "ImagePullBackOff"},
-		"none while it merely starts":      {pod(notReady, waiting("PodInitializing")), ""},
-		"what an init container waits for": {pod(notReady, waiting("PodInitializing"), initWaiting("CrashLoopBackOff")), "CrashLoopBackOff"},
-		"that there is no room":            {pod(notReady, waiting(), unschedulable), "Unschedulable"},
-		"none where kubelet says nothing":  {pod(notReady), ""},
+		"a crash loop, while it runs":                    {pod(notReady, crashed(2)), "CrashLoopBackOff"},
+		"a crash loop, while it is ended":                {pod(notReady, crashed(2, terminated)), "CrashLoopBackOff"},
+		"none after a first crash":                       {pod(notReady, crashed(1)), ""},
+		"none for the container beside it that is ready": {pod(notReady, justNow, crashed(2, func(s *corev1.ContainerStatus) { s.Ready = true })), ""},
+		"none when the last run was long":                {pod(notReady, crashed(7, longRun)), ""},
+		"none when an update ended the last run":         {pod(notReady, updated, crashed(7)), ""},
+		"that it has not been ready for long":            {pod(notReady), "NotReady"},
+		"none while it may still become ready":           {pod(notReady, justNow), ""},
+		"none when it is out of service by us":           {pod(notReady, condition(v1beta1.InPlaceUpdateReady, "False")), ""},
+		"none when a hook goes first":                    {pod(notReady, label(v1beta1.LifecycleStateKey, "PreparingUpdate")), ""},
+		"none before it runs":                            {pod(notReady, func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }), ""},
+		"none while it is ready":                         {pod(waiting("CrashLoopBackOff")), ""},
+		"what a container waits for":                     {pod(notReady, waiting("ImagePullBackOff")), "ImagePullBackOff"},
+		"the first that is no mere start":                {pod(notReady, waiting("ContainerCreating", "", "CrashLoopBackOff", "ErrImagePull")), "CrashLoopBackOff"},
+		"one name for two of the same":                   {pod(notReady, waiting("ErrImagePull")), "ImagePullBackOff"},
+		"none while it merely starts":                    {pod(notReady, justNow, waiting("PodInitializing")), ""},
+		"what an init container waits for":               {pod(notReady, waiting("PodInitializing"), initWaiting("CrashLoopBackOff")), "CrashLoopBackOff"},
+		"that there is no room":                          {pod(notReady, waiting(), unschedulable), "Unschedulable"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := replica.Of(test.pod, options()).Trouble; got != test.want {
-				t.Errorf("Trouble = %q, want %q", got, test.want)
+			r := replica.Of(test.pod, options())
+			if r.Trouble != test.want {
+				t.Errorf("Trouble = %q, want %q", r.Trouble, test.want)
+			}
+			if r.Trouble != "" && r.LateIn != 0 {
+				t.Errorf("it is in trouble, and late in %s", r.LateIn)
 			}
 		})
+	}
+}
+
+func TestAPodThatRunsAndIsNotReadyIsLateAMinuteAfterItsLatestStart(t *testing.T) {
+	ago := func(d time.Duration) metav1.Time { return metav1.NewTime(start().Add(-d)) }
+	long := pod(condition(corev1.PodReady, "False"), func(p *corev1.Pod) { p.Status.Conditions[0].LastTransitionTime = ago(time.Hour) })
+	if r := replica.Of(long, options()); r.LateIn != 0 || r.Trouble != "NotReady" {
+		t.Errorf("late in %s, trouble %q", r.LateIn, r.Trouble)
+	}
+	long.Status.ContainerStatuses[0].State.Running = &corev1.ContainerStateRunning{StartedAt: ago(20 * time.Second)}
+	if r := replica.Of(long, options()); r.LateIn != 40*time.Second || r.Trouble != "" {
+		t.Errorf("late in %s, trouble %q, want none for 40 seconds", r.LateIn, r.Trouble)
 	}
 }
 

@@ -100,25 +100,24 @@ func sidesOf(pod *corev1.Pod, virtual bool) (s sides) {
 }
 
 // Decide decides what is to be done for a pod that is Concerned, on a virtual kubelet or on a node. request is the one that was
-// made for it; nil for none.
-func Decide(pod *corev1.Pod, virtual bool, request *v1beta1.ContainerRecreateRequest, now time.Time) Plan {
+// made for it; nil for none. It fails where a patch cannot be encoded.
+func Decide(pod *corev1.Pod, virtual bool, request *v1beta1.ContainerRecreateRequest, now time.Time) (p Plan, err error) {
 	s := sidesOf(pod, virtual)
 	if len(s.work) == 0 || !all(pod, s.work, over) {
-		return Plan{}
+		return p, nil
 	}
-	var p Plan
 	counted := all(pod, s.counted, over)
 	switch {
 	case counted && !marked(pod) && !all(pod, s.ignored, over):
-		p.mark(pod, s, now)
+		err = p.mark(pod, s, now)
 	case virtual:
-		p.replace(pod, slices.Concat(s.counted, s.ignored))
+		err = p.replace(pod, slices.Concat(s.counted, s.ignored))
 	case !counted:
 		p.stop(pod, s.counted, request, now)
 	default:
 		p.stop(pod, s.ignored, request, now)
 	}
-	return p
+	return p, err
 }
 
 // all says whether something is so of all containers.
@@ -142,20 +141,21 @@ func well(pod *corev1.Pod, c *corev1.Container) bool {
 }
 
 // mark has the pod count as ended.
-func (p *Plan) mark(pod *corev1.Pod, s sides, now time.Time) {
+func (p *Plan) mark(pod *corev1.Pod, s sides, now time.Time) (err error) {
 	phase := corev1.PodSucceeded
 	if !all(pod, s.work, well) || !all(pod, s.counted, well) {
 		phase = corev1.PodFailed
 	}
 	p.Why = fmt.Sprintf("the work is done: the pod has %s, whatever becomes of sidecars whose exit codes are ignored: %s", strings.ToLower(string(phase)), list(s.ignored))
-	p.Status = encode(pod, "status", map[string]any{"phase": phase, "conditions": []map[string]any{{
+	p.Status, err = encode(pod, "status", map[string]any{"phase": phase, "conditions": []map[string]any{{
 		"type": v1beta1.SidecarTerminated, "status": corev1.ConditionTrue, "reason": "WorkDone", "message": p.Why,
 		"lastTransitionTime": metav1.NewTime(now),
 	}}})
+	return err
 }
 
 // replace gives sidecars an image that ends by itself.
-func (p *Plan) replace(pod *corev1.Pod, sidecars []*corev1.Container) {
+func (p *Plan) replace(pod *corev1.Pod, sidecars []*corev1.Container) (err error) {
 	var changed []*corev1.Container
 	var patch []map[string]any
 	for _, c := range sidecars {
@@ -165,10 +165,11 @@ func (p *Plan) replace(pod *corev1.Pod, sidecars []*corev1.Container) {
 		}
 	}
 	if len(changed) == 0 {
-		return
+		return nil
 	}
 	p.Why = "the work is done: sidecars get an image that ends by itself: " + list(changed)
-	p.Spec = encode(pod, "spec", map[string]any{"containers": patch})
+	p.Spec, err = encode(pod, "spec", map[string]any{"containers": patch})
+	return err
 }
 
 // stop has the sidecars that run stopped by a request, unless that is under way.
@@ -230,12 +231,12 @@ func list(containers []*corev1.Container) string {
 }
 
 // encode makes a patch of one part of a pod as it was read.
-func encode(pod *corev1.Pod, part string, change map[string]any) []byte {
+func encode(pod *corev1.Pod, part string, change map[string]any) ([]byte, error) {
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": pod.UID, "resourceVersion": pod.ResourceVersion}, part: change,
 	})
-	if err != nil { // strings and times always have a JSON form
-		panic(err)
+	if err != nil {
+		return nil, fmt.Errorf("pod %s/%s: encode the patch of its %s: %w", pod.Namespace, pod.Name, part, err)
 	}
-	return body
+	return body, nil
 }

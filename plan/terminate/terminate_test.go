@@ -52,6 +52,15 @@ func statusOf(name, state string) corev1.ContainerStatus {
 	return s
 }
 
+// decide is Decide, which has nothing to fail for.
+func decide(t interface{ Fatal(...any) }, pod *corev1.Pod, virtual bool, request *v1beta1.ContainerRecreateRequest, now time.Time) Plan {
+	p, err := Decide(pod, virtual, request, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // does says in short what a plan does.
 func does(t interface{ Fatal(...any) }, p Plan) string {
 	var out []string
@@ -120,14 +129,14 @@ func TestSidecarsEndWhenTheWorkIsDoneAndNotBefore(t *testing.T) {
 		{pod(never, "work:0", "side:3", "ign:running"), "Failed"},
 		{pod(onFailure, "work:0", "side:3", "ign:running"), ""},
 	} {
-		if got := does(t, Decide(tc.pod, false, nil, start)); got != tc.want {
+		if got := does(t, decide(t, tc.pod, false, nil, start)); got != tc.want {
 			t.Errorf("%s %v: %q, want %q", tc.pod.Spec.RestartPolicy, tc.pod.Status.ContainerStatuses, got, tc.want)
 		}
 	}
 }
 
 func TestTheRequestIsOwnedByThePodAndCarriedOutWhateverHappens(t *testing.T) {
-	r := Decide(pod(corev1.RestartPolicyNever, "work:0", "side:running"), false, nil, start).Create
+	r := decide(t, pod(corev1.RestartPolicyNever, "work:0", "side:running"), false, nil, start).Create
 	if r.Name != "sidecar-termination-1" || r.Namespace != "shop" || r.OwnerReferences[0].UID != "1" || r.Spec.PodName != "report" {
 		t.Errorf("%+v", r)
 	}
@@ -139,21 +148,21 @@ func TestTheRequestIsOwnedByThePodAndCarriedOutWhateverHappens(t *testing.T) {
 func TestARequestThatStoppedNothingIsMadeAgainAfterAWhile(t *testing.T) {
 	p := pod(corev1.RestartPolicyOnFailure, "work:0", "side:running", "late:running")
 	p.Spec.Containers[2].Env = p.Spec.Containers[1].Env
-	r := Decide(p, false, nil, start).Create
-	if got := does(t, Decide(p, false, r, start)); got != "" {
+	r := decide(t, p, false, nil, start).Create
+	if got := does(t, decide(t, p, false, r, start)); got != "" {
 		t.Errorf("while it is under way: %q", got)
 	}
 	r.Status.Phase, r.Status.CompletionTime = v1beta1.ContainerRecreateRequestCompleted, &metav1.Time{Time: start}
 	r.Status.ContainerRecreateStates = []v1beta1.ContainerRecreateState{{Name: "side", IsKilled: true, ContainerID: "containerd://former"}}
 	r.Spec.Containers = r.Spec.Containers[:2]
-	if plan := Decide(p, false, r, start.Add(time.Second)); does(t, plan) != "" || !plan.Wake.Equal(start.Add(again)) {
+	if plan := decide(t, p, false, r, start.Add(time.Second)); does(t, plan) != "" || !plan.Wake.Equal(start.Add(again)) {
 		t.Errorf("just after it: %+v", plan)
 	}
-	if got := does(t, Decide(p, false, r, start.Add(again))); got != "again, stop late" {
+	if got := does(t, decide(t, p, false, r, start.Add(again))); got != "again, stop late" {
 		t.Errorf("a while after it: %q: what was started again is to be left alone", got)
 	}
 	r.DeletionTimestamp = &metav1.Time{Time: start}
-	if got := does(t, Decide(p, false, r, start.Add(again))); got != "" {
+	if got := does(t, decide(t, p, false, r, start.Add(again))); got != "" {
 		t.Errorf("while it is deleted: %q", got)
 	}
 }
@@ -163,37 +172,37 @@ func TestWhatIsLeftOfAPodThatIsMarkedIsStoppedAtOnce(t *testing.T) {
 	r := &v1beta1.ContainerRecreateRequest{}
 	r.Spec.Containers = []v1beta1.ContainerRecreateRequestContainer{{Name: "side"}}
 	r.Status.Phase, r.Status.CompletionTime = v1beta1.ContainerRecreateRequestCompleted, &metav1.Time{Time: start}
-	if got := does(t, Decide(p, false, r, start)); got != "Succeeded" {
+	if got := does(t, decide(t, p, false, r, start)); got != "Succeeded" {
 		t.Errorf("at first: %q", got)
 	}
 	p.Status.Phase, p.Status.Conditions = corev1.PodSucceeded, []corev1.PodCondition{{Type: v1beta1.SidecarTerminated, Status: corev1.ConditionTrue}}
-	if got := does(t, Decide(p, false, r, start)); !Concerns(p) || got != "again, stop ign" {
+	if got := does(t, decide(t, p, false, r, start)); !Concerns(p) || got != "again, stop ign" {
 		t.Errorf("and then: %q", got)
 	}
-	if got := does(t, Decide(p, false, nil, start)); got != "stop ign" {
+	if got := does(t, decide(t, p, false, nil, start)); got != "stop ign" {
 		t.Errorf("and then, where there was no request before: %q", got)
 	}
 	p.Status.ContainerStatuses[2] = statusOf("ign", "3")
-	if got := does(t, Decide(p, false, nil, start)); got != "" {
+	if got := does(t, decide(t, p, false, nil, start)); got != "" {
 		t.Errorf("at last: %q", got)
 	}
 }
 
 func TestOnAVirtualKubeletSidecarsGetAnImageThatEnds(t *testing.T) {
 	p := pod(corev1.RestartPolicyNever, "work:0", "side:running", "ign:running", "side2:0")
-	if got, want := does(t, Decide(p, true, nil, start)), "side gets "+endsByItself+", ign gets "+endsByItself; got != want {
+	if got, want := does(t, decide(t, p, true, nil, start)), "side gets "+endsByItself+", ign gets "+endsByItself; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	p.Spec.Containers[1].Image, p.Spec.Containers[2].Image = endsByItself, endsByItself
-	if got := does(t, Decide(p, true, nil, start)); got != "" {
+	if got := does(t, decide(t, p, true, nil, start)); got != "" {
 		t.Errorf("with that image: %q", got)
 	}
 	p = pod(corev1.RestartPolicyNever, "work:0", "ign:running")
-	if got := does(t, Decide(p, true, nil, start)); got != "Succeeded" {
+	if got := does(t, decide(t, p, true, nil, start)); got != "Succeeded" {
 		t.Errorf("at first: %q", got)
 	}
 	p.Status.Phase, p.Status.Conditions = corev1.PodSucceeded, []corev1.PodCondition{{Type: v1beta1.SidecarTerminated, Status: corev1.ConditionTrue}}
-	if got := does(t, Decide(p, true, nil, start)); !Concerns(p) || got != "ign gets "+endsByItself {
+	if got := does(t, decide(t, p, true, nil, start)); !Concerns(p) || got != "ign gets "+endsByItself {
 		t.Errorf("and then: %q", got)
 	}
 }
@@ -256,7 +265,7 @@ func TestAPodWhoseWorkEndsComesToAnEndWithWhatItsCountedContainersSay(t *testing
 			if !Concerns(p) {
 				continue
 			}
-			plan := Decide(p, false, request, start)
+			plan := decide(t, p, false, request, start)
 			if plan.Create != nil {
 				request = plan.Create
 				request.Status.Phase = v1beta1.ContainerRecreateRequestRecreating

@@ -51,7 +51,7 @@ func (c *CloneSet) Pulls(tally podset.Tally) (Pulls, error) {
 	}
 	return c.pulls(tally, pulling{
 		inPlace: pool.Policy != v1beta1.RecreatePodUpdatePolicyType && !pool.OnDelete, replicas: pool.Replicas, maxUnavailable: pool.MaxUnavailable,
-		selector: c.Set.Spec.Selector, tuning: c.inPlaceTuning(),
+		selector: c.Set.Spec.Selector, tuning: annotatedTuning(c.Set.Annotations, c.inPlaceTuning(), pool.Replicas),
 	}), nil
 }
 

@@ -110,6 +110,14 @@ func TestWhenImagesArePulledAhead(t *testing.T) {
 		"enough pods are updated and ready": {func(r *rollout) {
 			r.tuning().ImagePreDownloadMinUpdatedReadyPods, r.tally.UpdatedReady = new(int32(2)), 2
 		}, 1, false, false},
+		"not the percentage of pods that an annotation asks for": {func(r *rollout) {
+			r.set.Spec.Replicas, r.tally.UpdatedReady = new(int32(10)), 1
+			r.set.Annotations = map[string]string{"apps.kruise.io/image-predownload-min-updated-ready-pods": "20%"}
+		}, 0, false, false},
+		"the percentage of pods that an annotation asks for": {func(r *rollout) {
+			r.set.Spec.Replicas, r.tally.UpdatedReady = new(int32(10)), 2
+			r.set.Annotations = map[string]string{"apps.kruise.io/image-predownload-min-updated-ready-pods": "20%"}
+		}, 1, false, false},
 		"the rollout is complete": {func(r *rollout) { r.done = true }, 0, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,7 +8,9 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/plan/budget"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/order"
 	"kruise.io/kruise/plan/podset"
@@ -75,5 +77,35 @@ func (s *SidecarSet) Plan(now time.Time) (podset.Plan, error) {
 	if err != nil {
 		return podset.Plan{}, err
 	}
+	if p.Held, err = s.held(facts, now); err != nil {
+		return podset.Plan{}, err
+	}
 	return p.Plan(now, facts), nil
+}
+
+// held tells which of the pods that are not up to date a budget would not let be changed now. Nil: none.
+func (s *SidecarSet) held(facts []replica.Replica, now time.Time) (func(*replica.Replica) bool, error) {
+	if s.budgets == nil {
+		return nil, nil
+	}
+	held := map[string]bool{}
+	known := map[string][]*policyv1beta1.PodUnavailableBudget{}
+	for i, pod := range s.Pods {
+		if s.guests[i].revision == s.Update {
+			continue
+		}
+		budgets, looked := known[pod.Namespace]
+		if !looked {
+			var err error
+			if budgets, err = s.budgets(pod.Namespace); err != nil {
+				return nil, fmt.Errorf("the budgets of namespace %s: %w", pod.Namespace, err)
+			}
+			known[pod.Namespace] = budgets
+		}
+		if b := disruption.Of(pod, budgets); b != nil {
+			request := disruption.Request{Operation: policyv1beta1.PubUpdateOperation, Pod: pod}
+			held[facts[i].Name] = !disruption.Permits(b, request, now)
+		}
+	}
+	return func(r *replica.Replica) bool { return held[r.Name] }, nil
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
@@ -40,6 +41,7 @@ type SidecarSet struct {
 	data      []byte
 	hashes    sidecar.Hashes
 	guests    []guest // in the order of Pods
+	budgets   func(namespace string) ([]*policyv1beta1.PodUnavailableBudget, error)
 }
 
 // guest is how the sidecars stand in one pod.
@@ -62,11 +64,13 @@ type Injected struct {
 	NamespaceLabels func(name string) map[string]string
 	// Namespace is where the set's revisions are.
 	Namespace string
+	// Budgets tells the budgets of a namespace that are asked about changes of pods. Nil: nobody is.
+	Budgets func(namespace string) ([]*policyv1beta1.PodUnavailableBudget, error)
 }
 
 // NewSidecarSet reads a SidecarSet. The error names the field that cannot be read.
 func NewSidecarSet(set *v1beta1.SidecarSet, in Injected) (*SidecarSet, error) {
-	s := &SidecarSet{Set: set, History: in.Revisions, namespace: in.Namespace}
+	s := &SidecarSet{Set: set, History: in.Revisions, namespace: in.Namespace, budgets: in.Budgets}
 	var err error
 	if s.hashes, err = sidecar.Current(set); err != nil {
 		return nil, err
@@ -292,7 +296,7 @@ func (s *SidecarSet) PodPatches(step podset.Step, pod *corev1.Pod, now time.Time
 	default:
 		err = fmt.Errorf("pod %s/%s: no patch of sidecars does %q", pod.Namespace, pod.Name, step.Do)
 	}
-	return inplace.Patches{Pod: body}, err
+	return inplace.Patches{Pod: body, Restarts: step.Do == podset.Update && len(g.Images()) > 0}, err
 }
 
 // PodPatch is a patch of a pod's status.

@@ -67,6 +67,15 @@ func (b *CloneSetBuilder) TemplateLabel(key, value string) *CloneSetBuilder {
 	return b
 }
 
+// Spread has the pods spread over the values of a label of nodes.
+func (b *CloneSetBuilder) Spread(key string) *CloneSetBuilder {
+	spec := &b.set.Spec.Template.Spec
+	spec.TopologySpreadConstraints = append(spec.TopologySpreadConstraints, corev1.TopologySpreadConstraint{
+		MaxSkew: 1, TopologyKey: key, WhenUnsatisfiable: corev1.ScheduleAnyway, LabelSelector: b.set.Spec.Selector,
+	})
+	return b
+}
+
 // Claim adds a claim of one gigabyte for each pod.
 func (b *CloneSetBuilder) Claim(name string) *CloneSetBuilder {
 	claim := corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{

@@ -44,7 +44,7 @@ type cluster struct {
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	programs := parts(t, "etcd", "kube-apiserver", "helm")
+	programs := parts(t, "etcd", "kube-apiserver", "helm", "kubectl")
 	environment := &envtest.Environment{BinaryAssetsDirectory: programs}
 	config, err := environment.Start()
 	if err != nil {

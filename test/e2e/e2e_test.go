@@ -65,6 +65,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"sidecars are upgraded in place while the container beside them runs on", sidecarsInPlace},
 			{"a sidecar that is upgraded by its twin loses no request", hotUpgrade},
 			{"a label that is in the environment changes in place", renewsEnvironment},
+			{"an annotation that is in the environment of pods of a StatefulSet changes in place", renewsEnvironmentOfOrdinals},
 			{"the containers of a pod start in the order that it asks for", launchesInOrder},
 			{"a pod of a StatefulSet that is made anew returns to its node", returnsToItsNode},
 			{"a pod of an Advanced StatefulSet that an update recreates returns to its node", returnsAfterAnUpdate},

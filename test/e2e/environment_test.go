@@ -35,6 +35,32 @@ func renewsEnvironment(s *space) {
 	}
 }
 
+// renewsEnvironmentOfOrdinals does the same with an annotation and the pods of a StatefulSet.
+func renewsEnvironmentOfOrdinals(s *space) {
+	s.watch(&v1beta1.StatefulSet{})
+	s.beginOrdinals("tiers", 2, inPlaceInParallel, func(set *v1beta1.StatefulSet) {
+		set.Spec.VolumeClaimTemplates = nil
+		set.Spec.Template.Annotations = map[string]string{"tier": "silver"}
+		container := &set.Spec.Template.Spec.Containers[0]
+		container.VolumeMounts = nil
+		container.Env = []corev1.EnvVar{{Name: "test", ValueFrom: &corev1.EnvVarSource{
+			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['tier']"},
+		}}}
+	})
+	s.untilOrdinals("tiers")
+	before := s.podsNow("tiers")
+	for _, pod := range before {
+		s.untilTier(pod, "silver")
+	}
+	s.changeOrdinals("tiers", func(set *v1beta1.StatefulSet) { set.Spec.Template.Annotations["tier"] = "gold" })
+	after := s.podsNow("tiers")
+	s.same("what the pods keep", s.identities(before), s.identities(after))
+	s.restartedOnce(after)
+	for _, pod := range after {
+		s.untilTier(pod, "gold")
+	}
+}
+
 // untilTier waits until the demo server in a pod says that it has a tier in its environment.
 func (s *space) untilTier(pod *corev1.Pod, tier string) {
 	s.Helper()

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,16 +36,22 @@ func orderedPod(name string) corev1.PodTemplateSpec {
 	}
 }
 
-// launchesInOrder checks that the containers of a pod of a Deployment started in their order.
+// launchesInOrder checks that the containers of pods of Deployments started in their order: that in which they stand, and that of
+// their priorities, which turns it around.
 func launchesInOrder(s *space) {
 	s.watch(&appsv1.Deployment{})
-	s.create(&appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: "ordered"},
-		Spec: appsv1.DeploymentSpec{
-			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{app: "ordered"}}, Template: orderedPod("ordered"),
-		},
-	})
+	weighted := orderedPod("weighted")
+	weighted.Annotations = nil
+	slices.Reverse(weighted.Spec.Containers)
+	weighted.Spec.Containers[1].Env = []corev1.EnvVar{{Name: v1beta1.ContainerLaunchPriorityEnv, Value: "1"}}
+	for name, template := range map[string]corev1.PodTemplateSpec{"ordered": orderedPod("ordered"), "weighted": weighted} {
+		s.create(&appsv1.Deployment{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec:       appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{app: name}}, Template: template},
+		})
+	}
 	s.untilLaunched("ordered")
+	s.untilLaunched("weighted")
 }
 
 // untilLaunched waits until the pod of a workload has started its containers, and checks that it did so in their order.

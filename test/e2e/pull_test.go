@@ -54,6 +54,20 @@ func pullsImage(s *space) {
 		s.until("a pod that may not pull runs on "+node, func() string { return notReady(s.pod(pod.Name)) })
 	}
 	kubectl("delete", "imagepulljob", "test-job")
+
+	// The registry is asked for the same image by its digest.
+	_, digest, _ := strings.Cut(containerOf(s.pod("on-"+pulled()[0]), app).ImageID, "@")
+	job := s.pull("by-digest", "docker.io/openkruise/demo@"+digest)
+	job.Spec.ImagePullPolicy = v1beta1.PullAlways
+	s.create(job)
+	s.untilPulled("by-digest")
+	s.same("the nodes that failed", 0, len(s.pullJob("by-digest").Status.FailedNodes))
+	for _, node := range pulled() {
+		says := kubectl("get", "nodeimage", node, "-o", `jsonpath={range .status.imageStatuses.openkruise/demo.tags[*]}{.tag} {.phase}{"\n"}{end}`)
+		if !strings.HasPrefix(digest, "sha256:") || !strings.Contains(says, digest+" Succeeded\n") {
+			s.Errorf("asked for the digest %q, the NodeImage of %s says %q", digest, node, says)
+		}
+	}
 }
 
 // cannotPull asks for an image that no registry has.

@@ -10,14 +10,17 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/api/apps/v1beta1"
 )
 
@@ -115,16 +118,66 @@ func tiedToItsNode(s *space) {
 	if err := say(other); err == nil || !strings.Contains(err.Error(), "this one belongs to node \""+home+"\"") {
 		s.Errorf("the daemon of another node writes the status of a request: %v", err)
 	}
+	s.reportsForItsNode(own, other, home)
 	for name, err := range map[string]error{
-		"reads secrets":     own.List(s.Context(), &corev1.SecretList{}),
-		"deletes pods":      own.Delete(s.Context(), s.pod("web").DeepCopy()),
-		"changes requests":  own.Patch(s.Context(), r.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`))),
-		"makes requests":    own.Create(s.Context(), s.request("evil", "web", "app")),
-		"changes CloneSets": own.Create(s.Context(), &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Namespace: s.name, Name: "evil"}}),
+		"reads secrets":                own.List(s.Context(), &corev1.SecretList{}),
+		"reads a secret by its name":   own.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: "any"}, &corev1.Secret{}),
+		"lists secrets of other nodes": own.List(s.Context(), &corev1.SecretList{}, client.InNamespace("kruise-daemon-config")),
+		"deletes pods":                 own.Delete(s.Context(), s.pod("web").DeepCopy()),
+		"changes requests":             own.Patch(s.Context(), r.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`))),
+		"makes requests":               own.Create(s.Context(), s.request("evil", "web", "app")),
+		"changes CloneSets":            own.Create(s.Context(), &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Namespace: s.name, Name: "evil"}}),
 	} {
 		if !apierrors.IsForbidden(err) {
 			s.Errorf("a daemon %s: %v", name, err)
 		}
+	}
+}
+
+// reportsForItsNode writes in the places where a daemon reports: its own may, and the one of another node may not.
+func (s *space) reportsForItsNode(own, other client.Client, home string) {
+	s.Helper()
+	marker := &v1alpha1.PodProbeMarker{ObjectMeta: metav1.ObjectMeta{Name: "marked"}}
+	marker.Spec.Selector = &metav1.LabelSelector{MatchLabels: s.pod("web").Labels}
+	marker.Spec.Probes = []v1alpha1.PodContainerProbe{{Name: "page", ContainerName: "app", PodConditionType: "example.org/page"}}
+	marker.Spec.Probes[0].Probe.TCPSocket = &corev1.TCPSocketAction{Port: intstr.FromInt32(8080)}
+	s.create(marker)
+	const nothing = `{"status":{}}`
+	for what, write := range map[string]struct {
+		object client.Object
+		patch  client.Patch
+	}{
+		"the NodeImage":    {&v1beta1.NodeImage{ObjectMeta: metav1.ObjectMeta{Name: home}}, client.RawPatch(types.MergePatchType, []byte(nothing))},
+		"the NodePodProbe": {&v1alpha1.NodePodProbe{ObjectMeta: metav1.ObjectMeta{Name: home}}, client.RawPatch(types.MergePatchType, []byte(nothing))},
+		"the annotation of a pod": {s.pod("web"), client.RawPatch(types.StrategicMergePatchType,
+			[]byte(`{"metadata":{"annotations":{"`+v1beta1.RuntimeContainerMetaKey+`":"{}"}}}`))},
+	} {
+		s.eventually(what+" of the node is there", func() bool {
+			return s.client.Get(s.Context(), client.ObjectKeyFromObject(write.object), write.object) == nil
+		})
+		if err := own.Status().Patch(s.Context(), write.object, write.patch); err != nil {
+			s.Errorf("the daemon of node %s cannot write %s there: %v", home, what, err)
+		}
+		if err := other.Status().Patch(s.Context(), write.object, write.patch); err == nil || !strings.Contains(err.Error(), "this one belongs to node \""+home+"\"") {
+			s.Errorf("the daemon of another node writes %s of node %s: %v", what, home, err)
+		}
+	}
+	event := func(controller string) *eventsv1.Event {
+		return &eventsv1.Event{
+			ObjectMeta: metav1.ObjectMeta{Namespace: s.name, GenerateName: "told-"}, EventTime: metav1.NowMicro(), Type: corev1.EventTypeNormal,
+			Regarding: corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: s.name, Name: "web"},
+			Reason:    "Killing", Action: "RecreateContainer", ReportingController: controller, ReportingInstance: controller + "-1",
+		}
+	}
+	if err := own.Create(s.Context(), event("kruise-daemon-crr")); err != nil {
+		s.Errorf("a daemon cannot tell an event: %v", err)
+	}
+	if err := own.Create(s.Context(), event("kubelet")); err == nil || !strings.Contains(err.Error(), "may tell events as kruise-daemon alone") {
+		s.Errorf("a daemon tells an event as kubelet: %v", err)
+	}
+	// Where the manager lays out pull secrets for nodes, a daemon reads those whose names it was given.
+	if err := own.Get(s.Context(), client.ObjectKey{Namespace: "kruise-daemon-config", Name: "none"}, &corev1.Secret{}); !apierrors.IsNotFound(err) {
+		s.Errorf("a daemon looks for a pull secret by its name: %v", err)
 	}
 }
 

@@ -205,8 +205,6 @@ func (c clock) Now() time.Time { return c.machine.now() }
 // Since implements clock.PassiveClock.
 func (c clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
-var key = types.NamespacedName{Namespace: namespace, Name: "web"}
-
 // ours says whether the set is the controller of an object.
 func ours(obj client.Object, set types.UID) bool {
 	ref := metav1.GetControllerOfNoCopy(obj)

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -41,7 +42,7 @@ func (r *request) writes() bool { return r.verb != "get" }
 // Get implements client.Reader, from the cache.
 func (c apiClient) Get(_ context.Context, at client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
 	kind := kindOf(obj)
-	found, exists, err := c.process.mirrors[kind].informer.GetIndexer().GetByKey(at.String())
+	found, exists, err := c.process.mirrors[kind].informer.GetIndexer().GetByKey(toolscache.ObjectName(at).String())
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,9 @@ var cloneSets = &kind{
 	reconciler: func(ctx context.Context, mgr ctrl.Manager, now clocks.PassiveClock, o workload.Options) (reconcile.Reconciler, error) {
 		return cloneset.Options{Options: o}.NewReconciler(ctx, mgr, now)
 	},
-	template:  func(set client.Object) *corev1.PodTemplateSpec { return &asCloneSet(set).Spec.Template },
+	container: func(set client.Object, name string) *corev1.Container {
+		return inTemplate(&asCloneSet(set).Spec.Template, name)
+	},
 	spec:      func(set client.Object) any { return asCloneSet(set).Spec },
 	setStatus: func(into, from client.Object) { asCloneSet(into).Status = asCloneSet(from).Status },
 	doom:      doomInCloneSet,
@@ -36,6 +38,8 @@ var cloneSets = &kind{
 	ended:     cloneSetEnded,
 	reported:  cloneSetReported,
 	draw:      generator.cloneSet,
+	image:     generator.mainImage,
+	images:    mainImages,
 	person:    func(g generator) string { return pick(g, "delete ", "doom ", "pin ") + g.somePod() },
 	options:   []string{shortHash, partitionRollback, excludeLeaving, prepareIsUpdate}, odds: 6, share: 1,
 	simpler: simplerCloneSets,
@@ -66,7 +70,7 @@ func viewOfCloneSet(p *process, set client.Object) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &view{history: about.Revisions, wanted: wanted{
+	return &view{newest: about.Revisions.Update, wanted: wanted{
 		replicas: pool.Replicas, surge: pool.MaxSurge, partition: pool.Partition, floor: pool.Replicas - pool.MaxUnavailable,
 		paused: pool.Paused || pool.OnDelete, stuck: pool.Paused && pool.MaxUnavailable == 0, excludesLeaving: pool.ExcludePreparingDelete,
 		doomed: pool.Doomed, selector: spec.Selector,

@@ -28,7 +28,9 @@ var daemonSets = &kind{
 	reconciler: func(ctx context.Context, mgr ctrl.Manager, now clocks.PassiveClock, o workload.Options) (reconcile.Reconciler, error) {
 		return daemonset.Options{Options: o}.NewReconciler(ctx, mgr, now)
 	},
-	template:  func(set client.Object) *corev1.PodTemplateSpec { return &asDaemonSet(set).Spec.Template },
+	container: func(set client.Object, name string) *corev1.Container {
+		return inTemplate(&asDaemonSet(set).Spec.Template, name)
+	},
 	spec:      func(set client.Object) any { return asDaemonSet(set).Spec },
 	setStatus: func(into, from client.Object) { asDaemonSet(into).Status = asDaemonSet(from).Status },
 	doom:      func(client.Object, string) {}, // a label does it
@@ -37,6 +39,8 @@ var daemonSets = &kind{
 	tallies:   func(t *podset.Tally) { t.UpdatedReady, t.UpdatedAvailable = 0, 0 },
 	reported:  daemonSetReported,
 	draw:      generator.daemonSet,
+	image:     generator.mainImage,
+	images:    mainImages,
 	person:    generator.daemonPerson,
 	resize:    func(g generator) string { return g.nodeIs("gone", "gone", "marked") },
 	options:   []string{bindDirectly, pruneIneligible}, odds: 3, share: 3,
@@ -75,7 +79,7 @@ func viewOfDaemonSet(p *process, set client.Object) (*view, error) {
 	if spec.Lifecycle != nil {
 		facts.Hooks = &v1beta1.Lifecycle{PreDelete: spec.Lifecycle.PreDelete}
 	}
-	return &view{history: about.Revisions, wanted: wanted{
+	return &view{newest: about.Revisions.Update, wanted: wanted{
 		replicas: desired, partition: max(d.Partition, excluded), paused: d.Paused || d.OnDelete, selector: spec.Selector, facts: facts, perNode: d,
 	}}, nil
 }

@@ -138,6 +138,9 @@ func TestARefusalThatStaysIsTriedLessAndLess(t *testing.T) {
 func refuseForLong(t *testing.T, of *kind) {
 	t.Helper()
 	script := Script{Seed: 1, Kind: of, Set: Generate(of, 1).Set, Lines: []string{"refuse create Pod Forbidden", "go 2m", "go 10m"}}
+	if of.guests {
+		script.Lines = []string{"come 1", "go 12s", "image cold=side:2", "refuse patch Pod Forbidden", "go 2m", "go 10m"}
+	}
 	r := Run(t, script, Mutant{})
 	if r.Failure != nil {
 		t.Fatal(r.Failure)

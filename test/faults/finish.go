@@ -97,6 +97,11 @@ func (m *machine) checkEnd() {
 		m.must(err)
 		return
 	}
+	if m.kind.guests {
+		m.checkStatus(v, m.kind.reported(m.set()))
+		m.kind.ended(m, v)
+		return
+	}
 	c := m.count(v)
 	if c.doomed > 0 && !v.wanted.stuck {
 		m.brokenf("%d pods that were asked to go are still there:\n%s", c.doomed, m.describe())

@@ -22,6 +22,9 @@ func Generate(of *kind, seed uint64) Script {
 			s.Options = append(s.Options, option)
 		}
 	}
+	if of.opening != nil {
+		s.Lines = of.opening(g)
+	}
 	if g.IntN(8) == 0 {
 		s.Lines = append(s.Lines, "old-kubelets")
 	}
@@ -108,7 +111,7 @@ func (g generator) line() string {
 // scene draws a few things that belong together: somebody wants something, and while the controller does it, its caches
 // lag behind and an answer is lost, or it dies.
 func (g generator) scene() []string {
-	wish := pick(g, g.person(), g.resize(9), fmt.Sprintf("image main=main:%d", 1+g.IntN(3)))
+	wish := pick(g, g.person(), g.resize(9), g.kind.image(g))
 	lines := []string{"go 3s", wish}
 	if g.IntN(4) > 0 {
 		lines = append(lines, "freeze "+pick(g, kindPod, kindPod, kindPod, kindClaim, kindRevision))
@@ -145,6 +148,12 @@ func (g generator) resize(most int) string {
 	return fmt.Sprintf(`patch {"replicas":%d}`, g.IntN(most))
 }
 
+// mainImages are images of a container main that break.
+var mainImages = []string{"main:2", "main:3"}
+
+// mainImage draws that the container main is to run another image.
+func (g generator) mainImage() string { return fmt.Sprintf("image main=main:%d", 1+g.IntN(3)) }
+
 func (g generator) somePod() string { return fmt.Sprintf("#%d", g.IntN(8)) }
 
 // atRequest draws what happens to a request, or while a reconcile is under way.
@@ -159,6 +168,9 @@ func (g generator) atRequest() string {
 	case 6, 7:
 		return g.loss()
 	case 8:
+		if g.kind.guests {
+			return pick(g, g.hear(), "neighbour "+g.somePod(), "neighbour "+g.somePod())
+		}
 		return pick(g, g.hear(), g.time())
 	default:
 		return pick(g, g.person(), g.fault())
@@ -182,7 +194,7 @@ func (g generator) fault() string {
 	case 7:
 		return fmt.Sprintf("node %d", g.IntN(3))
 	default:
-		return pick(g, "bad ", "good ", "sick ", "well ") + "main:" + pick(g, "2", "3")
+		return pick(g, "bad ", "good ", "sick ", "well ") + pick(g, g.kind.images...)
 	}
 }
 
@@ -191,7 +203,10 @@ func (g generator) refusal() string {
 		return "allow"
 	}
 	verb, kind := "create", pick(g, kindPod, kindPod, kindClaim, kindRevision)
-	if g.IntN(3) == 0 {
+	switch {
+	case g.kind.guests:
+		verb, kind = "patch", pick(g, kindPod, kindPod, g.kind.name)
+	case g.IntN(3) == 0:
 		verb, kind = pick(g, "patch", "delete"), pick(g, kindPod, g.kind.name)
 	}
 	return fmt.Sprintf("refuse %s %s %s", verb, kind, pick(g, "Forbidden", "Internal", "Timeout", "TooMany"))
@@ -199,12 +214,15 @@ func (g generator) refusal() string {
 
 // person draws what a person does.
 func (g generator) person() string {
+	if g.kind.guests {
+		return g.kind.person(g)
+	}
 	rolling := func(text string) string { return `patch {"updateStrategy":{"rollingUpdate":{` + text + `}}}` }
 	switch g.IntN(15) {
 	case 0, 1, 2:
 		return g.resize(8)
 	case 3, 4, 5, 6:
-		return fmt.Sprintf("image main=main:%d", 1+g.IntN(3))
+		return g.kind.image(g)
 	case 7:
 		return fmt.Sprintf(`patch {"template":{"metadata":{"annotations":{"note":"%d"}}}}`, g.IntN(2))
 	case 8:

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	clocks "k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,8 +30,14 @@ type kind struct {
 	marked int
 	// adopts is true where pods that nobody owns are adopted, and keep their names from others meanwhile.
 	adopts bool
-	// template finds the pod template of a set.
-	template func(client.Object) *corev1.PodTemplateSpec
+	// guests is true where the set works on pods of others. Of the promises about pods of one's own none is checked: written says
+	// what a change of a pod promises, and ended all that must be so of pods in the end.
+	guests  bool
+	written func(m *machine, v *view, r *request, before, after *corev1.Pod)
+	// admit does to a set what admission does to a new one (old is nil) and to one that changes; nil: nothing.
+	admit func(set, old client.Object) error
+	// container finds a container by its name in what a set makes pods from, or puts into them; nil: there is none.
+	container func(set client.Object, name string) *corev1.Container
 	// spec is the spec of a set, and setStatus gives one set the status of another.
 	spec      func(client.Object) any
 	setStatus func(into, from client.Object)
@@ -47,11 +54,16 @@ type kind struct {
 	reported func(client.Object) reported
 	// share is the part of the seeds that are asked for: one in so many.
 	share uint64
-	// draw draws a set, person what a person does to it, where it is not what people do to all, and resize how it gets more pods or
-	// fewer; nil: by its number of replicas.
-	draw   func(generator) client.Object
-	person func(generator) string
-	resize func(generator) string
+	// draw draws a set, opening what comes first (nil: nothing), person what a person does to it, where it is not what people do to
+	// all, and resize how it gets more pods or fewer; nil: by its number of replicas. image draws that a container is to run another
+	// image.
+	draw    func(generator) client.Object
+	opening func(generator) []string
+	person  func(generator) string
+	resize  func(generator) string
+	image   func(generator) string
+	// images are those that break, some in one way and some in another.
+	images []string
 	// options are what may be switched on, each in one of so many runs as odds says.
 	options []string
 	odds    int
@@ -70,7 +82,15 @@ type reported struct {
 }
 
 // workloads are the kinds that are run.
-var workloads = []*kind{cloneSets, statefulSets, daemonSets}
+var workloads = []*kind{cloneSets, statefulSets, daemonSets, sidecarSets}
+
+// key is the name of the set.
+func (k *kind) key() types.NamespacedName {
+	if k.guests {
+		return types.NamespacedName{Name: "web"}
+	}
+	return types.NamespacedName{Namespace: namespace, Name: "web"}
+}
 
 // stored are the kinds of the objects that are stored.
 func (k *kind) stored() []string {
@@ -78,7 +98,20 @@ func (k *kind) stored() []string {
 	if k.nodes {
 		kinds = append(kinds, kindNode)
 	}
+	if k.guests {
+		kinds = append(kinds, kindNamespace)
+	}
 	return kinds
+}
+
+// inTemplate finds a container of a pod template.
+func inTemplate(template *corev1.PodTemplateSpec, name string) *corev1.Container {
+	for i := range template.Spec.Containers {
+		if c := &template.Spec.Containers[i]; c.Name == name {
+			return c
+		}
+	}
+	return nil
 }
 
 func tallyOf(replicas, ready, available, updated, updatedReady, updatedAvailable int32) podset.Tally {

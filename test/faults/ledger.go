@@ -19,7 +19,6 @@ import (
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/revision"
-	"kruise.io/kruise/plan/workload"
 )
 
 // ledger remembers what the processes wrote of each pod, whether they got an answer or not.
@@ -36,10 +35,9 @@ func newLedger() ledger {
 
 // view is what one reconcile decides on: its object, its time, and its cache of pods.
 type view struct {
-	set     client.Object
-	wanted  wanted
-	history *workload.Revisions
-	// newest is the short hash of the revision of its template.
+	set    client.Object
+	wanted wanted
+	// newest is the revision of its template.
 	newest string
 	now    time.Time
 	at     int64 // the resource version that the cache of pods had reached
@@ -64,6 +62,8 @@ type wanted struct {
 	// sequence is that of a set whose pods have ordinals, and perNode that of a set with a pod on each node.
 	sequence *podset.Sequence
 	perNode  *podset.PerNode
+	// sidecars is that of a set whose containers stand in pods of others.
+	sidecars *podset.Sidecars
 	// facts are how pods are read.
 	facts    replica.Options
 	selector *metav1.LabelSelector
@@ -78,7 +78,7 @@ func (w *wanted) place(r *replica.Replica) int {
 	if w.sequence == nil {
 		return 0
 	}
-	ordinal, err := strconv.Atoi(strings.TrimPrefix(r.Name, key.Name+"-"))
+	ordinal, err := strconv.Atoi(strings.TrimPrefix(r.Name, "web-"))
 	if err != nil {
 		return -1
 	}
@@ -108,11 +108,14 @@ func (p *process) viewOf(set client.Object) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	v.set, v.now, v.at = set, p.began, p.mirrors[kindPod].at
+	if p.machine.kind.guests {
+		return v, nil
+	}
 	selector, err := metav1.LabelSelectorAsSelector(v.wanted.selector)
 	if err != nil {
 		return nil, err
 	}
-	v.set, v.newest, v.now, v.at = set, revision.ShortHash(v.history.Update), p.began, p.mirrors[kindPod].at
 	v.pods, v.selected = map[types.UID]*replica.Replica{}, map[types.UID]bool{}
 	options := v.wanted.facts
 	options.Now = v.now
@@ -186,7 +189,9 @@ func (m *machine) count(v *view) (c counts) {
 }
 
 // isNew says whether a pod's revision is the one of the template that a reconcile sees.
-func (v *view) isNew(label string) bool { return revision.ShortHash(label) == v.newest }
+func (v *view) isNew(label string) bool {
+	return revision.ShortHash(label) == revision.ShortHash(v.newest)
+}
 
 // written checks the promises after a write of the process under test. before and after are nil where there is no object.
 func (m *machine) written(p *process, r *request, before, after client.Object) {
@@ -198,14 +203,21 @@ func (m *machine) written(p *process, r *request, before, after client.Object) {
 			m.brokenf("%s before anything was read", r)
 			return
 		}
-		if b == nil {
+		switch {
+		case m.kind.guests:
+			m.kind.written(m, p.view, r, b, a)
+		case b == nil:
 			m.podCreated(p.view, a)
-		} else {
+		default:
 			m.podWritten(p.view, r, b, a)
 		}
 	case kindClaim:
 		if r.verb == "delete" {
 			m.claimDeleted(before)
+		}
+	case kindRevision:
+		if r.verb == "delete" && m.kind.guests {
+			m.checkKept(p.view, before)
 		}
 	}
 }

@@ -52,6 +52,7 @@ type machine struct {
 	rules  []rule
 
 	ledger  ledger
+	guests  guests
 	steady  map[types.UID]*corev1.Pod
 	trace   []string
 	failure error
@@ -91,12 +92,15 @@ func Run(t *testing.T, script Script, mutant Mutant) Result {
 func newMachine(ctx context.Context, script Script, mutant Mutant) *machine {
 	m := &machine{
 		server: newServer(script.Kind), ctx: ctx, options: script.options(), mutant: mutant, scheme: runtime.NewScheme(),
-		rng: rand.New(rand.NewPCG(script.Seed, 1)), steady: map[types.UID]*corev1.Pod{}, frozen: map[string]bool{}, told: map[string]int{}, ledger: newLedger(),
+		rng: rand.New(rand.NewPCG(script.Seed, 1)), steady: map[types.UID]*corev1.Pod{}, frozen: map[string]bool{}, told: map[string]int{}, ledger: newLedger(), guests: newGuests(),
 	}
 	utilrand.Seed(int64(script.Seed)) // instance ids are drawn from it
 	m.must(v1beta1.AddToScheme(m.scheme))
 	for node := range script.Kind.marked {
 		m.must(m.changeNode(fmt.Sprintf("%d marked", node), true))
+	}
+	if script.Kind.guests {
+		m.must(m.labelNamespace("team=shop"))
 	}
 	return m
 }
@@ -106,8 +110,8 @@ func (m *machine) play(script Script) {
 	var err error
 	m.first, err = copyOf(script.Set)
 	m.must(err)
-	m.first.SetNamespace(key.Namespace)
-	m.first.SetName(key.Name)
+	m.first.SetNamespace(m.kind.key().Namespace)
+	m.first.SetName(m.kind.key().Name)
 	m.must(m.do("make-set"))
 	m.faults = 0
 	m.must(m.start())
@@ -160,7 +164,7 @@ func (m *machine) event(kind, reason, note string) {
 }
 
 // set is the workload as it is stored; nil if there is none.
-func (m *machine) set() client.Object { return m.tables[m.kind.name].objects[key.Name] }
+func (m *machine) set() client.Object { return m.tables[m.kind.name].objects[m.kind.key().Name] }
 
 // pass lets time pass; then scheduler, kubelet and Kubernetes' own controllers look.
 func (m *machine) pass(d time.Duration) {
@@ -251,8 +255,10 @@ func (m *machine) runs(pod *corev1.Pod) bool {
 	if pod.Status.Phase == corev1.PodFailed {
 		return true
 	}
-	unready := slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return !c.Ready })
-	return !unready && !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return m.world.Running(pod, c.Name) != c.Image })
+	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
+	unready := slices.ContainsFunc(statuses, func(c corev1.ContainerStatus) bool { return !c.Ready })
+	containers := slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
+	return !unready && !slices.ContainsFunc(containers, func(c corev1.Container) bool { return m.world.Running(pod, c.Name) != c.Image })
 }
 
 // allSteady says whether kubelet has nothing left to do at all.

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func TestWhatIsWrongOnPurposeIsFound(t *testing.T) {
 		"it takes a lost answer for a refusal": {
 			wrapped(func(c *faulty) { c.answer = refusal }), []string{"one too many", "must stay", "claim"}},
 		"it restarts pods that are in service": {
-			wrapped(func(c *faulty) { c.keepInService = true }), []string{"was not taken out of service"}},
+			wrapped(func(c *faulty) { c.drops = v1beta1.StartInPlaceUpdateReason }), []string{"was not taken out of service"}},
 		"it takes deletions for done": {
 			wrapped(func(c *faulty) { c.keepPods = true }), []string{"lives with it", "no rest", "still there", "in the end"}},
 		"it spends more than the budget": {
@@ -64,7 +65,7 @@ func TestWhatIsWrongWithStatefulSetsOnPurposeIsFound(t *testing.T) {
 		"it takes its caches to show its own writes": {
 			Mutant{cachesLie: true}, []string{"must stay", "before those below", "no rest", "is not in the cache"}},
 		"it restarts pods that are in service": {
-			wrapped(func(c *faulty) { c.keepInService = true }), []string{"was not taken out of service"}},
+			wrapped(func(c *faulty) { c.drops = v1beta1.StartInPlaceUpdateReason }), []string{"was not taken out of service"}},
 		"it takes deletions for done": {
 			wrapped(func(c *faulty) { c.keepPods = true }), []string{"no rest", "still there", "in the end"}},
 		"it spends more than the budget": {
@@ -114,7 +115,7 @@ func TestWhatIsWrongWithDaemonSetsOnPurposeIsFound(t *testing.T) {
 		"it takes a lost answer for a refusal": {
 			wrapped(func(c *faulty) { c.answer = refusal }), []string{"pods after a write"}},
 		"it restarts pods that are in service": {
-			wrapped(func(c *faulty) { c.keepInService = true }), []string{"was not taken out of service"}},
+			wrapped(func(c *faulty) { c.drops = v1beta1.StartInPlaceUpdateReason }), []string{"was not taken out of service"}},
 		"it takes deletions for done": {
 			wrapped(func(c *faulty) { c.keepPods = true }), []string{"no rest", "still there", "in the end"}},
 		"it spends more than the budget": {
@@ -142,6 +143,61 @@ func TestWhatIsWrongWithDaemonSetsOnPurposeIsFound(t *testing.T) {
 	}
 }
 
+// TestWhatIsWrongWithSidecarSetsOnPurposeIsFound is the same about SidecarSets.
+func TestWhatIsWrongWithSidecarSetsOnPurposeIsFound(t *testing.T) {
+	strategy := func(change func(*v1beta1.SidecarSetUpdateStrategy)) Mutant {
+		return wrapped(func(f *faulty) {
+			f.see = func(set client.Object) {
+				if s, ok := set.(*v1beta1.SidecarSet); ok {
+					change(&s.Spec.UpdateStrategy)
+				}
+			}
+		})
+	}
+	sends := func(change func(body string) string) Mutant {
+		return wrapped(func(f *faulty) { f.sends = change })
+	}
+	for name, c := range map[string]struct {
+		mutant Mutant
+		words  []string
+	}{
+		"it spends more than the budget": {
+			strategy(func(s *v1beta1.SidecarSetUpdateStrategy) { s.MaxUnavailable = new(intstr.FromString("100%")) }), []string{"pods away for upgrades"}},
+		"it does not know the partition": {
+			strategy(func(s *v1beta1.SidecarSetUpdateStrategy) { s.Partition = nil }), []string{"the partition keeps"}},
+		"it does not know which pods are selected": {
+			strategy(func(s *v1beta1.SidecarSetUpdateStrategy) { s.Selector = nil }), []string{"does not select"}},
+		"it does not know pauses": {
+			strategy(func(s *v1beta1.SidecarSetUpdateStrategy) { s.Paused = false }), []string{"paused"}},
+		"it upgrades what is not to be upgraded": {
+			strategy(func(s *v1beta1.SidecarSetUpdateStrategy) { s.Type = "" }), []string{"NotUpdate"}},
+		"it writes what it read a while ago": {
+			sends(func(body string) string { return version.ReplaceAllString(body, "") }), []string{"changes what others wrote"}},
+		"it restarts the twin that serves": {
+			sends(func(body string) string { return twin.ReplaceAllString(body, `"name":"hot-1"`) }), []string{"serves on"}},
+		"it restarts the containers of the pods' authors": {
+			sends(func(body string) string { return strings.ReplaceAll(body, `"name":"cold"`, `"name":"main"`) }), []string{"changes what others wrote"}},
+		"it labels the pods": {
+			sends(func(body string) string {
+				return strings.Replace(body, `{"annotations":{`, `{"labels":{"upgraded":"yes"},"annotations":{`, 1)
+			}),
+			[]string{"changes what others wrote"}},
+		"it does not tell which pods cannot be upgraded": {
+			wrapped(func(c *faulty) { c.drops = string(v1beta1.SidecarSetUpgradable) }), []string{"cannot be upgraded"}},
+		"it recreates pods": {wrapped(func(c *faulty) { c.recreates = true }), []string{"who alone makes and ends it"}},
+		"it does not look again after a failure": {
+			Mutant{reconciler: func(r reconcile.Reconciler) reconcile.Reconciler { return careless{r} }}, []string{"in the end", "no rest", "the status", "condition"}},
+	} {
+		t.Run(name, func(t *testing.T) { find(t, sidecarSets, c.mutant, c.words...) })
+	}
+}
+
+// version is the resource version in a patch, and twin the name of a twin.
+var (
+	version = regexp.MustCompile(`,?"resourceVersion":"[0-9]+"`)
+	twin    = regexp.MustCompile(`"name":"hot-[12]"`)
+)
+
 // find looks for a seed that finds what is wrong, in one of the words.
 func find(t *testing.T, of *kind, mutant Mutant, words ...string) {
 	t.Helper()
@@ -168,15 +224,19 @@ func TestAScriptThatFailsIsMadeShorter(t *testing.T) {
 // faulty is a client that does things wrong.
 type faulty struct {
 	client.Client
-	see           func(client.Object)
-	answer        func(error) error
-	keepInService bool
-	keepPods      bool
+	see      func(client.Object)
+	answer   func(error) error
+	keepPods bool
+	// drops is what is in the patches of a status that are not sent.
+	drops string
+	// sends changes the patches of pods, and recreates turns them into deletions.
+	sends     func(body string) string
+	recreates bool
 }
 
 func wrapped(change func(*faulty)) Mutant {
 	return Mutant{client: func(c client.Client) client.Client {
-		f := &faulty{Client: c, see: func(client.Object) {}, answer: func(err error) error { return err }}
+		f := &faulty{Client: c, see: func(client.Object) {}, answer: func(err error) error { return err }, sends: func(body string) string { return body }}
 		change(f)
 		return f
 	}}
@@ -247,7 +307,14 @@ func (f *faulty) Delete(ctx context.Context, obj client.Object, opts ...client.D
 
 // Patch implements client.Writer.
 func (f *faulty) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
-	return f.answer(f.Client.Patch(ctx, obj, patch, opts...))
+	if f.recreates && kindOf(obj) == kindPod {
+		return f.answer(f.Client.Delete(ctx, obj))
+	}
+	body, err := patch.Data(obj)
+	if err != nil {
+		return err
+	}
+	return f.answer(f.Client.Patch(ctx, obj, client.RawPatch(patch.Type(), []byte(f.sends(string(body)))), opts...))
 }
 
 // Status implements client.Client.
@@ -264,7 +331,7 @@ func (s faultyStatus) Patch(ctx context.Context, obj client.Object, patch client
 	if err != nil {
 		return err
 	}
-	if s.client.keepInService && strings.Contains(string(body), v1beta1.StartInPlaceUpdateReason) {
+	if drops := s.client.drops; drops != "" && strings.Contains(string(body), drops) {
 		return nil
 	}
 	return s.client.answer(s.SubResourceWriter.Patch(ctx, obj, patch, opts...))

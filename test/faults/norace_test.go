@@ -3,4 +3,4 @@
 package faults
 
 // usualSeeds is how many seeds a usual run has.
-const usualSeeds = 2000
+const usualSeeds = 1700

@@ -56,8 +56,11 @@ func (m *machine) start() error {
 			listed = p.look
 		}
 		wakes := awakened
-		if kind == kindNode {
+		switch {
+		case kind == kindNode:
 			wakes = p.nodeMatters
+		case kind == kindPod && m.kind.guests:
+			wakes = isGuest
 		}
 		p.mirrors[kind] = newMirror(kind, m.tables[kind], m.mutant.cachesLie, listed, wakes)
 	}
@@ -132,7 +135,7 @@ func (m *machine) reconcile() {
 	done := make(chan outcome, 1)
 	ctx := log.IntoContext(m.ctx, logr.Discard())
 	go func() {
-		result, err := p.reconciler.Reconcile(ctx, reconcile.Request{NamespacedName: key})
+		result, err := p.reconciler.Reconcile(ctx, reconcile.Request{NamespacedName: m.kind.key()})
 		done <- outcome{result, err}
 	}()
 	for {

@@ -146,6 +146,12 @@ func (s Script) options() workload.Options {
 //	narrow, wide            volumes do not grow, and grow again
 //	node-is 1 cordoned, node-is-not 1 cordoned    something is wrong with a node, or no more: cordoned, tainted (pods that do
 //	                        not tolerate it are driven out), silent, full, gone; or it is marked, as a set may ask for
+//	come 2                  somebody makes pods that a SidecarSet selects, and it is injected into them
+//	strangers 2, missed 2   somebody makes pods that it does not select, or that it selects and nobody injected it into
+//	neighbour #1            another SidecarSet upgrades its own sidecar in a pod
+//	namespace team=shop     a user changes a label of the namespace of the pods
+//	env 2                   a user changes the environment of the first sidecar, which no running pod can take over
+//	select app=web,zone=a   a user has a SidecarSet select other pods
 //	drop-set, make-set      a user deletes the workload, and makes it anew, as it was in the beginning
 //	image main=main:2       a user has a container run another image
 //	patch {…}               a user changes the spec of the workload
@@ -187,6 +193,8 @@ func (m *machine) do(line string) error {
 		return m.loseNode(rest)
 	case "node-is", "node-is-not":
 		return m.changeNode(rest, verb == "node-is")
+	case "come", "strangers", "missed", "neighbour", "namespace", "env", "select":
+		return m.doGuests(verb, rest)
 	case "hooks":
 		m.hooks()
 	case "patch":
@@ -285,6 +293,8 @@ func (m *machine) doPod(verb, rest string) error {
 		m.kubelet(pod)
 	case "delete":
 		return m.remove(kindPod, pod.Name, nil)
+	case "neighbour":
+		return m.upgradeSpare(pod)
 	case "lose":
 		m.faults++
 		m.world.Lose(pod.Name)
@@ -323,6 +333,11 @@ func (m *machine) doSet(exists bool) error {
 	m.faults++
 	switch set := m.set(); {
 	case exists && set == nil:
+		if m.kind.admit != nil {
+			if err := m.kind.admit(m.first, nil); err != nil {
+				return err
+			}
+		}
 		_, err := m.create(m.first)
 		return err
 	case !exists && set != nil:
@@ -375,11 +390,8 @@ func (m *machine) change(text string) error {
 func (m *machine) image(text string) error {
 	name, image, _ := strings.Cut(text, "=")
 	return m.changeSet(func(set client.Object) error {
-		containers := m.kind.template(set).Spec.Containers
-		for i := range containers {
-			if c := &containers[i]; c.Name == name {
-				c.Image = image
-			}
+		if c := m.kind.container(set, name); c != nil {
+			c.Image = image
 		}
 		return nil
 	})
@@ -396,6 +408,11 @@ func (m *machine) changeSet(change func(client.Object) error) error {
 	}
 	if err := change(after); err != nil {
 		return err
+	}
+	if m.kind.admit != nil {
+		if err := m.kind.admit(after, before); err != nil {
+			return err
+		}
 	}
 	_, err = m.replace(before, after, "")
 	return err

@@ -29,6 +29,8 @@ const (
 	kindClaim    = "PersistentVolumeClaim"
 	kindRevision = "ControllerRevision"
 	kindNode     = "Node"
+
+	kindNamespace = "Namespace"
 )
 
 const (
@@ -71,6 +73,8 @@ func kindOf(obj client.Object) string {
 		return statefulSetKind
 	case *v1beta1.DaemonSet:
 		return daemonSetKind
+	case *v1beta1.SidecarSet:
+		return sidecarSetKind
 	case *corev1.Node:
 		return kindNode
 	case *corev1.Pod:
@@ -366,10 +370,14 @@ func fresh(kind string) client.Object {
 		return &v1beta1.StatefulSet{}
 	case daemonSetKind:
 		return &v1beta1.DaemonSet{}
+	case sidecarSetKind:
+		return &v1beta1.SidecarSet{}
 	case kindNode:
 		return &corev1.Node{}
 	case kindPod:
 		return &corev1.Pod{}
+	case kindNamespace:
+		return &metav1.PartialObjectMetadata{}
 	case kindClaim:
 		return &corev1.PersistentVolumeClaim{}
 	default:
@@ -390,6 +398,8 @@ func resourceOf(kind string) schema.GroupResource {
 		cloneSetKind:    {Group: v1beta1.GroupVersion.Group, Resource: "clonesets"},
 		statefulSetKind: {Group: v1beta1.GroupVersion.Group, Resource: "statefulsets"},
 		daemonSetKind:   {Group: v1beta1.GroupVersion.Group, Resource: "daemonsets"},
+		sidecarSetKind:  {Group: v1beta1.GroupVersion.Group, Resource: "sidecarsets"},
+		kindNamespace:   {Resource: "namespaces"},
 		kindNode:        {Resource: "nodes"},
 		kindPod:         {Resource: "pods"},
 		kindClaim:       {Resource: "persistentvolumeclaims"},

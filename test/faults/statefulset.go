@@ -29,7 +29,9 @@ var statefulSets = &kind{
 	reconciler: func(ctx context.Context, mgr ctrl.Manager, now clocks.PassiveClock, o workload.Options) (reconcile.Reconciler, error) {
 		return statefulset.Options{Options: o}.NewReconciler(ctx, mgr, now)
 	},
-	template:  func(set client.Object) *corev1.PodTemplateSpec { return &asStatefulSet(set).Spec.Template },
+	container: func(set client.Object, name string) *corev1.Container {
+		return inTemplate(&asStatefulSet(set).Spec.Template, name)
+	},
 	spec:      func(set client.Object) any { return asStatefulSet(set).Spec },
 	setStatus: func(into, from client.Object) { asStatefulSet(into).Status = asStatefulSet(from).Status },
 	doom:      func(client.Object, string) {}, // a label does it
@@ -38,6 +40,8 @@ var statefulSets = &kind{
 	ended:     statefulSetEnded,
 	reported:  statefulSetReported,
 	draw:      generator.statefulSet,
+	image:     generator.mainImage,
+	images:    mainImages,
 	person:    generator.statefulPerson,
 	options:   []string{deleteClaims, resizeClaims}, odds: 2, share: 2,
 	simpler: simplerStatefulSets,
@@ -65,7 +69,7 @@ func viewOfStatefulSet(p *process, set client.Object) (*view, error) {
 	if r := spec.UpdateStrategy.RollingUpdate; r != nil && r.MinReadySeconds != nil {
 		facts.MinReadySeconds = *r.MinReadySeconds
 	}
-	return &view{history: about.Revisions, wanted: wanted{
+	return &view{newest: about.Revisions.Update, wanted: wanted{
 		replicas: len(s.Ordinals), partition: s.Partition, floor: len(s.Ordinals) - s.MaxUnavailable,
 		paused: s.Paused || s.OnDelete, selector: spec.Selector, facts: facts, sequence: s,
 	}}, nil

@@ -36,8 +36,6 @@ const (
 	InPlaceUpdateGraceKeyOld = "inplace-update-grace"
 	// RuntimeContainerMetaKey holds what the node agent knows of the pod's containers, as JSON.
 	RuntimeContainerMetaKey = "apps.kruise.io/runtime-containers-meta"
-	// VolumeClaimTemplateHashKey on a ControllerRevision holds the hash of the claim templates.
-	VolumeClaimTemplateHashKey = "kruise.io/cloneset-volumeclaimtemplate-hash"
 	// ImagePreDownloadParallelismKey is the v1alpha1 form of imagePreDownloadParallelism.
 	ImagePreDownloadParallelismKey = "apps.kruise.io/image-predownload-parallelism"
 	// ImagePreDownloadTimeoutSecondsKey is the v1alpha1 form of imagePreDownloadTimeoutSeconds.

@@ -18,8 +18,8 @@ import (
 
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
-	"kruise.io/kruise/manager/permits"
 	"kruise.io/kruise/manager/pod"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/plan/protection"
 )
 
@@ -151,7 +151,7 @@ func (s *Server) StartReplica(ctx context.Context, change func(*manager.Options,
 	options.WebhookPort, options.HealthProbeAddr, options.MetricsAddr = webhooks, address(health), "0"
 	options.LeaderElection, options.WebhookHost, options.RunsAgain = false, "localhost", true
 	managerOptions := &manager.Options{
-		WebhooksOnly: true, Probes: true, Pod: pod.Options{Enabled: true}, Budgets: permits.Options{Deletions: true},
+		WebhooksOnly: true, Probes: true, Pod: pod.Options{Enabled: true}, Budgets: disruption.Options{Deletions: true},
 	}
 	change(managerOptions, options)
 	component, err := manager.Component(managerOptions)

@@ -8,13 +8,17 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"kruise.io/kruise/api/apps/v1alpha1"
+	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
@@ -133,6 +137,54 @@ func TestADaemonWritesWhatBelongsToItsNodeAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestADaemonReportsForItsNodeAloneAndTellsEventsAsItself(t *testing.T) {
+	tied(t)
+	namespace := server.Namespace(t)
+	mine, other := as(t, "node-1"), as(t, "node-2")
+	image := &v1beta1.NodeImage{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
+	probes := &v1alpha1.NodePodProbe{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
+	for object, report := range map[client.Object]string{
+		image: `{"status":{"desired":0,"waiting":0,"pulling":0,"succeeded":0,"failed":0}}`, probes: `{"status":{"podProbeStatuses":[]}}`,
+	} {
+		if err := server.Client.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the policy is in force", func() bool { return apierrors.IsInvalid(patchStatus(t, other, object, report)) })
+		if err := patchStatus(t, mine, object, report); err != nil {
+			t.Errorf("its own node's %T: %v", object, err)
+		}
+		if err := patchStatus(t, other, object, report); err == nil || !strings.Contains(err.Error(), `this one belongs to node "node-1"`) {
+			t.Errorf("another node's %T: %v", object, err)
+		}
+		for name, err := range map[string]error{
+			"changes": mine.Patch(t.Context(), object, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`))),
+			"deletes": mine.Delete(t.Context(), object),
+		} {
+			if !apierrors.IsForbidden(err) {
+				t.Errorf("it %s a %T: %v", name, object, err)
+			}
+		}
+	}
+	event := func(controller string) *eventsv1.Event {
+		return &eventsv1.Event{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "told-"}, EventTime: metav1.NowMicro(), Type: corev1.EventTypeNormal,
+			Regarding: corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: namespace, Name: "web"},
+			Reason:    "Killing", Action: "RecreateContainer", ReportingController: controller, ReportingInstance: controller + "-1",
+		}
+	}
+	if err := mine.Create(t.Context(), event("kruise-daemon-crr")); err != nil {
+		t.Errorf("an event of its own: %v", err)
+	}
+	for name, write := range map[string]error{
+		"an event of kubelet":                mine.Create(t.Context(), event("kubelet")),
+		"an event of a token without a node": as(t, "").Create(t.Context(), event("kruise-daemon-crr")),
+	} {
+		if write == nil || !strings.Contains(write.Error(), "kruise-daemon may") {
+			t.Errorf("%s: %v", name, write)
+		}
+	}
+}
+
 func TestADaemonReadsNoSecretAndTouchesNoPod(t *testing.T) {
 	tied(t)
 	namespace := server.Namespace(t)
@@ -141,7 +193,10 @@ func TestADaemonReadsNoSecretAndTouchesNoPod(t *testing.T) {
 	until(t, "no role of another test is left", func() bool { return c.List(t.Context(), &corev1.SecretList{}) != nil })
 	for name, do := range map[string]func() error{
 		"reading secrets": func() error { return c.List(t.Context(), &corev1.SecretList{}) },
-		"deleting a pod":  func() error { return c.Delete(t.Context(), p.DeepCopy()) },
+		"reading a secret by its name": func() error {
+			return c.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "any"}, &corev1.Secret{})
+		},
+		"deleting a pod": func() error { return c.Delete(t.Context(), p.DeepCopy()) },
 		"changing a pod": func() error {
 			changed := p.DeepCopy()
 			changed.Spec.Containers[0].Image = "evil"

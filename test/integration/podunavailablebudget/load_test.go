@@ -126,7 +126,7 @@ func desk(t *testing.T) *permits.Desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := permits.New(permits.Options{Deletions: true})
+	d := permits.New(disruption.Options{Deletions: true})
 	if err := d.Open(t.Context(), mgr, clock.RealClock{}); err != nil {
 		t.Fatal(err)
 	}

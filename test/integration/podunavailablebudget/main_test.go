@@ -21,7 +21,7 @@ import (
 	"kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
-	"kruise.io/kruise/manager/permits"
+	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
@@ -58,7 +58,7 @@ func run(m *testing.M) (code int) {
 		return code
 	}
 	replica, err := server.As(user).RunWebhooks(ctx, func(m *manager.Options, _ *serve.Options) {
-		m.WebhooksOnly, m.Budgets = false, permits.Options{Deletions: true, Changes: true, ResizesApart: true}
+		m.WebhooksOnly, m.Budgets = false, disruption.Options{Deletions: true, Changes: true, ResizesApart: true}
 	})
 	if failed(err) {
 		return code

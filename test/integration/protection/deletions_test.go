@@ -46,6 +46,8 @@ func TestWorkloads(t *testing.T) {
 			"CloneSet NS/web " + always + " (kubectl label clonesets.apps.kruise.io web -n NS policy.kruise.io/delete-protection-)"},
 		"a CloneSet without replicas": {workload("apps.kruise.io/v1alpha1", "CloneSet", "Cascading", "replicas: 0,"), ""},
 		"a DaemonSet on no node":      {workload("apps.kruise.io/v1beta1", "DaemonSet", "Cascading", ""), ""},
+		"a DaemonSet of the older version, always": {workload("apps.kruise.io/v1alpha1", "DaemonSet", "Always", ""),
+			"DaemonSet NS/web " + always + " (kubectl label daemonsets.apps.kruise.io web -n NS policy.kruise.io/delete-protection-)"},
 		"a Service, always": {`{apiVersion: v1, kind: Service, metadata: {name: web, labels: {policy.kruise.io/delete-protection: Always}}, spec: {ports: [{port: 80}]}}`,
 			"Service NS/web " + always + " (kubectl label services web -n NS policy.kruise.io/delete-protection-)"},
 		"a Service has nothing that goes with it": {`{apiVersion: v1, kind: Service, metadata: {name: web, labels: {policy.kruise.io/delete-protection: Cascading}}, spec: {ports: [{port: 80}]}}`, ""},
@@ -71,6 +73,36 @@ func TestWorkloads(t *testing.T) {
 				t.Errorf("without the label it is refused: %s", got)
 			}
 		})
+	}
+}
+
+func TestASidecarSetIsProtectedWhileItStandsInPods(t *testing.T) {
+	managed(t, server, everything())
+	const set = `{apiVersion: %s, kind: SidecarSet, metadata: {name: %s, labels: {policy.kruise.io/delete-protection: %s}}, spec: {
+		selector: {matchLabels: {app: web}}, containers: [{name: %[2]s, image: 'side:1'}]}}`
+	unlabelled := func(name string) string {
+		return "(kubectl label sidecarsets.apps.kruise.io " + name + " policy.kruise.io/delete-protection-)"
+	}
+	o := create(t, "", fmt.Sprintf(set, "apps.kruise.io/v1beta1", "mesh", "Cascading"))
+	matched := func(n int) {
+		change(t, o, fmt.Sprintf(`{status: {matchedPods: %d, readyPods: 0, updatedPods: 0}}`, n), true)
+	}
+	matched(2)
+	want := denied + "SidecarSet mesh " + cascading + "2 pods: have it select no pod first, or take the label off " + unlabelled("mesh")
+	if got := deleted(t, o); got != want {
+		t.Errorf("message\n%s\nwant\n%s", got, want)
+	}
+	matched(0)
+	if got := deleted(t, o); got != "" {
+		t.Errorf("without pods it is refused: %s", got)
+	}
+	kept := create(t, "", fmt.Sprintf(set, "apps.kruise.io/v1alpha1", "log", "Always"))
+	if got, want := deleted(t, kept), denied+"SidecarSet log "+always+" "+unlabelled("log"); got != want {
+		t.Errorf("message\n%s\nwant\n%s", got, want)
+	}
+	change(t, kept, unlabel, false)
+	if got := deleted(t, kept); got != "" {
+		t.Errorf("without the label it is refused: %s", got)
 	}
 }
 

@@ -60,6 +60,41 @@ func TestScaleInDeletesWhatServesTheLeast(t *testing.T) {
 	}
 }
 
+// bind puts a pod on a node, as the scheduler does.
+func (w *world) bind(pod, node string) {
+	w.Helper()
+	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}}
+	if err := w.API.SubResource("binding").Create(w.Context(), w.Pod(pod), binding); err != nil {
+		w.Fatalf("bind pod %s: %v", pod, err)
+	}
+}
+
+func TestScaleInDeletesFromTheZoneWithTheMostPods(t *testing.T) {
+	w := newWorld(t, builder.CloneSet(web).Replicas(5).Spread(corev1.LabelTopologyZone))
+	w.Turn()
+	pods := w.names()
+	// The last two share a node, and have their zone for themselves.
+	zones := []string{"west", "west", "west", "east"}
+	for i, zone := range zones {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{GenerateName: "node-", Labels: map[string]string{corev1.LabelTopologyZone: zone}}}
+		w.Create(node)
+		t.Cleanup(func() { _ = w.API.Delete(context.Background(), node) }) // others are not to see it
+		w.bind(pods[i], node.Name)
+		if i == len(zones)-1 {
+			w.bind(pods[i+1], node.Name)
+		}
+	}
+	w.Finish()
+	if n := w.available(); n != 5 {
+		t.Fatalf("%d pods are available, want 5", n)
+	}
+	w.change(func(s *v1beta1.CloneSetSpec) { s.Replicas = ptr.To(int32(4)) })
+	w.Finish()
+	if got := w.names(); len(got) != 4 || !slices.Equal(got[2:], pods[3:]) {
+		t.Errorf("pods %v of %v are left, want the last two among them, and two of the others", got, pods)
+	}
+}
+
 func TestPodsThatAreAskedToGoAreReplaced(t *testing.T) {
 	w := running(t, builder.CloneSet(web).Replicas(3).MaxUnavailable("1"))
 	before := w.names()
