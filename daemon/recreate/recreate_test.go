@@ -10,8 +10,10 @@ import (
 
 	"google.golang.org/grpc/codes"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/utils/ptr"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/daemon/cri/fake"
@@ -288,5 +290,38 @@ func TestADaemonThatIsToldToEndFinishesItsStopsAndBeginsNone(t *testing.T) {
 	}
 	if !n.runtime.Container(app).Exited() || n.runtime.Container(log).Exited() {
 		t.Error("the stop that was under way was not finished, or another was begun")
+	}
+}
+
+func TestAStopThatIsWrittenDownWhileThatOfTheContainerBeforeIsUnderWayIsBegunAfterwards(t *testing.T) {
+	n := newNode(t)
+	app := n.runs("app")
+	n.ask("one", nil, app)
+	r, s := n.request("one"), n.process.controller.stopper
+	begin := func(id string) bool {
+		s.Remember(r, []v1beta1.ContainerRecreateState{{Name: "app", ContainerID: "containerd://" + id, StopTime: ptr.To(metav1.Now())}})
+		return s.Begin(t.Context(), r, restart.Stop{Name: "app", ID: "containerd://" + id, Hook: true})
+	}
+	hold := make(chan struct{})
+	n.runtime.Break("StopContainer", fake.Fault{Times: 1, Hold: hold})
+	if !begin(app) {
+		t.Fatal("the first stop was not begun")
+	}
+	n.runtime.AwaitHeld("StopContainer")
+	n.runtime.Exit(app) // of itself, and kubelet starts it again
+	next := n.runs("app")
+	if begin(next) {
+		t.Fatal("two stops are under way")
+	}
+	close(hold)
+	for running := true; running; {
+		attempts, _ := s.Known(r)
+		running = attempts["app"].Running
+	}
+	if !s.Begin(t.Context(), r, restart.Stop{Name: "app", ID: "containerd://" + next, Hook: true}) {
+		t.Fatal("the second stop was not begun")
+	}
+	if c := n.runtime.Await(next, fake.Container.Exited); len(c.Commands) != 1 {
+		t.Errorf("its hook ran %d times", len(c.Commands))
 	}
 }

@@ -46,6 +46,8 @@ type attempt struct {
 	restart.Attempt
 	// mine is the container whose stop this process wrote down, until its hook is begun.
 	mine string
+	// stopping is the container whose stop was begun last, and next the one whose stop was written down meanwhile.
+	stopping, next string
 	// trouble is what is to be told of the hook.
 	trouble string
 }
@@ -119,8 +121,11 @@ func (s *Stopper) Remember(r *v1beta1.ContainerRecreateRequest, states []v1beta1
 		if state.StopTime == nil || written[state.Name+" "+state.ContainerID] {
 			continue
 		}
-		if a := s.attempt(r.UID, state.Name); !a.Running { // what became of the container before is over
+		switch a := s.attempt(r.UID, state.Name); {
+		case !a.Running: // what became of the container before is over
 			*a = attempt{mine: state.ContainerID}
+		case a.stopping != state.ContainerID: // it soon will be
+			a.next = state.ContainerID
 		}
 	}
 }
@@ -156,14 +161,18 @@ func (s *Stopper) Begin(ctx context.Context, r *v1beta1.ContainerRecreateRequest
 		return false
 	}
 	stop.Hook = stop.Hook && a.mine == stop.ID
-	a.Running, a.mine = true, "" // the hook is begun by nobody else from here on
+	a.Running, a.mine, a.stopping = true, "", stop.ID // the hook is begun by nobody else from here on
 	base := s.base
 	s.running.Go(func() {
 		s.slots <- struct{}{}
 		defer func() { <-s.slots }()
 		failure := s.carryOut(log.IntoContext(base, log.FromContext(ctx)), r, stop, a)
 		s.mu.Lock()
-		a.Running, a.Done, a.Failure = false, failure == "", failure
+		if a.next != "" {
+			*a = attempt{mine: a.next, trouble: a.trouble}
+		} else {
+			a.Running, a.Done, a.Failure = false, failure == "", failure
+		}
 		s.mu.Unlock()
 		s.ended(store.Key(r))
 	})
