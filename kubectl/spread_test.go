@@ -16,6 +16,7 @@ const nodes = "/api/v1/nodes"
 
 // spread is a set of five pods that are to be spread over zones: three in west on a node each, and two in east on one node.
 func spread(t *testing.T) *stage {
+	t.Helper()
 	s := newStage(t, five().Spread(corev1.LabelTopologyZone))
 	s.w.AddNode("node-3")
 	for node, zone := range map[string]string{"node-0": "west", "node-1": "west", "node-2": "east", "node-3": "west"} {

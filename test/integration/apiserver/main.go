@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,8 +38,8 @@ func run(ctx context.Context, m *testing.M, into **Server, steps []Step) (code i
 		return 1, err
 	}
 	defer func() {
-		for i := len(s.atEnd) - 1; i >= 0; i-- {
-			err = errors.Join(err, s.atEnd[i]())
+		for _, end := range slices.Backward(s.atEnd) {
+			err = errors.Join(err, end())
 		}
 		err = errors.Join(err, s.Stop())
 	}()

@@ -93,7 +93,7 @@ func (n *nodes) allow(maxUnavailable int) {
 	}
 }
 
-// says says whether the condition Progressing of an object has words in it.
+// says tells whether the condition Progressing of an object has words in it.
 func says(t *testing.T, object *unstructured.Unstructured, words string) bool {
 	t.Helper()
 	if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
@@ -172,6 +172,7 @@ spec:
 
 // updatesUnderABudget updates a set of three pods while its budget lets none of them be away, and then one.
 func updatesUnderABudget(t *testing.T, set *unstructured.Unstructured, n *nodes, inPlace bool) {
+	t.Helper()
 	var pods []corev1.Pod
 	eventually(t, "three pods serve and are counted", func() bool {
 		pods = n.play()
