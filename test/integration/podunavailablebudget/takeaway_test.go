@@ -140,6 +140,11 @@ func TestACloneSetTakesNoMorePodsAwayThanTheirBudgetLets(t *testing.T) {
 			change: asIs, held: "to be deleted", pods: 2, stated: []func(*v1beta1.PodUnavailableBudget){total(3)},
 			do: func(w *trio) { w.patch(w.set, `{"spec":{"replicas":1}}`) },
 		},
+		"while they are deleted by name": {change: asIs, held: "to be deleted", pods: 3, do: func(w *trio) {
+			for i := range w.before[:2] {
+				w.patch(&w.before[i], `{"metadata":{"labels":{"apps.kruise.io/specified-delete":"true"}}}`)
+			}
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newTrio(t, c.change, c.stated...)
