@@ -38,6 +38,7 @@ const (
 )
 
 func newChaos(t *testing.T, seed uint64) *chaos {
+	t.Helper()
 	c := &chaos{
 		node: newNode(t, func(o *Options) { o.Workers = 2 }), draw: rand.New(rand.NewPCG(seed, 0)), release: make(chan struct{}), //nolint:gosec // a seed is what is wanted
 		rounds: map[string]int64{}, ended: map[string]v1beta1.ImagePullPhase{}, heard: map[string]int{},

@@ -29,6 +29,7 @@ type chaos struct {
 }
 
 func newChaos(t *testing.T, seed uint64) *chaos {
+	t.Helper()
 	c := &chaos{
 		node: newNode(t), draw: rand.New(rand.NewPCG(seed, 0)), release: make(chan struct{}), //nolint:gosec // a seed is what is wanted
 		running: map[string]string{}, ended: map[string]*v1beta1.ContainerRecreateRequest{},

@@ -219,8 +219,8 @@ func TestAPartThatFailsEndsTheProgram(t *testing.T) {
 		waited = true
 		return nil
 	})
-	r.Add(func(context.Context) error { return apierrors.NewGone("broken") })
-	if err := r.Run(t.Context()); !apierrors.IsGone(err) || !waited {
+	r.Add(func(context.Context) error { return apierrors.NewUnauthorized("broken") })
+	if err := r.Run(t.Context()); !apierrors.IsUnauthorized(err) || !waited {
 		t.Errorf("it ended with %v, and waited for the other part: %t", err, waited)
 	}
 }

@@ -46,7 +46,8 @@ const (
 	// FirstRetry is how long work that failed is left alone. The pause doubles with each failure, up to LastRetry; a change
 	// of the object's spec ends it. The queue's own pauses do not hold while events bring the object back.
 	FirstRetry = 50 * time.Millisecond
-	LastRetry  = 30 * time.Second
+	// LastRetry is the longest of those pauses.
+	LastRetry = 30 * time.Second
 	// lastLook bounds, in the same way, the pauses while nobody can tell what became of a write in doubt, and while conflicts do
 	// not pass. It is shorter, since either may be over at any moment.
 	lastLook = 2 * time.Second
