@@ -78,37 +78,37 @@ func (s *space) evicts(pod string, options ...client.SubResourceCreateOption) er
 
 // keepsWhatServes checks that, while no manager runs, the pod of a budget that serves stays, and what serves nobody, is of another
 // namespace or is on its way already goes. It returns what checks that the pod may go once a manager runs and the budget lets it.
-func (k *space) keepsWhatServes() (back func()) {
-	k.Helper()
-	for what, err := range map[string]error{"deletion": k.deletes("serves"), "eviction": k.evicts("serves")} {
+func (s *space) keepsWhatServes() (back func()) {
+	s.Helper()
+	for what, err := range map[string]error{"deletion": s.deletes("serves"), "eviction": s.evicts("serves")} {
 		if status, ok := err.(apierrors.APIStatus); !ok || status.Status().Code != http.StatusInternalServerError || !strings.Contains(err.Error(), "failed calling webhook") {
-			k.Errorf("the %s of a pod that serves, while no manager runs: %v", what, err)
+			s.Errorf("the %s of a pod that serves, while no manager runs: %v", what, err)
 		}
 	}
-	elsewhere := k.cluster.space(k.T)
+	elsewhere := s.cluster.space(s.T)
 	for _, name := range []string{"deleted", "evicted"} {
 		elsewhere.create(guest(name, map[string]string{app: "kept"}))
 	}
 	elsewhere.untilPods("pods of another namespace run", 2, isReady)
 	for what, err := range map[string]error{
-		"deletion of a pod that is not ready":              k.deletes("not-ready"),
-		"deletion of a pod that is on its way":             k.deletes("going"),
-		"change of a pod that is on its way":               k.client.Patch(k.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: k.name, Name: "going-too"}}, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))),
-		"change of a pod that serves, which costs nothing": k.client.Patch(k.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: k.name, Name: "serves"}}, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"e2e":"changed"}}}`))),
+		"deletion of a pod that is not ready":              s.deletes("not-ready"),
+		"deletion of a pod that is on its way":             s.deletes("going"),
+		"change of a pod that is on its way":               s.client.Patch(s.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.name, Name: "going-too"}}, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))),
+		"change of a pod that serves, which costs nothing": s.client.Patch(s.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.name, Name: "serves"}}, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"e2e":"changed"}}}`))),
 		"deletion of a pod of another namespace":           elsewhere.deletes("deleted"),
 		"eviction of a pod of another namespace":           elsewhere.evicts("evicted"),
 	} {
 		if err != nil {
-			k.Errorf("the %s, while no manager runs: %v", what, err)
+			s.Errorf("the %s, while no manager runs: %v", what, err)
 		}
 	}
 	elsewhere.untilPods("they are gone", 0, func(*corev1.Pod) bool { return true })
-	k.untilPods("the pod that serves is left, and the one that its finalizer holds", 2, func(*corev1.Pod) bool { return true })
+	s.untilPods("the pod that serves is left, and the one that its finalizer holds", 2, func(*corev1.Pod) bool { return true })
 	return func() {
-		k.Helper()
-		k.eventually("the budget refuses, and not its absent manager", func() bool { return byBudget(k.deletes("serves", client.DryRunAll)) })
-		edit(k, "kept", &policyv1beta1.PodUnavailableBudget{}, func(b *policyv1beta1.PodUnavailableBudget) { b.Spec.MaxUnavailable = new(intstr.FromInt32(2)) })
-		k.eventually("the pod may go", func() bool { return k.evicts("serves") == nil })
+		s.Helper()
+		s.eventually("the budget refuses, and not its absent manager", func() bool { return byBudget(s.deletes("serves", client.DryRunAll)) })
+		edit(s, "kept", &policyv1beta1.PodUnavailableBudget{}, func(b *policyv1beta1.PodUnavailableBudget) { b.Spec.MaxUnavailable = new(intstr.FromInt32(2)) })
+		s.eventually("the pod may go", func() bool { return s.evicts("serves") == nil })
 	}
 }
 
@@ -135,23 +135,23 @@ func (s *space) returning() *space {
 
 // returnsLater checks that, while no manager runs, a pod that must return to its node waits and one that would like to does not. It
 // returns what checks that the first one is at home once a manager runs.
-func (r *space) returnsLater() (back func()) {
-	r.Helper()
-	home := r.untilRemembered("must")
+func (s *space) returnsLater() (back func()) {
+	s.Helper()
+	home := s.untilRemembered("must")
 	was := &corev1.Pod{}
-	if err := r.client.Get(r.Context(), client.ObjectKey{Namespace: r.name, Name: "likes-0"}, was); err != nil {
-		r.Fatal(err)
+	if err := s.client.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: "likes-0"}, was); err != nil {
+		s.Fatal(err)
 	}
 	for _, name := range []string{"must-0", "likes-0"} {
-		if err := r.deletes(name); err != nil {
-			r.Fatal(err)
+		if err := s.deletes(name); err != nil {
+			s.Fatal(err)
 		}
 	}
-	r.untilPods("the pod that would like to return runs anew", 1, func(p *corev1.Pod) bool { return p.Name == "likes-0" && p.UID != was.UID && isReady(p) })
-	r.untilEvent("FailedCreate", "failed calling webhook")
-	r.untilPods("the pod that must return is not there", 0, func(p *corev1.Pod) bool { return p.Name == "must-0" })
+	s.untilPods("the pod that would like to return runs anew", 1, func(p *corev1.Pod) bool { return p.Name == "likes-0" && p.UID != was.UID && isReady(p) })
+	s.untilEvent("FailedCreate", "failed calling webhook")
+	s.untilPods("the pod that must return is not there", 0, func(p *corev1.Pod) bool { return p.Name == "must-0" })
 	return func() {
-		r.Helper()
-		r.untilPods("the pod that must return is at home", 1, func(p *corev1.Pod) bool { return p.Name == "must-0" && p.Spec.NodeName == home && isReady(p) })
+		s.Helper()
+		s.untilPods("the pod that must return is at home", 1, func(p *corev1.Pod) bool { return p.Name == "must-0" && p.Spec.NodeName == home && isReady(p) })
 	}
 }
