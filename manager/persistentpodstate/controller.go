@@ -156,7 +156,8 @@ type work struct {
 	state    *v1beta1.PersistentPodState
 	workload *affinity.Workload
 	states   map[string]v1beta1.PodState
-	waiting  []affinity.Waits
+	waiting  []affinity.Astray
+	missed   []affinity.Astray
 	// again is when to look again, because a node is not known yet.
 	again time.Time
 }
@@ -183,6 +184,7 @@ func (w *work) Decide(now time.Time) error {
 	})
 	if w.workload != nil {
 		w.waiting = affinity.Waiting(w.state, w.workload.Pods)
+		w.missed = affinity.Missed(w.state, w.workload.Pods)
 	}
 	return nil
 }
@@ -204,6 +206,11 @@ func (w *work) Report(_ time.Time, failure error) loop.Report[*v1beta1.Persisten
 	for _, pod := range w.waiting {
 		report.Events = append(report.Events, loop.Event{
 			Warning: true, Reason: "PodFindsNoRoom", Action: "Schedule", Note: pod.Note, Once: pod.Pod + " finds no room",
+		})
+	}
+	for _, pod := range w.missed {
+		report.Events = append(report.Events, loop.Event{
+			Warning: true, Reason: "PodNotSentBack", Action: "SendBack", Note: pod.Note, Once: pod.Pod + " was not sent back",
 		})
 	}
 	return report

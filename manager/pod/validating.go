@@ -42,7 +42,8 @@ type review struct {
 	// pod is the pod as it is, after what it is to become, for an update.
 	pod, after *corev1.Pod
 	user       string
-	dry        bool
+	// dry says that who asks wants to know alone, and rehearses that we do: nothing is spent either way.
+	dry, rehearses bool
 }
 
 // Handle implements admission.Handler.
@@ -71,7 +72,7 @@ func (v *validating) judge(ctx context.Context, r *review) admission.Response {
 			continue
 		}
 		answer, err := v.world.permits.Ask(ctx, permits.Request{
-			Request: disruption.Request{Operation: operation, Pod: r.pod}, User: r.user, Dry: r.dry,
+			Request: disruption.Request{Operation: operation, Pod: r.pod}, User: r.user, Dry: r.dry || r.rehearses,
 		})
 		if err != nil {
 			return unanswered(r, fmt.Errorf("%s: %w", line.name, err))
@@ -79,7 +80,9 @@ func (v *validating) judge(ctx context.Context, r *review) admission.Response {
 		if !answer.Permitted {
 			log.FromContext(ctx).Info("Refused to take a pod out of service", "namespace", r.pod.Namespace, "pod", r.pod.Name,
 				"operation", operation, "user", r.user, "dryRun", r.dry, "why", answer.Why)
-			v.recorder.Eventf(r.pod, nil, corev1.EventTypeWarning, reasonPrevented, string(operation), "%s by %s was refused: %.800s", operation, r.user, answer.Why)
+			if !r.dry {
+				v.recorder.Eventf(r.pod, nil, corev1.EventTypeWarning, reasonPrevented, string(operation), "%s by %s was refused: %.800s", operation, r.user, answer.Why)
+			}
 			return prevented(r, line.name+": "+answer.Why)
 		}
 	}
@@ -92,7 +95,7 @@ func (v *validating) judge(ctx context.Context, r *review) admission.Response {
 func (v *validating) evict(ctx context.Context, key client.ObjectKey, r *review) admission.Response {
 	if cached, exists := v.world.pods.Get(key); exists && disruption.Available(cached) {
 		seen := *r
-		seen.pod, seen.dry = cached, true
+		seen.pod, seen.rehearses = cached, true
 		if response := v.judge(ctx, &seen); !response.Allowed {
 			return response
 		}

@@ -125,6 +125,20 @@ func TestAnEvictionThatWaitsCostsNoReadAndIsRefusedAsDrainsUnderstand(t *testing
 	}
 }
 
+func TestADryRunThatIsRefusedIsToldToNobodyElse(t *testing.T) {
+	s := newStage(t, 0, web(corev1.ConditionTrue), web(corev1.ConditionTrue))
+	r := eviction(t)
+	r.DryRun = new(true)
+	if got := s.send(t, r); got.Allowed {
+		t.Error("it is allowed")
+	}
+	select {
+	case event := <-s.recorder.Events:
+		t.Errorf("there is an event: %s", event)
+	default:
+	}
+}
+
 func TestAnEvictionIsJudgedByThePodAsTheAPIServerHasIt(t *testing.T) {
 	for name, tc := range map[string]struct {
 		allowed      int32

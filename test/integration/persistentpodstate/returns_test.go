@@ -233,3 +233,30 @@ func told(t *testing.T, namespace, name, reason, begins string) {
 		})
 	})
 }
+
+func TestAPodThatWasNotSentBackIsToldAndWhereItMustRunIsNotForgotten(t *testing.T) {
+	managed(t)
+	namespace := server.Namespace(t)
+	before, now := node(t), node(t)
+	set := native(t, namespace, 1)
+	pod := podOf(set, 0) // created before anybody asks about it, as while no manager answers
+	pod.Spec.NodeName = now
+	create(t, pod)
+	s := states(t, set, "")
+	remembered(t, s)
+	s.Status.PodStates = map[string]v1beta1.PodState{"web-0": {NodeName: before, NodeTopologyLabels: map[string]string{"kubernetes.io/hostname": before}}}
+	if err := server.Client.Status().Update(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	if err := server.Client.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	told(t, namespace, "demo", "PodNotSentBack", "Pod web-0 was created while no manager answered for its webhook, so it was not sent back to node "+before+" and runs on "+now)
+	remove(t, pod)
+	eventually(t, "the next pod is sent back", func() bool {
+		p := podOf(set, 0)
+		return server.Client.Create(t.Context(), p, client.DryRunAll) == nil && sent(p, before)
+	})
+}
