@@ -87,8 +87,17 @@ func (w *World) Current(pod *corev1.Pod, name string) bool {
 	if c == nil || spec == nil || !c.running {
 		return false
 	}
+	return c.ran == spec.Image && w.TookIn(pod, name) && equality.Semantic.DeepEqual(c.resources, spec.Resources)
+}
+
+// TookIn says whether a container of a pod truly has in its environment what the pod's labels and annotations say.
+func (w *World) TookIn(pod *corev1.Pod, name string) bool {
+	c, spec := w.containers[pod.UID][name], inplace.ContainerOf(pod, name)
+	if c == nil || spec == nil {
+		return false
+	}
 	env, _ := inplace.EnvHash(spec, &pod.ObjectMeta)
-	return c.ran == spec.Image && c.env == env && equality.Semantic.DeepEqual(c.resources, spec.Resources)
+	return c.env == env
 }
 
 // Evict ends the containers of a pod and leaves the pod in the phase Failed, as kubelet does on a node that runs out of

@@ -51,6 +51,25 @@ func TestWhatIsWrongOnPurposeIsFound(t *testing.T) {
 			[]string{"paused"}},
 		"it does not look again after a failure": {
 			Mutant{reconciler: func(r reconcile.Reconciler) reconcile.Reconciler { return careless{r} }}, []string{"in the end", "no rest", "the status"}},
+		"it does not wait for containers that go first": {
+			sending(func(body string) string { return firstReady.ReplaceAllString(body, "") }), []string{"which goes first"}},
+		"it changes one image of two": {
+			sending(func(body string) string { return sideImage.ReplaceAllString(body, "") }), []string{"its revision says"}},
+		"it resizes more pods than may be broken": {
+			seeing(func(s *v1beta1.CloneSetSpec, r *v1beta1.RollingUpdateCloneSetStrategy) {
+				r.MaxUnavailable = new(intstr.FromString("100%"))
+			}),
+			[]string{"resized at a time"}},
+		"it does not wait for labels and annotations in an environment": {
+			sending(func(body string) string { return strings.ReplaceAll(body, `,\"envFromMetadata\":true`, "") }), []string{"in its environment"}},
+		"it does not know that claim templates change": {
+			seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) {
+				if len(s.VolumeClaimTemplates) > 0 {
+					s.VolumeClaimTemplates = claimTemplates()
+				}
+			}), []string{"its claim templates ask for"}},
+		"it takes a webhook that does not answer for one that does": {
+			wrapped(func(c *faulty) { c.answer = answered }), []string{"in the end", "no rest", "the status"}},
 	} {
 		t.Run(name, func(t *testing.T) { find(t, cloneSets, c.mutant, c.words...) })
 	}
@@ -154,9 +173,6 @@ func TestWhatIsWrongWithSidecarSetsOnPurposeIsFound(t *testing.T) {
 			}
 		})
 	}
-	sends := func(change func(body string) string) Mutant {
-		return wrapped(func(f *faulty) { f.sends = change })
-	}
 	for name, c := range map[string]struct {
 		mutant Mutant
 		words  []string
@@ -172,13 +188,13 @@ func TestWhatIsWrongWithSidecarSetsOnPurposeIsFound(t *testing.T) {
 		"it upgrades what is not to be upgraded": {
 			strategy(func(s *v1beta1.SidecarSetUpdateStrategy) { s.Type = "" }), []string{"NotUpdate"}},
 		"it writes what it read a while ago": {
-			sends(func(body string) string { return version.ReplaceAllString(body, "") }), []string{"changes what others wrote"}},
+			sending(func(body string) string { return version.ReplaceAllString(body, "") }), []string{"changes what others wrote"}},
 		"it restarts the twin that serves": {
-			sends(func(body string) string { return twin.ReplaceAllString(body, `"name":"hot-1"`) }), []string{"serves on"}},
+			sending(func(body string) string { return twin.ReplaceAllString(body, `"name":"hot-1"`) }), []string{"serves on"}},
 		"it restarts the containers of the pods' authors": {
-			sends(func(body string) string { return strings.ReplaceAll(body, `"name":"cold"`, `"name":"main"`) }), []string{"changes what others wrote"}},
+			sending(func(body string) string { return strings.ReplaceAll(body, `"name":"cold"`, `"name":"main"`) }), []string{"changes what others wrote"}},
 		"it labels the pods": {
-			sends(func(body string) string {
+			sending(func(body string) string {
 				return strings.Replace(body, `{"annotations":{`, `{"labels":{"upgraded":"yes"},"annotations":{`, 1)
 			}),
 			[]string{"changes what others wrote"}},
@@ -191,6 +207,13 @@ func TestWhatIsWrongWithSidecarSetsOnPurposeIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) { find(t, sidecarSets, c.mutant, c.words...) })
 	}
 }
+
+// firstReady is in the record of an update which containers must be ready before it goes on, and sideImage the image of the second
+// container in a patch.
+var (
+	firstReady = regexp.MustCompile(`,\\"preCheckBeforeNext\\":\{[^}]*\}`)
+	sideImage  = regexp.MustCompile(`,?\{"name":"side","image":"[^"]*"\}`)
+)
 
 // version is the resource version in a patch, and twin the name of a twin.
 var (
@@ -242,6 +265,11 @@ func wrapped(change func(*faulty)) Mutant {
 	}}
 }
 
+// sending is a mutant that sends other patches of pods.
+func sending(change func(body string) string) Mutant {
+	return wrapped(func(f *faulty) { f.sends = change })
+}
+
 // seeing is a mutant that reads another spec than the one that is there.
 func seeing(change func(*v1beta1.CloneSetSpec, *v1beta1.RollingUpdateCloneSetStrategy)) Mutant {
 	return wrapped(func(f *faulty) {
@@ -281,6 +309,14 @@ func refusal(err error) error {
 		return err
 	}
 	return apierrors.NewBadRequest(err.Error())
+}
+
+// answered turns the error of a webhook that does not answer into none.
+func answered(err error) error {
+	if err != nil && strings.Contains(err.Error(), "failed calling webhook") {
+		return nil
+	}
+	return err
 }
 
 // Get implements client.Reader.
