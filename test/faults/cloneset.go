@@ -43,7 +43,8 @@ var cloneSets = &kind{
 	image:     generator.templateImage,
 	images:    templateImages,
 	person:    generator.cloneSetPerson,
-	options:   []string{shortHash, partitionRollback, excludeLeaving, prepareIsUpdate, recreateForClaims}, odds: 6, share: 1,
+	options:   []string{shortHash, partitionRollback, excludeLeaving, prepareIsUpdate}, odds: 6, share: 1,
+	usual:   []string{resizePods, envFromMetadata, recreateForClaims},
 	simpler: simplerCloneSets,
 }
 
@@ -217,10 +218,10 @@ func (g generator) strategy() *v1beta1.RollingUpdateCloneSetStrategy {
 
 // cloneSetPerson draws what a person does to a CloneSet alone.
 func (g generator) cloneSetPerson() string {
-	switch g.IntN(5) {
-	case 0:
+	switch g.IntN(6) {
+	case 0, 1:
 		return fmt.Sprintf("claims data=%dGi", 1+g.IntN(3))
-	case 1:
+	case 2:
 		return "claims " + pick(g, "logs=1Gi", "logs-", "data-", "data=2Gi logs=1Gi")
 	default:
 		return pick(g, "delete ", "doom ", "pin ") + g.somePod()

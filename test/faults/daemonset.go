@@ -42,6 +42,7 @@ var daemonSets = &kind{
 	person:    generator.daemonPerson,
 	resize:    func(g generator) string { return g.nodeIs("gone", "gone", "marked") },
 	options:   []string{bindDirectly, pruneIneligible}, odds: 3, share: 3,
+	usual:   []string{resizePods, envFromMetadata},
 	simpler: simplerDaemonSets,
 }
 

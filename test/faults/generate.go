@@ -22,8 +22,8 @@ func Generate(of *kind, seed uint64) Script {
 			s.Options = append(s.Options, option)
 		}
 	}
-	for _, option := range []string{resizePods, envFromMetadata} {
-		if !of.guests && g.IntN(3) > 0 {
+	for _, option := range of.usual {
+		if g.IntN(3) > 0 {
 			s.Options = append(s.Options, option)
 		}
 	}
@@ -231,26 +231,26 @@ func (g generator) person() string {
 		return g.kind.person(g)
 	}
 	rolling := func(text string) string { return `patch {"updateStrategy":{"rollingUpdate":{` + text + `}}}` }
-	switch g.IntN(18) {
+	switch g.IntN(20) {
 	case 0, 1, 2:
 		return g.resize(8)
-	case 3, 4, 5, 6:
+	case 3, 4, 5:
 		return g.kind.image(g)
-	case 7:
+	case 6:
 		return fmt.Sprintf(`patch {"template":{"metadata":{"annotations":{"note":"%d"}}}}`, g.IntN(2))
-	case 8:
+	case 7:
 		return rolling(fmt.Sprintf(`"partition":%d`, g.IntN(5)))
-	case 9:
+	case 8:
 		return rolling(fmt.Sprintf(`"paused":%v`, g.IntN(2) == 0))
-	case 10:
+	case 9:
 		return rolling(fmt.Sprintf(`"maxUnavailable":%d`, 1+g.IntN(3)))
-	case 11:
+	case 10:
 		return strings.Join([]string{"label", g.somePod(), pick(g, "app=other", "app=web", v1beta1.SpecifiedDeleteKey+"=true")}, " ")
-	case 12:
+	case 11, 12:
 		return g.kind.person(g)
 	case 13:
 		return pick(g, "drop-set", "make-set", "make-set", "hooks")
-	case 14, 15, 16:
+	case 14, 15, 16, 17:
 		return g.templateChange()
 	default:
 		return "hooks"

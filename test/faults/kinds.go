@@ -67,8 +67,9 @@ type kind struct {
 	image   func(generator) string
 	// images are those that break, some in one way and some in another.
 	images []string
-	// options are what may be switched on, each in one of so many runs as odds says.
+	// options are what may be switched on, each in one of so many runs as odds says, and usual what is on in two of three.
 	options []string
+	usual   []string
 	odds    int
 	// simpler are parts of a set that may have nothing to do with a failure.
 	simpler []func(client.Object)

@@ -42,6 +42,7 @@ var statefulSets = &kind{
 	images:    templateImages,
 	person:    generator.statefulPerson,
 	options:   []string{deleteClaims, resizeClaims}, odds: 2, share: 2,
+	usual:   []string{resizePods, envFromMetadata},
 	simpler: simplerStatefulSets,
 }
 
