@@ -250,7 +250,7 @@ func (g generator) person() string {
 		return g.kind.person(g)
 	case 13:
 		return pick(g, "drop-set", "make-set", "make-set", "hooks")
-	case 14, 15, 16, 17:
+	case 14, 15, 16, 17, 18:
 		return g.templateChange()
 	default:
 		return "hooks"

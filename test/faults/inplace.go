@@ -27,7 +27,7 @@ func (g generator) podTemplate() corev1.PodTemplateSpec {
 	if g.IntN(2) == 0 {
 		t.Spec.Containers = append(t.Spec.Containers, corev1.Container{Name: "side", Image: "side:1"})
 	}
-	order := g.IntN(4)
+	order := g.IntN(3)
 	if order == 0 {
 		t.Annotations[v1beta1.ContainerLaunchPriorityKey] = v1beta1.ContainerLaunchOrdered
 	}
@@ -36,11 +36,11 @@ func (g generator) podTemplate() corev1.PodTemplateSpec {
 		if order == 1 { // the sidecar goes first
 			c.Env = append(c.Env, corev1.EnvVar{Name: v1beta1.ContainerLaunchPriorityEnv, Value: fmt.Sprint(i)})
 		}
-		if g.IntN(3) == 0 {
+		if g.IntN(2) == 0 {
 			from := &corev1.ObjectFieldSelector{FieldPath: fmt.Sprintf("metadata.%s['%s']", pick(g, "labels", "annotations"), tier)}
 			c.Env = append(c.Env, corev1.EnvVar{Name: "TIER", ValueFrom: &corev1.EnvVarSource{FieldRef: from}})
 		}
-		if g.IntN(3) == 0 {
+		if g.IntN(2) == 0 {
 			c.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
 			if g.IntN(3) == 0 {
 				c.ResizePolicy = []corev1.ContainerResizePolicy{{ResourceName: corev1.ResourceCPU, RestartPolicy: corev1.RestartContainer}}
@@ -72,15 +72,13 @@ func everyContainer(simplify func(*corev1.Container)) func(*corev1.PodTemplateSp
 func (g generator) templateChange() string {
 	some := func(what string, values ...string) string {
 		main, side := "main="+what+pick(g, values...), "side="+what+pick(g, values...)
-		return pick(g, main, side, main+" "+side, main+" "+side)
+		return pick(g, main, side, main+" "+side, main+" "+side, main+" "+side)
 	}
 	switch g.IntN(8) {
 	case 0, 1, 2:
 		return "cpu " + some("", "1", "2", "3")
-	case 3:
-		return fmt.Sprintf(`patch {"template":{"metadata":{"labels":{%q:%q}}}}`, tier, pick(g, "silver", "gold"))
-	case 4:
-		return fmt.Sprintf(`patch {"template":{"metadata":{"annotations":{%q:%q}}}}`, tier, pick(g, "silver", "gold"))
+	case 3, 4:
+		return fmt.Sprintf(`patch {"template":{"metadata":{"labels":{"tier":%q},"annotations":{"tier":%q}}}}`, pick(g, "silver", "gold"), pick(g, "silver", "gold"))
 	case 5:
 		return "resizes " + pick(g, corev1.PodReasonDeferred, corev1.PodReasonInfeasible, atOnce, atOnce)
 	default:
@@ -128,7 +126,7 @@ func changeContainer(c *corev1.Container, what, value string) error {
 	return nil
 }
 
-// checkServing checks that a pod in service runs what it should, after its kubelet looked at it.
+// checkServing checks that a pod in service runs what it should, after its controller wrote it or its kubelet looked at it.
 func (m *machine) checkServing(pod *corev1.Pod) {
 	if pod == nil || m.kind.guests || pod.DeletionTimestamp != nil {
 		return

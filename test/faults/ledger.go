@@ -281,6 +281,7 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 		revises = revisionOf(after) != revisionOf(before)
 		restarts = len(story.Restarts(before, after)) > 0
 		m.must(m.order.Wrote(before, after))
+		m.checkServing(after)
 		closes = gate(before) != corev1.ConditionFalse && gate(after) == corev1.ConditionFalse || lifecycle.Serves(from) && !lifecycle.Serves(to)
 		if leaves || from == lifecycle.PreparingDelete && to != from {
 			m.ledger.moved[uid] = m.version

@@ -61,13 +61,20 @@ func TestWhatIsWrongOnPurposeIsFound(t *testing.T) {
 			}),
 			[]string{"resized at a time"}},
 		"it does not wait for labels and annotations in an environment": {
-			sending(func(body string) string { return strings.ReplaceAll(body, `,\"envFromMetadata\":true`, "") }), []string{"in its environment"}},
+			sending(func(body string) string {
+				if strings.Contains(body, renews) {
+					return restarting.ReplaceAllString(strings.Replace(body, renews, "", 1), `\"lastContainerStatuses\":{}`)
+				}
+				return body
+			}), []string{"in its environment"}},
 		"it does not know that claim templates change": {
 			seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) {
 				if len(s.VolumeClaimTemplates) > 0 {
 					s.VolumeClaimTemplates = claimTemplates()
 				}
-			}), []string{"its claim templates ask for"}},
+			}), []string{"old revisions in the end"}},
+		"it makes claims of another size": {
+			wrapped(func(c *faulty) { c.makes = smallClaim }), []string{"its claim templates ask for"}},
 		"it takes a webhook that does not answer for one that does": {
 			wrapped(func(c *faulty) { c.answer = answered }), []string{"in the end", "no rest", "the status"}},
 	} {
@@ -82,7 +89,7 @@ func TestWhatIsWrongWithStatefulSetsOnPurposeIsFound(t *testing.T) {
 		words  []string
 	}{
 		"it takes its caches to show its own writes": {
-			Mutant{cachesLie: true}, []string{"must stay", "before those below", "no rest", "is not in the cache"}},
+			Mutant{cachesLie: true}, []string{"must stay", "before those below", "no rest", "is not in the cache", "does not exist"}},
 		"it restarts pods that are in service": {
 			wrapped(func(c *faulty) { c.drops = v1beta1.StartInPlaceUpdateReason }), []string{"was not taken out of service"}},
 		"it takes deletions for done": {
@@ -208,9 +215,13 @@ func TestWhatIsWrongWithSidecarSetsOnPurposeIsFound(t *testing.T) {
 	}
 }
 
-// firstReady is in the record of an update which containers must be ready before it goes on, and sideImage the image of the second
-// container in a patch.
+// renews is in the record of an update for which containers restart for their environment.
+const renews = `,\"updateEnvFromMetadata\":true`
+
+// firstReady is in the record of an update which containers must be ready before it goes on, and restarting which restart. sideImage is
+// the image of the second container in a patch.
 var (
+	restarting = regexp.MustCompile(`\\"lastContainerStatuses\\":\{(\\"[a-z]+\\":\{[^}]*\},?)*\}`)
 	firstReady = regexp.MustCompile(`,\\"preCheckBeforeNext\\":\{[^}]*\}`)
 	sideImage  = regexp.MustCompile(`,?\{"name":"side","image":"[^"]*"\}`)
 )
@@ -252,14 +263,18 @@ type faulty struct {
 	keepPods bool
 	// drops is what is in the patches of a status that are not sent.
 	drops string
-	// sends changes the patches of pods, and recreates turns them into deletions.
+	// makes changes what is created, sends the patches of pods, and recreates turns these into deletions.
+	makes     func(client.Object)
 	sends     func(body string) string
 	recreates bool
 }
 
 func wrapped(change func(*faulty)) Mutant {
 	return Mutant{client: func(c client.Client) client.Client {
-		f := &faulty{Client: c, see: func(client.Object) {}, answer: func(err error) error { return err }, sends: func(body string) string { return body }}
+		f := &faulty{
+			Client: c, see: func(client.Object) {}, answer: func(err error) error { return err },
+			makes: func(client.Object) {}, sends: func(body string) string { return body },
+		}
 		change(f)
 		return f
 	}}
@@ -311,6 +326,13 @@ func refusal(err error) error {
 	return apierrors.NewBadRequest(err.Error())
 }
 
+// smallClaim makes a claim as small as those are that runs begin with.
+func smallClaim(obj client.Object) {
+	if claim, ok := obj.(*corev1.PersistentVolumeClaim); ok {
+		claim.Spec.Resources = claimTemplates()[0].Spec.Resources
+	}
+}
+
 // answered turns the error of a webhook that does not answer into none.
 func answered(err error) error {
 	if err != nil && strings.Contains(err.Error(), "failed calling webhook") {
@@ -330,6 +352,7 @@ func (f *faulty) Get(ctx context.Context, at client.ObjectKey, obj client.Object
 
 // Create implements client.Writer.
 func (f *faulty) Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error {
+	f.makes(obj)
 	return f.answer(f.Client.Create(ctx, obj, opts...))
 }
 
