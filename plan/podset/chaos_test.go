@@ -288,7 +288,7 @@ func (r *chaos) settle() {
 		if rest++; len(plan.Steps) > 0 || !plan.Wake.IsZero() {
 			rest = 0
 		}
-		if rest > 6 { // longer than a container takes to start
+		if rest > 12 { // longer than an agent waits before it stops a container, and that takes to end, to start and to be ready
 			r.checkEnd(plan)
 			return
 		}
