@@ -64,6 +64,7 @@ func Begin(pod *corev1.Pod, t Target, now time.Time) (Patches, error) {
 	gated := HasGate(pod, v1beta1.InPlaceUpdateReady)
 	if restarts && gated && t.GraceSeconds > 0 {
 		record := newRecord(pod, t.Revision, work{}, now) // for the time being, the spec stays as it is
+		record.require()
 		record.summarise()
 		record.UpdateImages = record.UpdateImages || len(todo.images) > 0
 		pending := v1beta1.UpdateSpec{
@@ -89,7 +90,7 @@ func Begin(pod *corev1.Pod, t Target, now time.Time) (Patches, error) {
 
 // change makes the patches that change the containers of the first batch, together with the record that says so.
 func change(p *podPatch, r *record, todo work, at time.Time) (Patches, error) {
-	batch, later := todo.split(p.pod)
+	batch, later := todo.split(p.pod, r.underway)
 	r.take(batch, later, at)
 	if err := p.annotateJSON(v1beta1.InPlaceUpdateStateKey, r.InPlaceUpdateState); err != nil {
 		return Patches{}, err

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	"pgregory.net/rapid"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -19,10 +20,11 @@ func TestEveryPromiseHoldsWhateverHappensAndTheEndIsReachedAfterwards(t *testing
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRollout(t)
 		happen := map[string]func(){
-			"scale": r.scale, "image": r.image, "metadata": r.metadata, "env": r.env, "strategy": r.strategy,
+			"scale": r.scale, "image": r.image, "metadata": r.metadata, "env": r.env, "tier": r.tier, "cpu": r.cpu, "resizes": r.resizes,
+			"claims": r.claims, "strategy": r.strategy,
 			"lose": r.lose, "remove": r.remove, "doom": r.doom, "kubelet": r.kubelet, "rank": r.rank, "tick": r.tick, "hooks": r.hooks, "round": r.round,
 		}
-		r.happen(happen, "scale", "image", "metadata", "env", "strategy", "lose", "remove", "doom", "kubelet", "hooks", "rank")
+		r.happen(happen, "scale", "image", "metadata", "env", "tier", "cpu", "resizes", "claims", "strategy", "lose", "remove", "doom", "kubelet", "hooks", "rank")
 		r.finish()
 	})
 }
@@ -61,10 +63,7 @@ func (r *rollout) fairStrategy() {
 
 // finish ends the trouble, either by repairing what is bad or by asking for something good, and waits for the end.
 func (r *rollout) finish() {
-	if rapid.Bool().Draw(r.T, "the registry is repaired") {
-		clear(r.w.Bad)
-	} else {
-		r.c.Spec.Template.Spec.Containers[0].Image = rapid.SampledFrom([]string{"web:1", "web:3"}).Draw(r.T, "good image")
+	if r.repair() {
 		r.fairStrategy()
 	}
 	r.settle()
@@ -84,6 +83,7 @@ func (r *rollout) checkPool(plan podset.Plan) {
 		r.fatal(fmt.Sprintf("%d pods are not available in the end", c.Away))
 	}
 	r.checkContainers()
+	r.checkClaims(pool)
 	blocked := slices.ContainsFunc(plan.Notes, func(n podset.Note) bool { return strings.Contains(n.Because, "InPlaceOnly") })
 	canGoBack := pool.Rollback && revision.ShortHash(pool.CurrentRevision) != revision.ShortHash(pool.UpdateRevision)
 	if left := min(pool.Partition, c.Staying) - c.Old; canGoBack && left > 0 && c.Doomed == 0 && !pool.Paused && !pool.OnDelete && !blocked {
@@ -91,6 +91,29 @@ func (r *rollout) checkPool(plan podset.Plan) {
 	}
 	if left := c.Updatable(pool); left > 0 && c.Doomed == 0 && !pool.Paused && !pool.OnDelete && !blocked {
 		r.fatal(fmt.Sprintf("%d pods are on old revisions in the end", left))
+	}
+}
+
+// checkClaims checks that pods of the newest revision have claims as the templates say, where a change of these is a rollout. Where
+// claims are used again, a pod has those of the one before it.
+func (r *rollout) checkClaims(pool *podset.Pool) {
+	spec := &r.c.Spec
+	if !r.c.Options.RecreateForClaims || spec.ScaleStrategy.EnablePVCReuse || r.wasInPlaceOnly {
+		return
+	}
+	for _, pod := range r.w.Pods {
+		var is, want []string
+		for i := range spec.VolumeClaimTemplates {
+			t := &spec.VolumeClaimTemplates[i]
+			want = append(want, t.Name+"-"+pod.Name+" of "+t.Spec.Resources.Requests.Storage().String())
+		}
+		for _, v := range pod.Spec.Volumes {
+			claim := r.w.Claim(v.PersistentVolumeClaim.ClaimName)
+			is = append(is, claim.Name+" of "+claim.Spec.Resources.Requests.Storage().String())
+		}
+		if pool.IsNew(pod.Labels[appsv1.ControllerRevisionHashLabelKey]) && !slices.Equal(is, want) {
+			r.fatal(fmt.Sprintf("pod %s has the newest revision and the claims %q, its claim templates ask for %q", pod.Name, is, want))
+		}
 	}
 }
 

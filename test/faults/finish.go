@@ -31,7 +31,7 @@ func (m *machine) finish() {
 	clear(m.world.Unready)
 	clear(m.steady)
 	m.must(m.do("make-set"))
-	m.narrow = false
+	m.narrow, m.world.Resize = false, ""
 	m.heal()
 	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
 		m.edit(pod, func(meta *metav1.ObjectMeta) {
@@ -146,6 +146,7 @@ func (m *machine) checkPods(v *view) {
 		if !m.runs(pod) {
 			m.brokenf("pod %s does not run what its spec says:\n%s", pod.Name, m.describe())
 		}
+		m.checkRevision(v, pod)
 	}
 }
 

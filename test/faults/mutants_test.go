@@ -51,6 +51,32 @@ func TestWhatIsWrongOnPurposeIsFound(t *testing.T) {
 			[]string{"paused"}},
 		"it does not look again after a failure": {
 			Mutant{reconciler: func(r reconcile.Reconciler) reconcile.Reconciler { return careless{r} }}, []string{"in the end", "no rest", "the status"}},
+		"it does not wait for containers that go first": {
+			sending(func(body string) string { return firstReady.ReplaceAllString(body, "") }), []string{"which goes first"}},
+		"it changes one image of two": {
+			sending(func(body string) string { return sideImage.ReplaceAllString(body, "") }), []string{"its revision says"}},
+		"it resizes more pods than may be broken": {
+			seeing(func(s *v1beta1.CloneSetSpec, r *v1beta1.RollingUpdateCloneSetStrategy) {
+				r.MaxUnavailable = new(intstr.FromString("100%"))
+			}),
+			[]string{"resized at a time"}},
+		"it does not wait for labels and annotations in an environment": {
+			sending(func(body string) string {
+				if strings.Contains(body, renews) {
+					return restarting.ReplaceAllString(strings.Replace(body, renews, "", 1), `\"lastContainerStatuses\":{}`)
+				}
+				return body
+			}), []string{"in its environment"}},
+		"it does not know that claim templates change": {
+			seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) {
+				if len(s.VolumeClaimTemplates) > 0 {
+					s.VolumeClaimTemplates = claimTemplates()
+				}
+			}), []string{"old revisions in the end"}},
+		"it makes claims of another size": {
+			wrapped(func(c *faulty) { c.makes = smallClaim }), []string{"its claim templates ask for"}},
+		"it takes a webhook that does not answer for one that does": {
+			wrapped(func(c *faulty) { c.answer = answered }), []string{"in the end", "no rest", "the status"}},
 	} {
 		t.Run(name, func(t *testing.T) { find(t, cloneSets, c.mutant, c.words...) })
 	}
@@ -63,7 +89,7 @@ func TestWhatIsWrongWithStatefulSetsOnPurposeIsFound(t *testing.T) {
 		words  []string
 	}{
 		"it takes its caches to show its own writes": {
-			Mutant{cachesLie: true}, []string{"must stay", "before those below", "no rest", "is not in the cache"}},
+			Mutant{cachesLie: true}, []string{"must stay", "before those below", "no rest", "is not in the cache", "does not exist"}},
 		"it restarts pods that are in service": {
 			wrapped(func(c *faulty) { c.drops = v1beta1.StartInPlaceUpdateReason }), []string{"was not taken out of service"}},
 		"it takes deletions for done": {
@@ -154,9 +180,6 @@ func TestWhatIsWrongWithSidecarSetsOnPurposeIsFound(t *testing.T) {
 			}
 		})
 	}
-	sends := func(change func(body string) string) Mutant {
-		return wrapped(func(f *faulty) { f.sends = change })
-	}
 	for name, c := range map[string]struct {
 		mutant Mutant
 		words  []string
@@ -172,13 +195,13 @@ func TestWhatIsWrongWithSidecarSetsOnPurposeIsFound(t *testing.T) {
 		"it upgrades what is not to be upgraded": {
 			strategy(func(s *v1beta1.SidecarSetUpdateStrategy) { s.Type = "" }), []string{"NotUpdate"}},
 		"it writes what it read a while ago": {
-			sends(func(body string) string { return version.ReplaceAllString(body, "") }), []string{"changes what others wrote"}},
+			sending(func(body string) string { return version.ReplaceAllString(body, "") }), []string{"changes what others wrote"}},
 		"it restarts the twin that serves": {
-			sends(func(body string) string { return twin.ReplaceAllString(body, `"name":"hot-1"`) }), []string{"serves on"}},
+			sending(func(body string) string { return twin.ReplaceAllString(body, `"name":"hot-1"`) }), []string{"serves on"}},
 		"it restarts the containers of the pods' authors": {
-			sends(func(body string) string { return strings.ReplaceAll(body, `"name":"cold"`, `"name":"main"`) }), []string{"changes what others wrote"}},
+			sending(func(body string) string { return strings.ReplaceAll(body, `"name":"cold"`, `"name":"main"`) }), []string{"changes what others wrote"}},
 		"it labels the pods": {
-			sends(func(body string) string {
+			sending(func(body string) string {
 				return strings.Replace(body, `{"annotations":{`, `{"labels":{"upgraded":"yes"},"annotations":{`, 1)
 			}),
 			[]string{"changes what others wrote"}},
@@ -191,6 +214,17 @@ func TestWhatIsWrongWithSidecarSetsOnPurposeIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) { find(t, sidecarSets, c.mutant, c.words...) })
 	}
 }
+
+// renews is in the record of an update for which containers restart for their environment.
+const renews = `,\"updateEnvFromMetadata\":true`
+
+// firstReady is in the record of an update which containers must be ready before it goes on, and restarting which restart. sideImage is
+// the image of the second container in a patch.
+var (
+	restarting = regexp.MustCompile(`\\"lastContainerStatuses\\":\{(\\"[a-z]+\\":\{[^}]*\},?)*\}`)
+	firstReady = regexp.MustCompile(`,\\"preCheckBeforeNext\\":\{[^}]*\}`)
+	sideImage  = regexp.MustCompile(`,?\{"name":"side","image":"[^"]*"\}`)
+)
 
 // version is the resource version in a patch, and twin the name of a twin.
 var (
@@ -229,17 +263,26 @@ type faulty struct {
 	keepPods bool
 	// drops is what is in the patches of a status that are not sent.
 	drops string
-	// sends changes the patches of pods, and recreates turns them into deletions.
+	// makes changes what is created, sends the patches of pods, and recreates turns these into deletions.
+	makes     func(client.Object)
 	sends     func(body string) string
 	recreates bool
 }
 
 func wrapped(change func(*faulty)) Mutant {
 	return Mutant{client: func(c client.Client) client.Client {
-		f := &faulty{Client: c, see: func(client.Object) {}, answer: func(err error) error { return err }, sends: func(body string) string { return body }}
+		f := &faulty{
+			Client: c, see: func(client.Object) {}, answer: func(err error) error { return err },
+			makes: func(client.Object) {}, sends: func(body string) string { return body },
+		}
 		change(f)
 		return f
 	}}
+}
+
+// sending is a mutant that sends other patches of pods.
+func sending(change func(body string) string) Mutant {
+	return wrapped(func(f *faulty) { f.sends = change })
 }
 
 // seeing is a mutant that reads another spec than the one that is there.
@@ -283,6 +326,21 @@ func refusal(err error) error {
 	return apierrors.NewBadRequest(err.Error())
 }
 
+// smallClaim makes a claim as small as those are that runs begin with.
+func smallClaim(obj client.Object) {
+	if claim, ok := obj.(*corev1.PersistentVolumeClaim); ok {
+		claim.Spec.Resources = claimTemplates()[0].Spec.Resources
+	}
+}
+
+// answered turns the error of a webhook that does not answer into none.
+func answered(err error) error {
+	if err != nil && strings.Contains(err.Error(), "failed calling webhook") {
+		return nil
+	}
+	return err
+}
+
 // Get implements client.Reader.
 func (f *faulty) Get(ctx context.Context, at client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 	err := f.Client.Get(ctx, at, obj, opts...)
@@ -294,6 +352,7 @@ func (f *faulty) Get(ctx context.Context, at client.ObjectKey, obj client.Object
 
 // Create implements client.Writer.
 func (f *faulty) Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error {
+	f.makes(obj)
 	return f.answer(f.Client.Create(ctx, obj, opts...))
 }
 

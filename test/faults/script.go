@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/workload"
 )
@@ -107,6 +108,9 @@ const (
 	resizeClaims      = "ResizeClaims"
 	bindDirectly      = "BindDirectly"
 	pruneIneligible   = "PruneIneligible"
+	recreateForClaims = "RecreateForClaims"
+	resizePods        = "ResizePods"
+	envFromMetadata   = "EnvFromMetadata"
 )
 
 func (s Script) options() workload.Options {
@@ -115,6 +119,7 @@ func (s Script) options() workload.Options {
 		ShortHash: on(shortHash), PartitionRollback: on(partitionRollback), ExcludePreparingDelete: on(excludeLeaving),
 		PreparingUpdateAsUpdate: on(prepareIsUpdate), AutoDeleteClaims: on(deleteClaims), ResizeClaims: on(resizeClaims),
 		StartOrdinal: true, PodIndexLabel: true, BindDirectly: on(bindDirectly), PruneIneligible: on(pruneIneligible),
+		RecreateForClaims: on(recreateForClaims), InPlace: inplace.Options{Resources: on(resizePods), EnvFromMetadata: on(envFromMetadata)},
 	}
 }
 
@@ -134,7 +139,10 @@ func (s Script) options() workload.Options {
 //	at 2 fail Timeout       the request is not carried out
 //	at 2 lose Timeout       the request is carried out, and its answer is an error
 //	at 2 crash-after        the request is carried out, and the process dies
-//	takes 5s, bad a:2, good a:2           how long containers take to start, and which images cannot be pulled
+//	at 2 webhook Fail       a webhook that is called for the request does not answer in time: the request is refused, or with
+//	                        Ignore carried out all the same
+//	takes 5s, takes 2s 3s   how long containers take to start, and then to be ready
+//	bad a:2, good a:2       which images cannot be pulled
 //	sick a:2, well a:2      whether containers of an image get ready
 //	old-kubelets            kubelets do not say which generation of a pod they saw
 //	delete #1, lose #1, evict #1, node 2  pods end: gracefully, at once, as Failed; all those of a node at once
@@ -153,7 +161,10 @@ func (s Script) options() workload.Options {
 //	env 2                   a user changes the environment of the first sidecar, which no running pod can take over
 //	select app=web,zone=a   a user has a SidecarSet select other pods
 //	drop-set, make-set      a user deletes the workload, and makes it anew, as it was in the beginning
-//	image main=main:2       a user has a container run another image
+//	image main=main:2 side=side:2         a user has containers run other images
+//	cpu main=2              a user asks for other cpu for containers that ask for some
+//	claims data=2Gi logs=1Gi, claims logs-  a user changes the claim templates of a CloneSet
+//	resizes Deferred        kubelets put resizes off, or with Infeasible refuse them, until they make them AtOnce
 //	patch {…}               a user changes the spec of the workload
 //
 // #n is the pod at that place among those that exist, counted around, the oldest first. Without pods nothing happens.
@@ -168,7 +179,7 @@ func (m *machine) do(line string) error {
 		m.frozen[rest] = verb == "freeze"
 	case "hear", "relist":
 		return m.doCaches(verb, rest)
-	case "refuse", "allow", "at", "fail", "lose", "crash-after":
+	case "refuse", "allow", "at", "fail", "lose", "crash-after", "webhook":
 		if verb == "lose" && strings.HasPrefix(rest, "#") {
 			return m.doPod(verb, rest)
 		}
@@ -199,8 +210,10 @@ func (m *machine) do(line string) error {
 		m.hooks()
 	case "patch":
 		return m.change(rest)
-	case "image":
-		return m.image(rest)
+	case "image", "cpu", "resizes":
+		return m.doTemplate(verb, rest)
+	case "claims":
+		return m.changeSet(func(set client.Object) error { return changeClaims(set, rest) })
 	default:
 		return fmt.Errorf("there is no verb %q", verb)
 	}
@@ -241,6 +254,7 @@ func (m *machine) turn(d time.Duration) {
 }
 
 func (m *machine) doTime(verb, rest string) error {
+	rest, more, two := strings.Cut(rest, " ")
 	d, err := time.ParseDuration(rest)
 	if err != nil {
 		return err
@@ -252,10 +266,13 @@ func (m *machine) doTime(verb, rest string) error {
 		m.faults++
 		m.skew = d
 	default:
-		m.world.StartTakes = d
+		m.world.StartTakes, m.world.ReadyTakes = d, 0
+		if two {
+			m.world.ReadyTakes, err = time.ParseDuration(more)
+		}
 		clear(m.steady) // containers that started a short while ago may not be ready any more
 	}
-	return nil
+	return err
 }
 
 func (m *machine) doCaches(verb, rest string) error {
@@ -384,17 +401,6 @@ func (m *machine) hooks() {
 // change changes the spec of the workload. What the text does not name stays.
 func (m *machine) change(text string) error {
 	return m.changeSet(func(set client.Object) error { return yaml.UnmarshalStrict([]byte(`{"spec":`+text+`}`), set) })
-}
-
-// image changes the image of a container in the template.
-func (m *machine) image(text string) error {
-	name, image, _ := strings.Cut(text, "=")
-	return m.changeSet(func(set client.Object) error {
-		if c := m.kind.container(set, name); c != nil {
-			c.Image = image
-		}
-		return nil
-	})
 }
 
 func (m *machine) changeSet(change func(client.Object) error) error {
