@@ -14,6 +14,7 @@ import (
 	"weak"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -121,19 +122,25 @@ func adoptSlice(to, from reflect.Value) bool {
 		equal = adopt(to.Index(i), from.Index(i)) && equal
 	}
 	if equal {
-		to.Set(from.Slice3(0, shared, shared))
+		to.Set(from)
+		to.SetCap(shared)
 	}
 	return equal
 }
 
 func adoptStruct(to, from reflect.Value) bool {
+	switch ours := to.Addr().Interface().(type) { // of what has no parts that could be set
+	case *metav1.Time:
+		theirs, ok := from.Addr().Interface().(*metav1.Time)
+		return ok && *ours == *theirs
+	case *resource.Quantity:
+		theirs, ok := from.Addr().Interface().(*resource.Quantity)
+		return ok && *ours == *theirs
+	}
 	equal := true
 	for i := range to.NumField() {
 		field := to.Field(i)
-		if !field.CanSet() { // of a time or a quantity, which have no parts
-			return to.Comparable() && to.Equal(from)
-		}
-		equal = adopt(field, from.Field(i)) && equal
+		equal = field.CanSet() && adopt(field, from.Field(i)) && equal
 	}
 	return equal
 }

@@ -57,10 +57,10 @@ func running(tb testing.TB, owner types.UID, name string) *corev1.Pod {
 		image := "registry.example/" + container + ":v1"
 		pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{
 			Name: container, Image: image, ImagePullPolicy: "IfNotPresent", TerminationMessagePath: "/dev/termination-log", TerminationMessagePolicy: "File",
-			Env:          []corev1.EnvVar{{Name: "PURPOSE", Value: "measuring"}},
-			Ports:        []corev1.ContainerPort{{Name: "http", ContainerPort: 8080, Protocol: corev1.ProtocolTCP}},
-			VolumeMounts: []corev1.VolumeMount{{Name: "kube-api-access-" + name, ReadOnly: true, MountPath: "/var/run/secrets/kubernetes.io/serviceaccount"}},
-			Resources:    resources(),
+			Env:            []corev1.EnvVar{{Name: "PURPOSE", Value: "measuring"}},
+			Ports:          []corev1.ContainerPort{{Name: "http", ContainerPort: 8080, Protocol: corev1.ProtocolTCP}},
+			VolumeMounts:   []corev1.VolumeMount{{Name: "kube-api-access-" + name, ReadOnly: true, MountPath: "/var/run/secrets/kubernetes.io/serviceaccount"}},
+			Resources:      resources(),
 			ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: intstr.FromString("http"), Scheme: "HTTP"}}, PeriodSeconds: 10},
 		})
 		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{
@@ -133,7 +133,9 @@ func TestAPodStaysWhatItWasAndSoDoOthers(t *testing.T) {
 	const seed, pods = 7, 500
 	dice := rand.New(rand.NewPCG(seed, seed))
 	filler := randfill.NewWithSeed(seed).NilChance(0.3).NumElements(0, 3).MaxDepth(12).Funcs(
-		func(q *resource.Quantity, c randfill.Continue) { *q = *resource.NewQuantity(c.Int63n(3), resource.BinarySI) },
+		func(q *resource.Quantity, c randfill.Continue) {
+			*q = *resource.NewQuantity(c.Int63n(3), resource.BinarySI)
+		},
 		func(at *metav1.Time, c randfill.Continue) { at.Time = time.Unix(c.Int63n(3), 0) },
 		func(f *metav1.FieldsV1, _ randfill.Continue) { *f = metav1.FieldsV1{} },
 	)
