@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -16,6 +17,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/manager/cloneset"
 	"kruise.io/kruise/plan/replica"
+	"kruise.io/kruise/plan/revision"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -38,10 +40,10 @@ var cloneSets = &kind{
 	ended:     cloneSetEnded,
 	reported:  cloneSetReported,
 	draw:      generator.cloneSet,
-	image:     generator.mainImage,
+	image:     generator.imageOrClaims,
 	images:    mainImages,
 	person:    func(g generator) string { return pick(g, "delete ", "doom ", "pin ") + g.somePod() },
-	options:   []string{shortHash, partitionRollback, excludeLeaving, prepareIsUpdate}, odds: 6, share: 1,
+	options:   []string{shortHash, partitionRollback, excludeLeaving, prepareIsUpdate, recreateForClaims}, odds: 6, share: 1,
 	simpler: simplerCloneSets,
 }
 
@@ -97,6 +99,7 @@ func cloneSetEnded(m *machine, v *view) {
 			used[name] = true
 		}
 	}
+	m.checkReplacedClaims(v, used)
 	for _, pod := range m.active() {
 		slot := pod.Labels[v1beta1.CloneSetInstanceID]
 		if other := slots[slot]; ours(pod, v.set.GetUID()) && other != "" {
@@ -107,6 +110,32 @@ func cloneSetEnded(m *machine, v *view) {
 	for _, claim := range list[*corev1.PersistentVolumeClaim](m.server, kindClaim) {
 		if !used[claim.Name] && !asCloneSet(v.set).Spec.ScaleStrategy.EnablePVCReuse {
 			m.brokenf("claim %s is left, and nobody will use it", claim.Name)
+		}
+	}
+}
+
+// checkReplacedClaims checks that where claim templates are rolled out, each updated pod has claims of their size, and none
+// that are smaller wait for a pod once all are updated.
+func (m *machine) checkReplacedClaims(v *view, used map[string]bool) {
+	spec, status := &asCloneSet(v.set).Spec, &asCloneSet(v.set).Status
+	rolling := spec.UpdateStrategy.RollingUpdate
+	inPlaceOnly := rolling != nil && rolling.PodUpdatePolicy == v1beta1.InPlaceOnlyPodUpdatePolicyType
+	if !m.options.RecreateForClaims || len(spec.VolumeClaimTemplates) == 0 || inPlaceOnly {
+		return
+	}
+	size := spec.VolumeClaimTemplates[0].Spec.Resources.Requests.Storage()
+	updated := map[string]bool{}
+	for _, pod := range m.active() {
+		if ours(pod, v.set.GetUID()) && revision.ShortHash(revisionOf(pod)) == revision.ShortHash(v.newest) {
+			for _, name := range claimsOf(pod) {
+				updated[name] = true
+			}
+		}
+	}
+	for _, claim := range list[*corev1.PersistentVolumeClaim](m.server, kindClaim) {
+		waits := !used[claim.Name] && status.CurrentRevision == status.UpdateRevision
+		if has := claim.Spec.Resources.Requests.Storage(); (waits || updated[claim.Name]) && has.Cmp(*size) < 0 {
+			m.brokenf("claim %s asks for %s in the end, and its template for %s:\n%s", claim.Name, has, size, m.describe())
 		}
 	}
 }
@@ -157,6 +186,14 @@ func (g generator) cloneSet() client.Object {
 		spec.UpdateStrategy.Type = v1beta1.OnDeleteCloneSetUpdateStrategyType
 	}
 	return set
+}
+
+// imageOrClaims draws that pods are to run another image, or to have larger claims.
+func (g generator) imageOrClaims() string {
+	if g.IntN(5) == 0 {
+		return fmt.Sprintf("grow %dGi", 2+g.IntN(3))
+	}
+	return g.mainImage()
 }
 
 func (g generator) claims(spec *v1beta1.CloneSetSpec) {

@@ -105,6 +105,7 @@ const (
 	prepareIsUpdate   = "PreparingUpdateAsUpdate"
 	deleteClaims      = "AutoDeleteClaims"
 	resizeClaims      = "ResizeClaims"
+	recreateForClaims = "RecreateForClaims"
 	bindDirectly      = "BindDirectly"
 	pruneIneligible   = "PruneIneligible"
 )
@@ -114,6 +115,7 @@ func (s Script) options() workload.Options {
 	return workload.Options{
 		ShortHash: on(shortHash), PartitionRollback: on(partitionRollback), ExcludePreparingDelete: on(excludeLeaving),
 		PreparingUpdateAsUpdate: on(prepareIsUpdate), AutoDeleteClaims: on(deleteClaims), ResizeClaims: on(resizeClaims),
+		RecreateForClaims: on(recreateForClaims),
 		StartOrdinal: true, PodIndexLabel: true, BindDirectly: on(bindDirectly), PruneIneligible: on(pruneIneligible),
 	}
 }
@@ -142,7 +144,7 @@ func (s Script) options() workload.Options {
 //	pin #1                  a user puts a finalizer on a pod, which holds it until the end of the script
 //	doom #1                 a user puts a pod on podsToDelete
 //	hooks                   whoever is behind the hooks does what the pods' states ask for
-//	grow 2Gi                a user makes the claim templates of a StatefulSet larger
+//	grow 2Gi                a user makes the claim templates larger
 //	narrow, wide            volumes do not grow, and grow again
 //	node-is 1 cordoned, node-is-not 1 cordoned    something is wrong with a node, or no more: cordoned, tainted (pods that do
 //	                        not tolerate it are driven out), silent, full, gone; or it is marked, as a set may ask for

@@ -222,15 +222,20 @@ func (g generator) statefulPerson() string {
 	}
 }
 
-// growClaims makes the claim templates of a StatefulSet larger.
+// growClaims makes the claim templates of a set larger.
 func growClaims(set client.Object, size string) error {
-	s, ok := set.(*v1beta1.StatefulSet)
-	if !ok || len(s.Spec.VolumeClaimTemplates) == 0 {
-		return nil
+	var templates []corev1.PersistentVolumeClaim
+	switch s := set.(type) {
+	case *v1beta1.StatefulSet:
+		templates = s.Spec.VolumeClaimTemplates
+	case *v1beta1.CloneSet:
+		templates = s.Spec.VolumeClaimTemplates
 	}
 	more, err := resource.ParseQuantity(size)
-	if requests := s.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests; err == nil && more.Cmp(*requests.Storage()) > 0 {
-		requests[corev1.ResourceStorage] = more
+	for i := range templates {
+		if requests := templates[i].Spec.Resources.Requests; err == nil && more.Cmp(*requests.Storage()) > 0 {
+			requests[corev1.ResourceStorage] = more
+		}
 	}
 	return err
 }
