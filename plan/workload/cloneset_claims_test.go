@@ -13,8 +13,8 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 )
 
-// claimNamed is a claim, or a claim template, of a name and a size.
-func claimNamed(name, size string) corev1.PersistentVolumeClaim {
+// claimSized is a claim, or a claim template, of a name and a size.
+func claimSized(name, size string) corev1.PersistentVolumeClaim {
 	c := corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	c.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
 	return c
@@ -34,7 +34,7 @@ func reusing(t *testing.T, recorded string, options Options, templates ...corev1
 	owned := Owned{Revisions: []*appsv1.ControllerRevision{before}}
 	for id, size := range map[string]string{"old": "1Gi", "new": "2Gi"} {
 		for _, template := range templates {
-			claim := claimNamed(template.Name+"-web-"+id, size)
+			claim := claimSized(template.Name+"-web-"+id, size)
 			claim.Labels = map[string]string{"app": "web", v1beta1.CloneSetInstanceID: id}
 			owned.Claims = append(owned.Claims, &claim)
 		}
@@ -48,8 +48,8 @@ func reusing(t *testing.T, recorded string, options Options, templates ...corev1
 
 func TestWhichClaimsAreUsedAgain(t *testing.T) {
 	gate := Options{RecreateForClaims: true}
-	large := claimNamed("data", "2Gi")
-	small := claimNamed("data", "1Gi")
+	large := claimSized("data", "2Gi")
+	small := claimSized("data", "1Gi")
 	for name, test := range map[string]struct {
 		set *CloneSet
 		// outdated says that the claims of the id old are not for the newest revision.
@@ -57,7 +57,7 @@ func TestWhichClaimsAreUsedAgain(t *testing.T) {
 	}{
 		"all but those that changed with the rollout":           {reusing(t, "sha256-before", gate, large), true},
 		"all, where the templates ask for no more":              {reusing(t, "sha256-before", gate, small), false},
-		"none of an id of which one changed":                    {reusing(t, "sha256-before", gate, claimNamed("logs", "1Gi"), large), true},
+		"none of an id of which one changed":                    {reusing(t, "sha256-before", gate, claimSized("logs", "1Gi"), large), true},
 		"all, where claim templates make no rollout":            {reusing(t, "sha256-before", Options{}, large), false},
 		"all, where no revision tells of other claims":          {reusing(t, "", gate, large), false},
 		"all, where a revision is of a manager that is no more": {reusing(t, "7f6d8", gate, large), false},
@@ -93,7 +93,7 @@ func TestWhichClaimsAreUsedAgain(t *testing.T) {
 }
 
 func TestAPodOfTheRevisionBeforeGetsTheClaimsOfBefore(t *testing.T) {
-	c := reusing(t, "sha256-before", Options{RecreateForClaims: true}, claimNamed("data", "2Gi"))
+	c := reusing(t, "sha256-before", Options{RecreateForClaims: true}, claimSized("data", "2Gi"))
 	fresh := func() string { return "fresh" }
 	if diff := cmp.Diff([]string{"new", "old"}, c.freshIDs(2, "web-1", fresh)); diff != "" {
 		t.Errorf("ids (-want +got):\n%s", diff)

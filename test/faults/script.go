@@ -116,7 +116,7 @@ func (s Script) options() workload.Options {
 		ShortHash: on(shortHash), PartitionRollback: on(partitionRollback), ExcludePreparingDelete: on(excludeLeaving),
 		PreparingUpdateAsUpdate: on(prepareIsUpdate), AutoDeleteClaims: on(deleteClaims), ResizeClaims: on(resizeClaims),
 		RecreateForClaims: on(recreateForClaims),
-		StartOrdinal: true, PodIndexLabel: true, BindDirectly: on(bindDirectly), PruneIneligible: on(pruneIneligible),
+		StartOrdinal:      true, PodIndexLabel: true, BindDirectly: on(bindDirectly), PruneIneligible: on(pruneIneligible),
 	}
 }
 
