@@ -186,7 +186,7 @@ type Moving struct {
 	Specified bool
 	// LeavesClaims marks the pod as one that leaves its claims to its successor. Otherwise an earlier mark is taken away.
 	LeavesClaims bool
-	// NotReady keeps the pod out of service until it is settled, where it has the readiness gate.
+	// NotReady keeps the pod out of service until it is settled, where CanHold says that it can be.
 	NotReady bool
 }
 
@@ -202,7 +202,7 @@ func Move(pod *corev1.Pod, m Moving, now time.Time) Patches {
 	} else {
 		p.drop(v1beta1.LeavesClaimsKey)
 	}
-	if m.NotReady && HasGate(pod, v1beta1.KruisePodReadyConditionType) {
+	if m.NotReady && CanHold(pod) {
 		p.hold(holdFor(m.To), now)
 		return Patches{Status: p.bytes()}
 	}
