@@ -139,7 +139,7 @@ func (r *Round) Act(w *world.World, writes int) error {
 		}
 		return errors.Join(inOrder(), atLeast(floor, CensusOf(r.Pool, pods).Available, "pods"))
 	}
-	err := act(w, r.view, r.Plan, world.Tidy{Strays: r.view.Strays, Claims: r.view.ExpiredClaims()}, writes, kept)
+	err := act(w, r.view, r.Plan, world.Tidy{Strays: r.view.Strays, Claims: r.view.ExpiredClaims(r.view.Current)}, writes, kept)
 	if errors.Is(err, errCrash) {
 		return kept()
 	}

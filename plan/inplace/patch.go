@@ -198,6 +198,8 @@ type Moving struct {
 	To lifecycle.State
 	// Specified adds the label that asks for the pod's deletion, so that no later decision takes it back.
 	Specified bool
+	// LeavesClaims marks the pod as one that leaves its claims to its successor. Otherwise an earlier mark is taken away.
+	LeavesClaims bool
 	// NotReady keeps the pod out of service until it is settled, where CanHold says that it can be.
 	NotReady bool
 }
@@ -208,6 +210,11 @@ func Move(pod *corev1.Pod, m Moving, now time.Time) Patches {
 	p.state(m.To, now)
 	if m.Specified {
 		p.label(v1beta1.SpecifiedDeleteKey, "true")
+	}
+	if m.LeavesClaims {
+		p.setValues(nil, map[string]string{v1beta1.LeavesClaimsKey: "true"})
+	} else {
+		p.drop(v1beta1.LeavesClaimsKey)
 	}
 	if m.NotReady && CanHold(pod) {
 		p.hold(holdFor(m.To), now)

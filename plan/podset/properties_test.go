@@ -52,6 +52,23 @@ func TestABadImageStopsWithinTheBudgetAndAFixOrARollbackRecovers(t *testing.T) {
 	})
 }
 
+func TestChangedClaimTemplatesReachEveryPodAndLeaveNothingBehind(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := newRollout(t)
+		r.c.Options.RecreateForClaims = true
+		r.c.Spec.ScaleStrategy.EnablePVCReuse = rapid.IntRange(0, 3).Draw(t, "claims are used again") > 0
+		r.labelledClaim()
+		r.fairStrategy()
+		happen := map[string]func(){
+			"scale": r.scale, "image": r.image, "env": r.env, "claims": r.labelledClaim, "lose": r.lose, "remove": r.remove, "doom": r.doom,
+			"kubelet": r.kubelet, "tick": r.tick, "hooks": r.hooks, "round": r.round,
+		}
+		r.happen(happen, "scale", "image", "env", "claims", "claims", "lose", "remove", "doom", "kubelet", "hooks")
+		r.finish()
+		r.checkEveryClaim()
+	})
+}
+
 // fairStrategy leaves nothing in the strategy that could keep a pod on an old revision.
 func (r *rollout) fairStrategy() {
 	u := &r.c.Spec.UpdateStrategy
@@ -124,7 +141,7 @@ func (r *rollout) decidePool() (decided, error) {
 		return decided{}, err
 	}
 	p := *round.Pool
-	p.FreshSlots = func(n int) []string { return make([]string, n) }
+	p.FreshSlots = func(n int, _ string) []string { return make([]string, n) }
 	return decided{
 		wanted: fmt.Sprintf("want %d, %+v, paused %v, %s to %s (before: %s)", p.Replicas, p.Rolling, p.Paused, p.Policy, p.UpdateRevision, p.CurrentRevision),
 		pods:   round.Pods, plan: &round.Plan, act: round.Act,

@@ -1,6 +1,8 @@
 package podset_test
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,6 +13,7 @@ import (
 	"kruise.io/kruise/lab/story"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
+	"kruise.io/kruise/plan/storage"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -108,6 +111,34 @@ func (r *rollout) order(s *v1beta1.RollingUpdateCloneSetStrategy) {
 	}
 	if rapid.IntRange(0, 3).Draw(r.T, "scattered") == 0 {
 		s.ScatterStrategy = []v1beta1.UpdateScatterTerm{{Key: "rank", Value: "2"}}
+	}
+}
+
+// labelledClaim draws the one claim template, with a label.
+func (r *rollout) labelledClaim() {
+	claim := corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "data"}}
+	claim.Labels = map[string]string{"tier": rapid.SampledFrom([]string{"fast", "slow"}).Draw(r.T, "tier of the claims")}
+	size := rapid.SampledFrom([]string{"1Gi", "2Gi"}).Draw(r.T, "size of the claims")
+	claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
+	r.c.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{claim}
+}
+
+// checkEveryClaim checks that every claim is what the one template says, those that wait for another pod included, and that there are
+// such only where claims are used again.
+func (r *rollout) checkEveryClaim() {
+	used := map[string]bool{}
+	for _, pod := range r.w.Pods {
+		for _, v := range pod.Spec.Volumes {
+			used[v.PersistentVolumeClaim.ClaimName] = true
+		}
+	}
+	for _, claim := range r.w.Claims {
+		if !storage.Matches(claim, &r.c.Spec.VolumeClaimTemplates[0]) {
+			r.fatal(fmt.Sprintf("claim %s is not what its template says: %v", claim.Name, claim.ObjectMeta))
+		}
+		if !used[claim.Name] && !r.c.Spec.ScaleStrategy.EnablePVCReuse {
+			r.fatal(fmt.Sprintf("claim %s is left", claim.Name))
+		}
 	}
 }
 

@@ -112,34 +112,45 @@ func cloneSetEnded(m *machine, v *view) {
 			m.brokenf("claim %s is left, and nobody will use it", claim.Name)
 		}
 	}
-	m.checkClaimTemplates(v)
+	m.checkClaimTemplates(v, used)
 }
 
-// checkClaimTemplates checks that pods of the newest revision have claims as the templates say, where a change of these is a rollout.
-// Where claims are used again, a pod has those of the one before it.
-func (m *machine) checkClaimTemplates(v *view) {
-	spec := &asCloneSet(v.set).Spec
+// checkClaimTemplates checks what became of a change of claim templates, where that is a rollout: each pod of the newest revision has claims as
+// the templates say or, where claims are used again, none that are smaller, and none that are smaller wait for a pod once all are updated.
+func (m *machine) checkClaimTemplates(v *view, used map[string]bool) {
+	spec, status := &asCloneSet(v.set).Spec, &asCloneSet(v.set).Status
 	inPlaceOnly := spec.UpdateStrategy.RollingUpdate != nil && spec.UpdateStrategy.RollingUpdate.PodUpdatePolicy == v1beta1.InPlaceOnlyPodUpdatePolicyType
-	if !m.options.RecreateForClaims || spec.ScaleStrategy.EnablePVCReuse || inPlaceOnly {
+	if !m.options.RecreateForClaims || inPlaceOnly {
 		return
 	}
+	updated := map[string]bool{}
 	for _, pod := range m.active() {
 		if !ours(pod, v.set.GetUID()) || !v.isNew(revisionOf(pod)) || m.ledger.adopted[pod.UID] > 0 {
 			continue
 		}
-		want := map[string]string{}
+		want, is := map[string]string{}, map[string]string{}
 		for i := range spec.VolumeClaimTemplates {
 			t := &spec.VolumeClaimTemplates[i]
 			want[t.Name+"-"+pod.Name] = t.Spec.Resources.Requests.Storage().String()
 		}
-		is := map[string]string{}
 		for _, name := range claimsOf(pod) {
+			updated[name] = true
 			if claim, there := m.tables[kindClaim].objects[name].(*corev1.PersistentVolumeClaim); there {
 				is[name] = claim.Spec.Resources.Requests.Storage().String()
 			}
 		}
-		if !maps.Equal(want, is) {
+		if !spec.ScaleStrategy.EnablePVCReuse && !maps.Equal(want, is) {
 			m.brokenf("pod %s has the newest revision and the claims %v, its claim templates ask for %v", pod.Name, is, want)
+		}
+	}
+	for _, claim := range list[*corev1.PersistentVolumeClaim](m.server, kindClaim) {
+		waits := !used[claim.Name] && status.CurrentRevision == status.UpdateRevision
+		for i := range spec.VolumeClaimTemplates {
+			t := &spec.VolumeClaimTemplates[i]
+			has, wanted := claim.Spec.Resources.Requests.Storage(), t.Spec.Resources.Requests.Storage()
+			if strings.HasPrefix(claim.Name, t.Name+"-") && (waits || updated[claim.Name]) && has.Cmp(*wanted) < 0 {
+				m.brokenf("claim %s asks for %s in the end, and its template for %s:\n%s", claim.Name, has, wanted, m.describe())
+			}
 		}
 	}
 }

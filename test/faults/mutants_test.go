@@ -246,7 +246,7 @@ func find(t *testing.T, of *kind, mutant Mutant, words ...string) {
 
 func TestAScriptThatFailsIsMadeShorter(t *testing.T) {
 	mutant := seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) { *s.Replicas++ })
-	script := Generate(cloneSets, 1)
+	script := Generate(cloneSets, 2)
 	if Run(t, script, mutant).Failure == nil {
 		t.Fatal("nothing is broken")
 	}
