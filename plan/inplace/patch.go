@@ -178,13 +178,26 @@ func Settle(pod *corev1.Pod, to lifecycle.State, hash string, now time.Time) Pat
 	return Patches{Status: p.bytes()}
 }
 
+// Open makes the patch that follows the creation of a pod at once: it opens the readiness gates of ours, which no creation can do.
+// A kubelet that starts the pod before its gates are open reports it twice. The scheduler writes the pod at the same time, so the
+// patch is for whatever the pod has become: until then nobody else has a say in its service.
+func Open(pod *corev1.Pod, now time.Time) Patches {
+	p := patchOf(pod)
+	for _, gate := range []corev1.PodConditionType{v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType} {
+		if HasGate(pod, gate) && !gateStands(pod, gate) {
+			p.condition(corev1.PodCondition{Type: gate, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now)})
+		}
+	}
+	return Patches{Status: p.unlessEmpty()}
+}
+
 // Moving is how a pod moves to another state of its life cycle.
 type Moving struct {
 	// To is the state.
 	To lifecycle.State
 	// Specified adds the label that asks for the pod's deletion, so that no later decision takes it back.
 	Specified bool
-	// NotReady keeps the pod out of service until it is settled, where it has the readiness gate.
+	// NotReady keeps the pod out of service until it is settled, where CanHold says that it can be.
 	NotReady bool
 }
 
@@ -195,7 +208,7 @@ func Move(pod *corev1.Pod, m Moving, now time.Time) Patches {
 	if m.Specified {
 		p.label(v1beta1.SpecifiedDeleteKey, "true")
 	}
-	if m.NotReady && HasGate(pod, v1beta1.KruisePodReadyConditionType) {
+	if m.NotReady && CanHold(pod) {
 		p.hold(holdFor(m.To), now)
 		return Patches{Status: p.bytes()}
 	}
