@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/ext"
@@ -16,6 +15,17 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"pgregory.net/rapid"
 )
+
+// judge judges requests as the API server does, and compiles an expression once.
+type judge struct {
+	rapid.TB
+	programs map[string]cel.Program
+}
+
+func judgeOf(t rapid.TB) *judge {
+	t.Helper()
+	return &judge{TB: t, programs: map[string]cel.Program{}}
+}
 
 // request is a request about a pod.
 type request struct {
@@ -47,8 +57,8 @@ func (r request) pod() *corev1.Pod {
 }
 
 // called says whether the API server would call a webhook, as its documentation tells.
-func called(t rapid.TB, w *Webhook, r request) bool {
-	t.Helper()
+func called(j *judge, w *Webhook, r request) bool {
+	j.Helper()
 	if w.Operation != r.operation {
 		return false
 	}
@@ -56,10 +66,10 @@ func called(t rapid.TB, w *Webhook, r request) bool {
 	if r.operation == Evict {
 		podLabels = nil
 	}
-	if !matches(t, w.NamespaceSelector, r.namespaceLabels()) || w.ObjectSelector != nil && !matches(t, w.ObjectSelector, podLabels) {
+	if !matches(j, w.NamespaceSelector, r.namespaceLabels()) || w.ObjectSelector != nil && !matches(j, w.ObjectSelector, podLabels) {
 		return false
 	}
-	return !slices.ContainsFunc(w.MatchConditions, func(c admissionregistrationv1.MatchCondition) bool { return !holds(t, c.Expression, r) })
+	return !slices.ContainsFunc(w.MatchConditions, func(c admissionregistrationv1.MatchCondition) bool { return !holds(j, c.Expression, r) })
 }
 
 func (r request) namespaceLabels() labels.Set {
@@ -68,42 +78,42 @@ func (r request) namespaceLabels() labels.Set {
 	return out
 }
 
-func matches(t rapid.TB, s *metav1.LabelSelector, set labels.Set) bool {
-	t.Helper()
+func matches(j *judge, s *metav1.LabelSelector, set labels.Set) bool {
+	j.Helper()
 	selector, err := metav1.LabelSelectorAsSelector(s)
 	if err != nil {
-		t.Fatal(err)
+		j.Fatal(err)
 	}
 	return selector.Matches(set)
 }
 
 // holds evaluates an expression for a request.
-func holds(t rapid.TB, expression string, r request) bool {
-	t.Helper()
-	return evaluate(t, expression, r.variables(t))
+func holds(j *judge, expression string, r request) bool {
+	j.Helper()
+	return evaluate(j, expression, r.variables(j))
 }
 
-func (r request) variables(t rapid.TB) map[string]any {
-	t.Helper()
+func (r request) variables(j *judge) map[string]any {
+	j.Helper()
 	vars := map[string]any{"object": nil, "oldObject": nil, "request": map[string]any{"namespace": r.namespace}}
 	for _, name := range map[Operation][]string{Create: {"object"}, Update: {"object", "oldObject"}, Delete: {"oldObject"}, Evict: {"object"}}[r.operation] {
-		vars[name] = asMap(t, r.pod())
+		vars[name] = asMap(j, r.pod())
 		if r.operation == Evict {
-			vars[name] = asMap(t, &corev1.Pod{})
+			vars[name] = asMap(j, &corev1.Pod{})
 		}
 	}
 	return vars
 }
 
-func asMap(t rapid.TB, pod *corev1.Pod) map[string]any {
-	t.Helper()
+func asMap(j *judge, pod *corev1.Pod) map[string]any {
+	j.Helper()
 	text, err := json.Marshal(pod)
 	out := map[string]any{}
 	if err == nil {
 		err = json.Unmarshal(text, &out)
 	}
 	if err != nil {
-		t.Fatal(err)
+		j.Fatal(err)
 	}
 	if meta, ok := out["metadata"].(map[string]any); ok && pod.DeletionTimestamp != nil {
 		meta["deletionTimestamp"] = "2026-01-01T00:00:00Z" // the zero time is shown as null
@@ -111,23 +121,20 @@ func asMap(t rapid.TB, pod *corev1.Pod) map[string]any {
 	return out
 }
 
-// programs are the expressions that were compiled.
-var programs sync.Map
-
 // evaluate evaluates an expression as the API server does, within the costs that it allows.
-func evaluate(t rapid.TB, expression string, vars map[string]any) bool {
-	t.Helper()
-	program, ok := programs.Load(expression)
+func evaluate(j *judge, expression string, vars map[string]any) bool {
+	j.Helper()
+	program, ok := j.programs[expression]
 	if !ok {
-		compiled, err := compile(expression)
-		if err != nil {
-			t.Fatalf("%.1000s: %v", expression, err)
+		var err error
+		if program, err = compile(expression); err != nil {
+			j.Fatalf("%.1000s: %v", expression, err)
 		}
-		program, _ = programs.LoadOrStore(expression, compiled)
+		j.programs[expression] = program
 	}
-	out, _, err := program.(cel.Program).Eval(vars)
+	out, _, err := program.Eval(vars)
 	if err != nil {
-		t.Fatalf("%.1000s fails for %+v: %v", expression, vars, err)
+		j.Fatalf("%.1000s fails for %+v: %v", expression, vars, err)
 	}
 	return out.Value() == true
 }
@@ -149,11 +156,11 @@ func compile(expression string) (cel.Program, error) {
 }
 
 // callers are the names of the webhooks that the API server would call.
-func callers(t rapid.TB, webhooks []Webhook, r request) []string {
-	t.Helper()
+func callers(j *judge, webhooks []Webhook, r request) []string {
+	j.Helper()
 	var out []string
 	for i := range webhooks {
-		if called(t, &webhooks[i], r) {
+		if called(j, &webhooks[i], r) {
 			out = append(out, webhooks[i].Name)
 		}
 	}
@@ -161,13 +168,13 @@ func callers(t rapid.TB, webhooks []Webhook, r request) []string {
 }
 
 // wants says whether a demand is about a request, by what its documentation says.
-func wants(t rapid.TB, d *Demand, r request) bool {
-	t.Helper()
+func wants(j *judge, d *Demand, r request) bool {
+	j.Helper()
 	return d.Operation == r.operation && (d.Namespace == "" || d.Namespace == r.namespace) &&
-		(d.NamespaceSelector == nil || matches(t, d.NamespaceSelector, r.namespaceLabels())) &&
-		(d.Pods == nil || d.Operation == Evict || matches(t, d.Pods, r.labels)) &&
+		(d.NamespaceSelector == nil || matches(j, d.NamespaceSelector, r.namespaceLabels())) &&
+		(d.Pods == nil || d.Operation == Evict || matches(j, d.Pods, r.labels)) &&
 		(d.Owner == nil || d.Operation == Evict || owns(d.Owner, r)) &&
-		meets(t, d, r)
+		meets(j, d, r)
 }
 
 // owns says whether an owner controls a pod.
@@ -184,9 +191,9 @@ func owns(o *Owner, r request) bool {
 }
 
 // meets says whether a request meets the conditions of a demand.
-func meets(t rapid.TB, d *Demand, r request) bool {
-	t.Helper()
-	return !slices.ContainsFunc(d.Conditions, func(c admissionregistrationv1.MatchCondition) bool { return !holds(t, c.Expression, r) })
+func meets(j *judge, d *Demand, r request) bool {
+	j.Helper()
+	return !slices.ContainsFunc(d.Conditions, func(c admissionregistrationv1.MatchCondition) bool { return !holds(j, c.Expression, r) })
 }
 
 // longest is the length of the longest expression.

@@ -132,13 +132,13 @@ func TestManyObjectsOfOneKindAreToldExactlyAndThousandsByWhatTheyHaveInCommon(t 
 				for i := range n {
 					demands = append(demands, kind.demands(i)...)
 				}
-				webhooks := For(demands, reserved)
+				webhooks, j := For(demands, reserved), judgeOf(t)
 				for _, i := range []int{0, 1, 2, n / 2, n - 1} {
 					r := kind.of(i)
-					if len(callers(t, webhooks, r)) != 1 {
-						t.Errorf("%v are asked about %+v", callers(t, webhooks, r), r)
+					if len(callers(j, webhooks, r)) != 1 {
+						t.Errorf("%v are asked about %+v", callers(j, webhooks, r), r)
 					}
-					if r.idle = true; r.operation == Delete && callers(t, webhooks, r) != nil {
+					if r.idle = true; r.operation == Delete && callers(j, webhooks, r) != nil {
 						t.Errorf("a pod that is not ready is asked about: %+v", r)
 					}
 				}
@@ -147,7 +147,7 @@ func TestManyObjectsOfOneKindAreToldExactlyAndThousandsByWhatTheyHaveInCommon(t 
 					unwanted = append(slices.Clone(unwanted), kind.near...)
 				}
 				for _, r := range unwanted {
-					if got := callers(t, webhooks, r); got != nil {
+					if got := callers(j, webhooks, r); got != nil {
 						t.Errorf("%v are asked about %+v", got, r)
 					}
 				}
@@ -165,13 +165,13 @@ func TestTenThousandObjectsAreNarrowedAsFarAsTheBoundsAllow(t *testing.T) {
 			for i := range 10_000 {
 				demands = append(demands, kind.demands(i)...)
 			}
-			webhooks := For(demands, reserved)
+			webhooks, j := For(demands, reserved), judgeOf(t)
 			for _, i := range []int{0, 1, 2, 9_999} {
 				r := kind.of(i)
-				if len(callers(t, webhooks, r)) != 1 {
-					t.Errorf("%v are asked about %+v", callers(t, webhooks, r), r)
+				if len(callers(j, webhooks, r)) != 1 {
+					t.Errorf("%v are asked about %+v", callers(j, webhooks, r), r)
 				}
-				if r.idle = true; r.operation == Delete && callers(t, webhooks, r) != nil {
+				if r.idle = true; r.operation == Delete && callers(j, webhooks, r) != nil {
 					t.Errorf("a pod that is not ready is asked about: %+v", r)
 				}
 			}
@@ -243,11 +243,11 @@ func TestTenThousandObjectsThatHaveLittleInCommon(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			webhooks := For(tc.demands, reserved)
-			if callers(t, webhooks, tc.meant) == nil {
+			webhooks, j := For(tc.demands, reserved), judgeOf(t)
+			if callers(j, webhooks, tc.meant) == nil {
 				t.Errorf("nobody is asked about %+v", tc.meant)
 			}
-			if got := callers(t, webhooks, tc.missed); got != nil {
+			if got := callers(j, webhooks, tc.missed); got != nil {
 				t.Errorf("%v are asked about %+v", got, tc.missed)
 			}
 			checkBounds(t, webhooks)
@@ -264,13 +264,13 @@ func BenchmarkAPodThatNothingIsAskedAbout(b *testing.B) {
 				for i := range n {
 					demands = append(demands, kind.demands(i)...)
 				}
-				webhooks := For(demands, reserved)
+				webhooks, j := For(demands, reserved), judgeOf(b)
 				r := kind.far[0]
-				vars := r.variables(b)
+				vars := r.variables(j)
 				judge := func() {
 					for i := range webhooks {
 						for _, c := range webhooks[i].MatchConditions {
-							evaluate(b, c.Expression, vars)
+							evaluate(j, c.Expression, vars)
 						}
 					}
 				}

@@ -35,10 +35,10 @@ func TestAPodIsControlledByWhatItsReferenceNames(t *testing.T) {
 		"and not of one with a name": {core, ref("example.org/v1", "ReplicationController", "web"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: c.refs, Labels: map[string]string{"hash": "5d"}}}
+			j, pod := judgeOf(t), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: c.refs, Labels: map[string]string{"hash": "5d"}}}
 			for operation, variable := range map[Operation]string{Create: "object", Update: "oldObject", Delete: "oldObject"} {
 				expression := asked([]Demand{{Operation: operation, Owner: &c.owner}}, nil, mostBytes)
-				if got := evaluate(t, expression, map[string]any{variable: asMap(t, pod)}); got != c.want {
+				if got := evaluate(j, expression, map[string]any{variable: asMap(j, pod)}); got != c.want {
 					t.Errorf("%s: %v", operation, got)
 				}
 			}

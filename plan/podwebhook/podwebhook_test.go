@@ -101,7 +101,7 @@ func TestSomeObjectsAreAskedAboutExactly(t *testing.T) {
 		"an update that nobody asks of": {request{operation: Update, namespace: "shop", labels: map[string]string{"app": "c"}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, callers(t, webhooks, tc.request)); diff != "" {
+			if diff := cmp.Diff(tc.want, callers(judgeOf(t), webhooks, tc.request)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -114,7 +114,7 @@ func TestSomeObjectsAreAskedAboutExactly(t *testing.T) {
 func TestExactlyWhatIsWantedIsAskedOfDozensOfObjects(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		demands := rapid.SliceOfN(anyDemand(), 0, rapid.SampledFrom([]int{3, 60}).Draw(t, "most")).Draw(t, "demands")
-		webhooks := For(demands, reserved)
+		webhooks, j := For(demands, reserved), judgeOf(t)
 		selectors := map[string]bool{}
 		for _, d := range demands {
 			selectors[metav1.FormatLabelSelector(d.NamespaceSelector)] = true
@@ -123,14 +123,14 @@ func TestExactlyWhatIsWantedIsAskedOfDozensOfObjects(t *testing.T) {
 			r := anyRequest().Draw(t, "request")
 			got := map[admissionregistrationv1.FailurePolicyType]bool{}
 			for i := range webhooks {
-				got[webhooks[i].Policy] = got[webhooks[i].Policy] || called(t, &webhooks[i], r)
+				got[webhooks[i].Policy] = got[webhooks[i].Policy] || called(j, &webhooks[i], r)
 			}
 			never := slices.Contains(reserved, r.namespace) || r.operation == Create && r.mirror || (r.operation == Update || r.operation == Delete) && r.terminates
 			for _, policy := range []admissionregistrationv1.FailurePolicyType{fail, ignore} {
 				wanted, met := false, false
 				for i := range demands {
 					if d := &demands[i]; d.Policy == policy && d.Operation == r.operation {
-						wanted, met = wanted || wants(t, d, r), met || meets(t, d, r)
+						wanted, met = wanted || wants(j, d, r), met || meets(j, d, r)
 					}
 				}
 				if wanted && !never && !got[policy] || got[policy] && (never || !met || !wanted && len(selectors) <= mostNamespaceSelectors) {
