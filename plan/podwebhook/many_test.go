@@ -227,6 +227,27 @@ func TestTenThousandObjectsThatHaveLittleInCommon(t *testing.T) {
 			}),
 			request{operation: Create, namespace: "n0"}, request{operation: Create, namespace: "n1"},
 		},
+		"other labels, each with a condition": {
+			many(func(i int) Demand {
+				d := Demand{Pods: having(fmt.Sprint("key", i), metav1.LabelSelectorOpExists), Conditions: condition("orders", `has(object.metadata.labels) && "order" in object.metadata.labels`)}
+				if i%2 > 0 {
+					d.Conditions = condition("probes", `has(object.metadata.labels) && "probe" in object.metadata.labels`)
+				}
+				return d
+			}),
+			request{operation: Create, namespace: "x", labels: map[string]string{"key8": "", "order": ""}},
+			request{operation: Create, namespace: "x", labels: map[string]string{"key8": ""}},
+		},
+		"namespaces that can be named, with values that then cannot": {
+			many(func(i int) Demand {
+				if i == 0 {
+					return Demand{Pods: app("anywhere")}
+				}
+				return Demand{Namespace: fmt.Sprintf("namespace-%06d", i%3000), Pods: app(fmt.Sprint("web-", i%1000))}
+			}),
+			request{operation: Create, namespace: "namespace-000007", labels: map[string]string{"app": "web-7"}},
+			request{operation: Create, namespace: "x", labels: map[string]string{"app": "web-7"}},
+		},
 		"two labels, one of which all share": {
 			many(func(i int) Demand {
 				return Demand{Pods: &metav1.LabelSelector{MatchLabels: map[string]string{"app": fmt.Sprint("web-", i), "part-of": "shop"}}}
