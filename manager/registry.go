@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -262,7 +261,8 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options, place serve.Place)
 		}
 	}
 	var err error
-	if o.others, err = listed(ctx, mgr, place); err != nil {
+	var missing []schema.GroupVersionKind
+	if o.others, missing, err = listed(ctx, mgr, place); err != nil {
 		return err
 	}
 	for _, e := range registry(o, place) {
@@ -271,32 +271,38 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options, place serve.Place)
 			logger.Info("The kind is switched off")
 			continue
 		}
-		_, err := mgr.GetRESTMapper().RESTMapping(e.kind.GroupKind(), e.kind.Version)
-		if meta.IsNoMatchError(err) {
-			logger.Info("The API server does not serve the kind, so nothing is run for it. Install its CustomResourceDefinition and restart", "version", e.kind.GroupVersion().String())
-			continue
-		}
+		served, err := serve.IsServed(mgr, e.kind)
 		if err != nil {
-			return fmt.Errorf("asking the API server for %s: %w", e.kind, err)
+			return err
 		}
-		if e.webhook != nil {
-			if err := e.webhook(mgr); err != nil {
-				return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
-			}
-		}
-		if e.every != nil {
-			if err := e.every(ctx, mgr); err != nil {
-				return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
-			}
-		}
-		if o.WebhooksOnly || e.controller == nil {
+		if !served {
+			logger.Info("The API server does not serve the kind, so nothing is run for it until its CustomResourceDefinition is installed", "version", e.kind.GroupVersion().String())
+			missing = append(missing, e.kind)
 			continue
 		}
-		if err := e.controller(ctx, mgr); err != nil {
+		if err := e.setup(ctx, mgr, o); err != nil {
 			return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
 		}
 	}
-	return nil
+	return await(mgr, place, missing)
+}
+
+// setup adds to the manager what runs for the kind.
+func (e entry) setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
+	if e.webhook != nil {
+		if err := e.webhook(mgr); err != nil {
+			return err
+		}
+	}
+	if e.every != nil {
+		if err := e.every(ctx, mgr); err != nil {
+			return err
+		}
+	}
+	if o.WebhooksOnly || e.controller == nil {
+		return nil
+	}
+	return e.controller(ctx, mgr)
 }
 
 // servesResize says whether the resources of pods can be changed in place.

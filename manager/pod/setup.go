@@ -164,7 +164,7 @@ func watch[T client.Object](ctx context.Context, mgr ctrl.Manager, wanted bool, 
 	if err != nil {
 		return fmt.Errorf("watching %T: %w", kind, err)
 	}
-	if served, err := serves(mgr, gvk); err != nil || !served || !wanted {
+	if served, err := serve.IsServed(mgr, gvk); err != nil || !served || !wanted {
 		return err
 	}
 	if *store, err = index.For(ctx, mgr.GetCache(), kind); err != nil {

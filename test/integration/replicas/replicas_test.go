@@ -30,8 +30,11 @@ import (
 
 var server *apiserver.Server
 
+// user is who the manager is where it may do what the chart lets it, and no more.
+const user = "system:serviceaccount:kruise-system:kruise-manager"
+
 func TestMain(m *testing.M) {
-	apiserver.Main(m, &server)
+	apiserver.Main(m, &server, apiserver.Installed(user))
 }
 
 func asIs(*manager.Options, *serve.Options) {}
@@ -60,7 +63,24 @@ func secret(t *testing.T) *corev1.Secret {
 	return s
 }
 
-// forget takes away the Secret and every CA, as on a fresh cluster.
+// installed runs a manager with its controllers, as the chart installs one on a fresh cluster.
+func installed(t *testing.T) *apiserver.Replica {
+	t.Helper()
+	return replica(t, server.As(user).RunWebhooks, func(m *manager.Options, o *serve.Options) {
+		m.WebhooksOnly, o.LeaderElection = false, true
+	})
+}
+
+// fresh makes the empty Secret of the chart, and takes every CA away.
+func fresh(t *testing.T) {
+	t.Helper()
+	forget(t)
+	if err := server.Client.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "kruise-system", Name: "kruise-webhook-certs"}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// forget takes away the Secret and every CA.
 func forget(t *testing.T) {
 	t.Helper()
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "kruise-system", Name: "kruise-webhook-certs"}}
