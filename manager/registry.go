@@ -52,7 +52,8 @@ const Name = "kruise-manager"
 type Options struct {
 	// ExternalCerts says that somebody else keeps the webhook certificate.
 	ExternalCerts bool
-	// Kinds limits the manager to kinds of these names; empty is all.
+	// Kinds limits the manager to work on kinds of these names; empty is all. Objects of the others are admitted, converted and
+	// protected as ever.
 	Kinds []string
 	// WebhooksOnly runs no controllers.
 	WebhooksOnly bool
@@ -97,21 +98,34 @@ type entry struct {
 	needed []string
 	// on is the gate.
 	on bool
-	// forAll says that the entry is about many kinds, so it runs whatever kinds the manager is limited to.
+	// forAll says that the kind is none of ours, so the entry runs whatever kinds the manager is limited to.
 	forAll bool
 	// converts says how versions are converted, if it takes more than another apiVersion.
 	converts *convert.Kind
 	// every adds what every replica has beside its webhooks, if there is any.
 	every func(ctx context.Context, mgr ctrl.Manager) error
 	// webhook and controller add them to the manager. A kind that no user writes has no webhook, one that is only judged no
-	// controller.
+	// controller. The webhook is served whatever kinds the manager is limited to: the API server asks all the same, and would
+	// refuse every object where nobody answers.
 	webhook    func(mgr ctrl.Manager) error
 	controller func(ctx context.Context, mgr ctrl.Manager) error
 }
 
-// named says whether the entry is among the kinds that the manager is limited to.
-func (e entry) named(kinds []string) bool {
-	return e.forAll || len(kinds) == 0 || slices.ContainsFunc(append(e.needed, e.kind.Kind), func(name string) bool { return slices.Contains(kinds, name) })
+// worked says whether the manager works on the kind of the entry.
+func (e entry) worked(o *Options) bool {
+	return e.forAll || slices.ContainsFunc(append(e.needed, e.kind.Kind), o.worksOn)
+}
+
+// worksOn says whether a kind is among those that the manager is limited to.
+func (o *Options) worksOn(kind string) bool {
+	return len(o.Kinds) == 0 || slices.Contains(o.Kinds, kind)
+}
+
+// unknown are the names among those that the manager is limited to that no kind has.
+func (o *Options) unknown() []string {
+	return slices.DeleteFunc(slices.Clone(o.Kinds), func(name string) bool {
+		return slices.ContainsFunc(registry(o, serve.Place{}), func(e entry) bool { return e.kind.Kind == name })
+	})
 }
 
 // registry is THE list.
@@ -128,7 +142,8 @@ func registry(o *Options, place serve.Place) []entry {
 	markers := podprobemarker.Options{Workers: o.PodProbeMarkerWorkers, Off: !o.Probes}
 	pods := o.Pod
 	pods.Permits, pods.Others = desk, o.others
-	pods.Sidecars = entry{kind: v1beta1.GroupVersion.WithKind("SidecarSet")}.named(o.Kinds)
+	pods.Sidecars, pods.Returns = o.worksOn("SidecarSet"), o.worksOn("PersistentPodState")
+	pods.Serverless = pods.Serverless && o.worksOn("PodProbeMarker")
 	return []entry{
 		{
 			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneSet.SetupWebhook,
@@ -142,9 +157,9 @@ func registry(o *Options, place serve.Place) []entry {
 				return daemonset.SetupController(ctx, mgr, daemonSet)
 			},
 		},
-		{kind: v1beta1.GroupVersion.WithKind("NodeImage"), on: o.Images.Enabled, controller: pulls.SetupNodeImages},
+		{kind: v1beta1.GroupVersion.WithKind("NodeImage"), on: o.Images.Enabled, needed: []string{"ImagePullJob", "ImageListPullJob"}, controller: pulls.SetupNodeImages},
 		// Their webhooks are served even where nobody works on them, to say so.
-		{kind: v1beta1.GroupVersion.WithKind("ImagePullJob"), on: true, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
+		{kind: v1beta1.GroupVersion.WithKind("ImagePullJob"), on: true, needed: []string{"ImageListPullJob"}, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
 		{kind: v1beta1.GroupVersion.WithKind("ImageListPullJob"), on: true, webhook: o.Images.SetupListWebhook, controller: pulls.SetupLists},
 		{
 			kind: v1beta1.GroupVersion.WithKind("ContainerRecreateRequest"), on: true, webhook: o.Recreate.SetupWebhook,
@@ -156,7 +171,7 @@ func registry(o *Options, place serve.Place) []entry {
 			controller: budgets.SetupController,
 		},
 		{
-			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet", "PodUnavailableBudget"},
+			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, forAll: true,
 			webhook:    func(mgr ctrl.Manager) error { return pods.SetupWebhook(mgr, place.Namespace) },
 			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, pods, place) },
 		},
@@ -267,7 +282,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options, place serve.Place)
 	}
 	for _, e := range registry(o, place) {
 		logger := log.FromContext(ctx).WithValues("kind", e.kind.Kind)
-		if !e.on || !e.named(o.Kinds) {
+		if !e.on || !e.worked(o) && e.webhook == nil {
 			logger.Info("The kind is switched off")
 			continue
 		}
@@ -293,6 +308,10 @@ func (e entry) setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
 		if err := e.webhook(mgr); err != nil {
 			return err
 		}
+	}
+	if !e.worked(o) {
+		log.FromContext(ctx).Info("Objects of the kind are admitted, and nobody works on them: CUSTOM_RESOURCE_ENABLE does not name it", "kind", e.kind.Kind)
+		return nil
 	}
 	if e.every != nil {
 		if err := e.every(ctx, mgr); err != nil {
