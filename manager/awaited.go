@@ -22,8 +22,8 @@ import (
 	"kruise.io/kruise/kit/serve"
 )
 
-// awaitPause is how often the API server is asked for kinds that it did not serve: every so often, up to twice that, in each replica
-// otherwise, so that they do not all start anew at once.
+// awaitPause is how often the API server is asked for kinds that it did not serve. Each replica pauses between this and twice as long,
+// so that they do not all start anew at once.
 const awaitPause = 2 * time.Second
 
 // reasonKindServed is the reason of the event about a manager that starts anew.

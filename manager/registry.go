@@ -96,6 +96,8 @@ type entry struct {
 	kind schema.GroupVersionKind
 	// needed names kinds that need this one: where they are switched on by name, so is it.
 	needed []string
+	// beside names kinds that the controller looks at, too: it does not run while one of them is not served.
+	beside []string
 	// on is the gate.
 	on bool
 	// forAll says that the kind is none of ours, so the entry runs whatever kinds the manager is limited to.
@@ -115,6 +117,9 @@ type entry struct {
 func (e entry) worked(o *Options) bool {
 	return e.forAll || slices.ContainsFunc(append(e.needed, e.kind.Kind), o.worksOn)
 }
+
+// runs says whether anything runs for the kind, if it is served.
+func (e entry) runs(o *Options) bool { return e.on && (e.webhook != nil || e.worked(o)) }
 
 // worksOn says whether a kind is among those that the manager is limited to.
 func (o *Options) worksOn(kind string) bool {
@@ -139,6 +144,7 @@ func registry(o *Options, place serve.Place) []entry {
 	sidecarSet.Namespace, sidecarSet.Only, sidecarSet.Permits = place.Namespace, place.Only, desk
 	states, state := persistentpodstate.Conversion(), persistentpodstate.Options{Workers: o.PersistentPodStateWorkers, Others: o.others, Options: o.Workloads}
 	pulls := &images.Shared{Options: o.Images}
+	nodeImage, job, list := v1beta1.GroupVersion.WithKind("NodeImage"), v1beta1.GroupVersion.WithKind("ImagePullJob"), v1beta1.GroupVersion.WithKind("ImageListPullJob")
 	markers := podprobemarker.Options{Workers: o.PodProbeMarkerWorkers, Off: !o.Probes}
 	pods := o.Pod
 	pods.Permits, pods.Others = desk, o.others
@@ -157,10 +163,10 @@ func registry(o *Options, place serve.Place) []entry {
 				return daemonset.SetupController(ctx, mgr, daemonSet)
 			},
 		},
-		{kind: v1beta1.GroupVersion.WithKind("NodeImage"), on: o.Images.Enabled, needed: []string{"ImagePullJob", "ImageListPullJob"}, controller: pulls.SetupNodeImages},
+		{kind: nodeImage, on: o.Images.Enabled, needed: []string{job.Kind, list.Kind}, beside: []string{job.Kind, list.Kind}, controller: pulls.SetupNodeImages},
 		// Their webhooks are served even where nobody works on them, to say so.
-		{kind: v1beta1.GroupVersion.WithKind("ImagePullJob"), on: true, needed: []string{"ImageListPullJob"}, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
-		{kind: v1beta1.GroupVersion.WithKind("ImageListPullJob"), on: true, webhook: o.Images.SetupListWebhook, controller: pulls.SetupLists},
+		{kind: job, on: true, needed: []string{list.Kind}, beside: []string{nodeImage.Kind, list.Kind}, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
+		{kind: list, on: true, beside: []string{nodeImage.Kind, job.Kind}, webhook: o.Images.SetupListWebhook, controller: pulls.SetupLists},
 		{
 			kind: v1beta1.GroupVersion.WithKind("ContainerRecreateRequest"), on: true, webhook: o.Recreate.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupRecreate(ctx, mgr, o) },
@@ -184,7 +190,7 @@ func registry(o *Options, place serve.Place) []entry {
 			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: true, webhook: markers.SetupWebhook, controller: markers.SetupController,
 		},
 		{
-			kind: v1alpha1.GroupVersion.WithKind("NodePodProbe"), on: o.Probes, needed: []string{"PodProbeMarker"},
+			kind: v1alpha1.GroupVersion.WithKind("NodePodProbe"), on: o.Probes, needed: []string{"PodProbeMarker"}, beside: []string{"PodProbeMarker"},
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
 				return nodepodprobe.SetupController(ctx, mgr, nodepodprobe.Options{Workers: o.NodePodProbeWorkers, Serverless: o.Pod.Serverless})
 			},
@@ -275,42 +281,67 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options, place serve.Place)
 			o.Workloads.InPlace.Resources = false
 		}
 	}
-	var err error
-	var missing []schema.GroupVersionKind
-	if o.others, missing, err = listed(ctx, mgr, place); err != nil {
+	others, theirs, err := listed(ctx, mgr, place)
+	if err != nil {
 		return err
+	}
+	missing, err := unserved(mgr, o)
+	if err != nil {
+		return err
+	}
+	o.others = others
+	if has(missing, "ImagePullJob") {
+		o.Workloads.PullAhead, o.Workloads.PullAheadForDaemonSets = false, false
 	}
 	for _, e := range registry(o, place) {
 		logger := log.FromContext(ctx).WithValues("kind", e.kind.Kind)
-		if !e.on || !e.worked(o) && e.webhook == nil {
+		switch {
+		case !e.runs(o):
 			logger.Info("The kind is switched off")
+		case has(missing, e.kind.Kind):
+			logger.Info("The API server does not serve the kind, so nothing is run for it until its CustomResourceDefinition is installed", "version", e.kind.GroupVersion().String())
+		default:
+			if err := e.setup(log.IntoContext(ctx, logger), mgr, o, missing); err != nil {
+				return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
+			}
+		}
+	}
+	return await(mgr, place, append(theirs, missing...))
+}
+
+// unserved are the kinds that something would run for, and that the API server does not serve.
+func unserved(mgr ctrl.Manager, o *Options) ([]schema.GroupVersionKind, error) {
+	var missing []schema.GroupVersionKind
+	for _, e := range registry(o, serve.Place{}) {
+		if !e.runs(o) {
 			continue
 		}
 		served, err := serve.IsServed(mgr, e.kind)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !served {
-			logger.Info("The API server does not serve the kind, so nothing is run for it until its CustomResourceDefinition is installed", "version", e.kind.GroupVersion().String())
 			missing = append(missing, e.kind)
-			continue
-		}
-		if err := e.setup(ctx, mgr, o); err != nil {
-			return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
 		}
 	}
-	return await(mgr, place, missing)
+	return missing, nil
 }
 
-// setup adds to the manager what runs for the kind.
-func (e entry) setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
+// has says whether a kind of ours is among some.
+func has(kinds []schema.GroupVersionKind, name string) bool {
+	return slices.ContainsFunc(kinds, func(kind schema.GroupVersionKind) bool { return kind.Kind == name })
+}
+
+// setup adds to the manager what runs for the kind, where some are missing.
+func (e entry) setup(ctx context.Context, mgr ctrl.Manager, o *Options, missing []schema.GroupVersionKind) error {
+	logger := log.FromContext(ctx)
 	if e.webhook != nil {
 		if err := e.webhook(mgr); err != nil {
 			return err
 		}
 	}
 	if !e.worked(o) {
-		log.FromContext(ctx).Info("Objects of the kind are admitted, and nobody works on them: CUSTOM_RESOURCE_ENABLE does not name it", "kind", e.kind.Kind)
+		logger.Info("Objects of the kind are admitted, and nobody works on them: CUSTOM_RESOURCE_ENABLE does not name it")
 		return nil
 	}
 	if e.every != nil {
@@ -319,6 +350,10 @@ func (e entry) setup(ctx context.Context, mgr ctrl.Manager, o *Options) error {
 		}
 	}
 	if o.WebhooksOnly || e.controller == nil {
+		return nil
+	}
+	if i := slices.IndexFunc(e.beside, func(name string) bool { return has(missing, name) }); i >= 0 {
+		logger.Info("Objects of the kind are admitted, and nobody works on them until the API server serves another", "other", e.beside[i])
 		return nil
 	}
 	return e.controller(ctx, mgr)

@@ -1,7 +1,6 @@
 package pod
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"testing"

@@ -24,18 +24,11 @@ import (
 // hand: the webhooks of the chart refuse every object until it answers for the kind.
 func TestAManagerThatWasThereBeforeItsKindsEndsAndServesThemWhenItIsStartedAgain(t *testing.T) {
 	fresh(t)
-	crds := takeAway(t)
+	back := takeAway(t, func(string) bool { return true })
 	early := installed(t)
-	for _, crd := range crds {
-		if err := server.Client.Create(t.Context(), crd); err != nil {
-			t.Fatal(err)
-		}
-	}
+	back()
 	if err := early.AwaitEnd(t.Context()); err != nil {
 		t.Fatalf("it fails: %v", err)
-	}
-	for _, crd := range crds {
-		apiserver.Eventually(t, crd.Name+" is served", func() bool { return serves(t, crd) })
 	}
 	apiserver.Eventually(t, "an event says why", func() bool {
 		events := &eventsv1.EventList{}
@@ -65,27 +58,62 @@ func TestAManagerThatWasThereBeforeItsKindsEndsAndServesThemWhenItIsStartedAgain
 	})
 }
 
-// takeAway deletes the CustomResourceDefinitions, and returns them as they were installed.
-func takeAway(t *testing.T) []*apiextensionsv1.CustomResourceDefinition {
+// Controllers of some kinds look at others, too, which may be missing alone.
+func TestAManagerIsReadyWhicheverKindsAreMissing(t *testing.T) {
+	fresh(t)
+	for name, kinds := range map[string][]string{
+		"some":   {"clonesets", "containerrecreaterequests", "imagelistpulljobs", "nodepodprobes", "persistentpodstates"},
+		"others": {"imagepulljobs", "podprobemarkers", "podunavailablebudgets", "sidecarsets", "statefulsets"},
+		"one":    {"nodeimages"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			back := takeAway(t, func(plural string) bool { return slices.Contains(kinds, plural) })
+			defer back()
+			if err := installed(t).Stop(); err != nil {
+				t.Errorf("it did not stop as it should: %v", err)
+			}
+		})
+	}
+}
+
+// takeAway deletes CustomResourceDefinitions by the plural names of their kinds, and returns what installs them again and waits until
+// they are served.
+func takeAway(t *testing.T, which func(plural string) bool) (back func()) {
 	t.Helper()
 	all := &apiextensionsv1.CustomResourceDefinitionList{}
-	if err := server.Client.List(t.Context(), all); err != nil || len(all.Items) == 0 {
-		t.Fatalf("%d CustomResourceDefinitions: %v", len(all.Items), err)
+	if err := server.Client.List(t.Context(), all); err != nil {
+		t.Fatal(err)
 	}
 	var crds []*apiextensionsv1.CustomResourceDefinition
 	for i := range all.Items {
 		crd := &all.Items[i]
+		if !which(crd.Spec.Names.Plural) {
+			continue
+		}
 		if err := server.Client.Delete(t.Context(), crd); err != nil {
 			t.Fatal(err)
 		}
 		crds = append(crds, &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: crd.Name}, Spec: crd.Spec})
+	}
+	if len(crds) == 0 {
+		t.Fatal("no CustomResourceDefinition is deleted")
 	}
 	for _, crd := range crds {
 		apiserver.Eventually(t, crd.Name+" is gone", func() bool {
 			return apierrors.IsNotFound(server.Client.Get(t.Context(), client.ObjectKeyFromObject(crd), &apiextensionsv1.CustomResourceDefinition{})) && !serves(t, crd)
 		})
 	}
-	return crds
+	return func() {
+		t.Helper()
+		for _, crd := range crds {
+			if err := server.Client.Create(t.Context(), crd); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, crd := range crds {
+			apiserver.Eventually(t, crd.Name+" is served", func() bool { return serves(t, crd) })
+		}
+	}
 }
 
 // serves says whether objects of a kind can be listed.

@@ -25,6 +25,7 @@ import (
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
+	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
@@ -63,11 +64,12 @@ func secret(t *testing.T) *corev1.Secret {
 	return s
 }
 
-// installed runs a manager with its controllers, as the chart installs one on a fresh cluster.
+// installed runs a manager with its controllers, as the chart installs one on a fresh cluster, with the gate of pulling ahead.
 func installed(t *testing.T) *apiserver.Replica {
 	t.Helper()
 	return replica(t, server.As(user).RunWebhooks, func(m *manager.Options, o *serve.Options) {
 		m.WebhooksOnly, o.LeaderElection = false, true
+		m.Images, m.Workloads.PullAhead = images.Options{Enabled: true, ConfigNamespace: images.DefaultConfigNamespace}, true
 	})
 }
 
