@@ -25,7 +25,7 @@ func TestWhereOtherKindsAreNamedNoPodWaitsForItsSidecarsOrItsBudgetAndObjectsAre
 	if err := server.Client.Create(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	goes(t, b)
+	leaves(t, b)
 	apiserver.Eventually(t, "a pod carries the sidecar", func() bool { return dry(t, plain(namespace), carries) })
 	p := plain(namespace)
 	if err := server.Client.Create(t.Context(), p); err != nil {
@@ -46,15 +46,15 @@ func TestWhereOtherKindsAreNamedNoPodWaitsForItsSidecarsOrItsBudgetAndObjectsAre
 		other := &policyv1beta1.PodUnavailableBudget{ObjectMeta: metav1.ObjectMeta{Namespace: server.Namespace(t), Name: "other", Annotations: map[string]string{
 			policyv1beta1.PubProtectOperationsKey: operations,
 		}}, Spec: b.Spec}
-		goes(t, other)
+		leaves(t, other)
 		if err := server.Client.Create(t.Context(), other); (err == nil) != admitted {
 			t.Errorf("a budget against %s: %v", operations, err)
 		}
 	}
 }
 
-// goes has an object deleted with the test, if it is there: others count webhooks.
-func goes(t *testing.T, object client.Object) {
+// leaves has an object deleted with the test, if it is there: others count webhooks.
+func leaves(t *testing.T, object client.Object) {
 	t.Helper()
 	t.Cleanup(func() {
 		if err := server.Client.Delete(context.WithoutCancel(t.Context()), object); client.IgnoreNotFound(err) != nil {

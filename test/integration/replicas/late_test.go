@@ -17,6 +17,8 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
+	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager"
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
@@ -25,7 +27,7 @@ import (
 func TestAManagerThatWasThereBeforeItsKindsEndsAndServesThemWhenItIsStartedAgain(t *testing.T) {
 	fresh(t)
 	back := takeAway(t, func(string) bool { return true })
-	early := installed(t)
+	early := installed(t, asIs)
 	back()
 	if err := early.AwaitEnd(t.Context()); err != nil {
 		t.Fatalf("it fails: %v", err)
@@ -40,7 +42,7 @@ func TestAManagerThatWasThereBeforeItsKindsEndsAndServesThemWhenItIsStartedAgain
 		})
 	})
 
-	installed(t)
+	installed(t, asIs)
 
 	set := &v1beta1.SidecarSet{ObjectMeta: metav1.ObjectMeta{Name: "late"}}
 	set.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "late"}}
@@ -69,7 +71,9 @@ func TestAManagerIsReadyWhicheverKindsAreMissing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			back := takeAway(t, func(plural string) bool { return slices.Contains(kinds, plural) })
 			defer back()
-			if err := installed(t).Stop(); err != nil {
+			// It stops before it may lead, and would leave the lease to nobody.
+			alone := installed(t, func(_ *manager.Options, o *serve.Options) { o.LeaderElection = false })
+			if err := alone.Stop(); err != nil {
 				t.Errorf("it did not stop as it should: %v", err)
 			}
 		})

@@ -65,11 +65,12 @@ func secret(t *testing.T) *corev1.Secret {
 }
 
 // installed runs a manager with its controllers, as the chart installs one on a fresh cluster, with the gate of pulling ahead.
-func installed(t *testing.T) *apiserver.Replica {
+func installed(t *testing.T, change func(*manager.Options, *serve.Options)) *apiserver.Replica {
 	t.Helper()
 	return replica(t, server.As(user).RunWebhooks, func(m *manager.Options, o *serve.Options) {
 		m.WebhooksOnly, o.LeaderElection = false, true
 		m.Images, m.Workloads.PullAhead = images.Options{Enabled: true, ConfigNamespace: images.DefaultConfigNamespace}, true
+		change(m, o)
 	})
 }
 

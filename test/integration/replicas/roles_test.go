@@ -17,7 +17,7 @@ import (
 
 func TestTheRolesOfTheChartAreEnough(t *testing.T) {
 	fresh(t)
-	installed(t)
+	installed(t, asIs)
 
 	set := &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "granted"}}
 	set.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "granted"}}
