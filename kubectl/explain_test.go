@@ -66,8 +66,9 @@ func TestWhyIsItStuck(t *testing.T) {
 		begin *builder.CloneSetBuilder
 		play  func(*stage)
 	}{
-		"at rest":           {five(), nil},
-		"nothing is wanted": {five().Replicas(0), nil},
+		"at rest":                               {five(), nil},
+		"at rest beside a pod that was evicted": {five().Replicas(2), func(s *stage) { s.evict("demo-b") }},
+		"nothing is wanted":                     {five().Replicas(0), nil},
 		"coming up": {five().Replicas(1), func(s *stage) {
 			s.change(func(spec *v1beta1.CloneSetSpec) { spec.Replicas = new(int32(12)) })
 			s.run(2 * time.Second)

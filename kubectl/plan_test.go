@@ -26,6 +26,8 @@ func TestThePlanToTheEnd(t *testing.T) {
 		"plan without a change": {five(), nil, nil},
 		"plan a new image": {
 			five().Replicas(10), nil, []string{"--set-image", "main=a:2"}},
+		"plan a new image beside a pod that was evicted": {
+			five().Replicas(2), func(s *stage) { s.evict("demo-b") }, []string{"--set-image", "main=a:2"}},
 		"plan a new image with a partition": {
 			five(), nil, []string{"--set-image", "main=a:2", "--partition", "60%"}},
 		"plan to recreate with a surge": {

@@ -113,6 +113,15 @@ func (s *stage) edit(name string, change func(*corev1.Pod)) {
 	change(s.w.Pods[i])
 }
 
+// evict has kubelet end a pod, which stays, and lets its successor come.
+func (s *stage) evict(name string) {
+	s.Helper()
+	if err := s.w.Evict(name); err != nil {
+		s.Fatal(err)
+	}
+	s.run(10 * time.Second)
+}
+
 // run lets controller and cluster act for a time.
 func (s *stage) run(d time.Duration) {
 	s.Helper()

@@ -8,6 +8,7 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,7 +98,9 @@ type Pod struct {
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
 	// Since is when it began, where that is known.
-	Since  *time.Time `json:"since,omitempty"`
+	Since *time.Time `json:"since,omitempty"`
+	// Ended says that the pod ended, as one that was evicted does. It counts for nothing, and may lie about for long.
+	Ended  bool `json:"ended,omitempty"`
 	remedy string
 }
 
@@ -137,7 +140,8 @@ func Explain(w kinds.Workload, v *kinds.View, budgets kinds.Protection, now time
 	}
 	generation := w.Object().GetGeneration()
 	e.status(v, plan, generation)
-	e.AtRest = len(e.Next)+len(e.Pods)+len(e.Controller)+len(e.Conditions) == 0 && len(e.Waiting) == 0 &&
+	away := slices.ContainsFunc(e.Pods, func(p Pod) bool { return !p.Ended })
+	e.AtRest = !away && len(e.Next)+len(e.Controller)+len(e.Conditions) == 0 && len(e.Waiting) == 0 &&
 		e.Counts.Existing == e.Counts.Wanted
 	e.Summary = e.summary()
 	e.Remedy = e.remedy(v, v.ObservedGeneration < generation)
@@ -155,7 +159,7 @@ func (e *Explanation) pods(v *kinds.View, facts []replica.Replica, now time.Time
 			continue
 		}
 		t := patient{pod: v.Pods[i], facts: *r, hooks: v.Hooks, minReadySeconds: v.MinReadySeconds, now: now}.trouble()
-		p := Pod{Name: r.Name, Updated: v.Rules.IsNew(r.Revision), Reason: t.reason, Message: t.text, remedy: t.remedy}
+		p := Pod{Name: r.Name, Updated: v.Rules.IsNew(r.Revision), Ended: r.Phase == replica.Ended && !r.Terminating, Reason: t.reason, Message: t.text, remedy: t.remedy}
 		if !t.since.IsZero() {
 			p.Since = &t.since
 		}

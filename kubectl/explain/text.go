@@ -19,6 +19,7 @@ func (e *Explanation) Text(now time.Time) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "%s %s: %s.\n", e.Kind, Title(e.Namespace, e.Name), e.Summary)
 	if e.AtRest {
+		section(&t, "Pods that ended and count for nothing", e.Patients(now))
 		if e.Remedy != "" {
 			fmt.Fprintf(&t, "What to do: %s.\n", e.Remedy)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"kruise.io/kruise/lab/machine"
 	"kruise.io/kruise/lab/parts"
@@ -168,10 +169,15 @@ func apiServerFlags(l Layout, audit bool) []string {
 		flags = append(flags, "--endpoint-reconciler-type=none")
 	}
 	if audit {
-		flags = append(flags, "--audit-policy-file="+l.etc("audit-policy.yaml"), "--audit-log-path="+l.AuditLog())
+		flags = append(flags, "--audit-policy-file="+l.etc("audit-policy.yaml"), "--audit-log-path="+l.AuditLog(),
+			"--audit-log-maxsize="+strconv.Itoa(longestAuditLog))
 	}
 	return flags
 }
+
+// longestAuditLog is how long the record of requests may become, in megabytes, before the API server puts it aside and begins a new
+// one. Whoever reads it while it grows would miss the end of the old one, so there is one file as long as any lab lives.
+const longestAuditLog = 1 << 20
 
 func controllerManagerFlags(l Layout, state State) []string {
 	return append(clientFlags(l, "controller-manager", l.port(10257, 1)),

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
@@ -24,6 +26,8 @@ type Census struct {
 	Old, Away int
 	// Available are the active pods that are available.
 	Available int
+	// Ended are the pods that ended and that somebody asked to go.
+	Ended int
 }
 
 // CensusOf counts the pods.
@@ -31,6 +35,9 @@ func CensusOf(pool *podset.Pool, pods []replica.Replica) (c Census) {
 	for i := range pods {
 		r := &pods[i]
 		if !r.Active() {
+			if !r.Terminating && isDoomed(pool, r) {
+				c.Ended++
+			}
 			continue
 		}
 		c.Active++
@@ -128,6 +135,10 @@ type rest struct {
 
 // take takes a step about a pod off what is left to be done.
 func (c *rest) take(pool *podset.Pool, s podset.Step, scaling bool) {
+	if !s.Pod.Active() {
+		c.Ended--
+		return
+	}
 	c.touched++
 	goes := s.Do == podset.Delete || s.Do == podset.Move && s.State == lifecycle.PreparingDelete
 	c.scales = c.scales || goes || s.Do == podset.Move && s.State == lifecycle.PreparingNormal
@@ -151,6 +162,8 @@ func (c *rest) checkNotes(pool *podset.Pool, plan podset.Plan) error {
 		return errors.New("the number of pods is wrong, and no note says why")
 	case c.Doomed > 0 && !has(podset.WishScaleIn):
 		return errors.New("pods were asked to go, and no note says why they stay")
+	case c.Ended > 0 && !has(podset.WishScaleIn):
+		return errors.New("pods that ended were asked to go, and no note says why they stay")
 	case c.Leaving > 0 && !has(podset.WishScaleIn):
 		return errors.New("pods wait for their hook, and no note says so")
 	case min(c.Updatable(pool), pool.Replicas-pool.Partition-(c.Staying-c.Old)) > c.begun && !has(podset.WishUpdate):
@@ -162,7 +175,7 @@ func (c *rest) checkNotes(pool *podset.Pool, plan podset.Plan) error {
 }
 
 // CheckService checks that a pod counts as available only when it runs what its spec says. Kubelets that do not report the
-// generation that they saw leave a gap, in which a change and its rollback look like nothing.
+// generation that they saw leave a gap, in which a change and its rollback look like nothing; so do images that are twins.
 func CheckService(w *world.World, pods []replica.Replica) error {
 	for i := range pods {
 		pod := w.Pod(pods[i].Name)
@@ -170,12 +183,22 @@ func CheckService(w *world.World, pods []replica.Replica) error {
 			continue
 		}
 		for _, container := range pod.Spec.Containers {
-			if running := w.Running(pod, container.Name); running != container.Image {
+			if running := w.Running(pod, container.Name); running != container.Image && !startedFromTwin(w, pod, &container) {
 				return fmt.Errorf("pod %s is available with %q in %s, its spec says %q", pod.Name, running, container.Name, container.Image)
 			}
 		}
 	}
 	return nil
+}
+
+// startedFromTwin says whether kubelet last reported a container that it had started from another image of the same digest,
+// in a pod without the gate that waits for kubelet's next look. When an update overtakes another between kubelet's order to
+// start a container and its report of it, the report is the same as of a container that runs already what it should, because
+// a runtime may name any tag of a digest. Both run the same bytes; kubelet starts the one once more.
+func startedFromTwin(w *world.World, pod *corev1.Pod, c *corev1.Container) bool {
+	reported := inplace.StatusOf(pod, c.Name)
+	return !inplace.HasGate(pod, v1beta1.InPlaceUpdateReady) &&
+		reported != nil && reported.Image != c.Image && w.Digest(reported.Image) == w.Digest(c.Image)
 }
 
 // CheckOwnership checks that no two pods have the same instance id, and that no pod that stays misses its claims. Pods of

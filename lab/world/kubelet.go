@@ -163,7 +163,7 @@ func (w *World) status(c *container, spec *corev1.Container) corev1.ContainerSta
 		status.Resources = c.resources.DeepCopy()
 	}
 	if c != nil && c.id != "" {
-		status.Image, status.ImageID, status.ContainerID, status.RestartCount = c.ran, cmp.Or(c.imageID, w.digest(c.ran)), c.id, c.restarts
+		status.Image, status.ImageID, status.ContainerID, status.RestartCount = c.ran, cmp.Or(c.imageID, w.Digest(c.ran)), c.id, c.restarts
 	}
 	if c != nil && c.ended != nil {
 		status.LastTerminationState.Terminated = c.ended
@@ -272,7 +272,8 @@ func (w *World) look(name string) {
 	}
 }
 
-func (w *World) digest(image string) string {
+// Digest is what an image is made of, under whatever name.
+func (w *World) Digest(image string) string {
 	if digest, ok := w.Digests[image]; ok {
 		return digest
 	}

@@ -22,9 +22,7 @@ func (w *work) Act(ctx context.Context) error {
 	if err := w.ensureRevision(ctx); err != nil {
 		return err
 	}
-	if err := w.pullAhead(ctx); err != nil {
-		return err
-	}
+	pulling := w.pullAhead(ctx) // pods do not wait for it
 	for _, pod := range w.view.Strays {
 		if err := w.Release(ctx, w.key, w.set.UID, pod); err != nil {
 			return err
@@ -32,7 +30,7 @@ func (w *work) Act(ctx context.Context) error {
 	}
 	var failure error
 	w.results, failure = w.Run(ctx, podops.Job{Owner: w.key, Steps: w.plan.Steps, Pods: w.view.Pods, Workload: w.view, Plan: &w.plan})
-	return errors.Join(failure, w.tidy(ctx))
+	return errors.Join(pulling, failure, w.tidy(ctx))
 }
 
 // ensureRevision makes sure that the revision of the template exists. The next hash counts a collision in.

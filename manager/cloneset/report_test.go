@@ -216,6 +216,10 @@ func TestTheDeadlineCountsFromTheLastAdvance(t *testing.T) {
 		{"much too long", time.Hour, ready, "ProgressDeadlineExceeded!", 0},
 		{"a pod is lost", 0, tally(1, 1, 5), "ProgressDeadlineExceeded!", 0},
 		{"at last", 0, tally(2, 2, 5), "CloneSetUpdated", 60 * time.Second},
+		{"it is complete", 0, tally(5, 5, 5), "CloneSetAvailable", 0},
+		{"long after, a pod is lost", time.Hour, tally(5, 4, 5), "CloneSetUpdated", 60 * time.Second},
+		{"it does not come back", 60 * time.Second, tally(5, 4, 5), "ProgressDeadlineExceeded!", 0},
+		{"it is back", time.Hour, tally(5, 5, 5), "CloneSetAvailable", 0},
 	} {
 		if reason, wake := step(c.after, c.tally); reason != c.want || wake != c.wake {
 			t.Errorf("%s: Progressing is %s, and it looks again in %v; want %s and %v", c.what, reason, wake, c.want, c.wake)

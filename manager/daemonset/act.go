@@ -27,9 +27,7 @@ func (w *work) Act(ctx context.Context) error {
 	if err := w.ensureRevision(ctx); err != nil {
 		return err
 	}
-	if err := w.pullAhead(ctx); err != nil {
-		return err
-	}
+	pulling := w.pullAhead(ctx) // pods do not wait for it
 	for _, pod := range w.view.Strays {
 		if err := w.Release(ctx, w.key, w.set.UID, pod); err != nil {
 			return err
@@ -43,7 +41,7 @@ func (w *work) Act(ctx context.Context) error {
 		}
 	}
 	limit := int(ptr.Deref(w.set.Spec.RevisionHistoryLimit, defaultHistoryLimit))
-	return errors.Join(failure, w.DeleteRevisions(ctx, w.key, w.view.Expired(w.view.Pods, w.view.Current, limit)))
+	return errors.Join(pulling, failure, w.DeleteRevisions(ctx, w.key, w.view.Expired(w.view.Pods, w.view.Current, limit)))
 }
 
 // adopt makes the set the controller of the pods and revisions that are its own and that nobody owns: those of a set that was

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"kruise.io/kruise/api/apps/v1beta1"
 	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/manager/permits"
@@ -89,6 +90,8 @@ func TestWhatTakesAPodOutOfServiceSpendsTheBudgetOfItAndNothingElseDoes(t *testi
 	}}
 	restarting := serving(pod("a"))
 	restarting.Spec.Containers[0].ResizePolicy = []corev1.ContainerResizePolicy{{ResourceName: corev1.ResourceCPU, RestartPolicy: corev1.RestartContainer}}
+	gated := serving(pod("a"))
+	gated.Spec.ReadinessGates = append(gated.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: v1beta1.KruisePodReadyConditionType})
 	recreates := step(podset.Delete, "a")
 	recreates.Recreates = true
 	const (
@@ -110,9 +113,11 @@ func TestWhatTakesAPodOutOfServiceSpendsTheBudgetOfItAndNothingElseDoes(t *testi
 		"a deletion of a pod that does not serve":           {step: step(podset.Delete, "a"), pod: pod("a"), costs: free},
 		"a deletion, where changes alone are protected":     {step: step(podset.Delete, "a"), options: disruption.Options{Changes: true}, costs: free},
 		"a deletion, where the budget is for changes":       {step: step(podset.Delete, "a"), operations: []policyv1beta1.PubOperation{policyv1beta1.PubUpdateOperation}, costs: free},
-		"the hook before a deletion takes it out":           {step: moved(lifecycle.PreparingDelete, true), costs: deletion, wish: podset.WishScaleIn},
+		"the hook before a deletion takes it out":           {step: moved(lifecycle.PreparingDelete, true), pod: gated, costs: deletion, wish: podset.WishScaleIn},
+		"the hook before a deletion cannot take it out":     {step: moved(lifecycle.PreparingDelete, true), costs: free},
 		"the hook before a deletion leaves it in":           {step: moved(lifecycle.PreparingDelete, false), costs: free},
-		"the hook before an update takes it out":            {step: moved(lifecycle.PreparingUpdate, true), costs: change, wish: podset.WishUpdate},
+		"the hook before an update takes it out":            {step: moved(lifecycle.PreparingUpdate, true), pod: gated, costs: change, wish: podset.WishUpdate},
+		"the hook before an update cannot take it out":      {step: moved(lifecycle.PreparingUpdate, true), costs: free},
 		"the hook before an update leaves it in":            {step: moved(lifecycle.PreparingUpdate, false), costs: free},
 		"back from a hook":                                  {step: moved(lifecycle.Normal, false), costs: free},
 		"an update that restarts a container":               {step: step(podset.Update, "a"), change: images, costs: change, wish: podset.WishUpdate},

@@ -24,9 +24,7 @@ func (w *work) Act(ctx context.Context) error {
 	if err := w.ensureRevision(ctx); err != nil {
 		return err
 	}
-	if err := w.pullAhead(ctx); err != nil {
-		return err
-	}
+	pulling := w.pullAhead(ctx) // pods do not wait for it
 	for _, pod := range w.view.Strays {
 		if err := w.Release(ctx, w.key, w.set.UID, pod); err != nil {
 			return err
@@ -36,7 +34,7 @@ func (w *work) Act(ctx context.Context) error {
 	steps, owners := w.settleOwners(ctx)
 	var failure error
 	w.results, failure = w.Run(ctx, podops.Job{Owner: w.key, Steps: steps, Pods: w.view.Pods, Workload: w.view, Plan: &w.plan})
-	return errors.Join(owners, failure, w.tidy(ctx))
+	return errors.Join(pulling, owners, failure, w.tidy(ctx))
 }
 
 // adopt makes the set the controller of the pods and revisions that are its own and that nobody owns: those of a set that was

@@ -74,6 +74,55 @@ func TestAContainerThatIsFirstReportedAfterTwoUpdatesIsThatOfNeither(t *testing.
 	}
 }
 
+func TestAContainerStartedFromAnyOfTheImagesThatAnUpdateOvertookIsNotUpdated(t *testing.T) {
+	pod := guest()
+	reports(pod, "one", "side:1")
+	first := inplace.RecordImages(pod, nil, "v2", map[string]string{"side": "side:2"}, noon)
+	sets(pod, "side:2")
+	second := inplace.RecordImages(pod, &first, "v3", map[string]string{"side": "side:3"}, noon)
+	sets(pod, "side:3")
+	for _, wanted := range []string{"side:1", "side:4"} { // back to the image of before, and on
+		pod := pod.DeepCopy()
+		third := inplace.RecordImages(notRunning(pod), &second, "v4", map[string]string{"side": wanted}, noon)
+		sets(pod, wanted)
+		for _, image := range []string{"side:2", "side:3"} {
+			if reports(pod, "two", image); inplace.CarriedOut(pod, &third) {
+				t.Errorf("a container of %s counts as updated to %s", image, wanted)
+			}
+		}
+		if reports(pod, "three", wanted); !inplace.CarriedOut(pod, &third) {
+			t.Errorf("not done although the container was started from %s", wanted)
+		}
+	}
+}
+
+func TestAContainerStartedFromAnOvertakenImageAndOvertakenAgainRemembersBoth(t *testing.T) {
+	pod := guest()
+	reports(pod, "one", "side:1")
+	first := inplace.RecordImages(pod, nil, "v2", map[string]string{"side": "side:2"}, noon)
+	sets(pod, "side:2")
+	second := inplace.RecordImages(pod, &first, "v3", map[string]string{"side": "side:3"}, noon)
+	sets(pod, "side:3")
+	reports(pod, "two", "side:2") // begun before kubelet saw the second one
+	third := inplace.RecordImages(pod, &second, "v4", map[string]string{"side": "side:4"}, noon)
+	sets(pod, "side:4")
+	if reports(pod, "three", "side:3"); inplace.CarriedOut(pod, &third) {
+		t.Error("a container of side:3 counts as updated to side:4")
+	}
+	if reports(pod, "four", "side:4"); !inplace.CarriedOut(pod, &third) {
+		t.Error("not done although the container was started from side:4")
+	}
+}
+
+// notRunning is the pod while kubelet starts its container anew.
+func notRunning(pod *corev1.Pod) *corev1.Pod {
+	pod = pod.DeepCopy()
+	for i := range pod.Status.InitContainerStatuses {
+		pod.Status.InitContainerStatuses[i].State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}
+	}
+	return pod
+}
+
 // guestBefore is the pod as it was before kubelet reported anything of it.
 func guestBefore(pod *corev1.Pod) *corev1.Pod {
 	pod = pod.DeepCopy()

@@ -34,10 +34,10 @@ func (p *podPatch) hold(h readiness.Hold, now time.Time) {
 
 // release takes the holds of hooks away, and opens the gate where nobody else holds it.
 func (p *podPatch) release(now time.Time) {
-	gate := v1beta1.KruisePodReadyConditionType
-	if !HasGate(p.pod, gate) {
+	if !CanHold(p.pod) {
 		return
 	}
+	gate := v1beta1.KruisePodReadyConditionType
 	if !readiness.Held(p.pod) {
 		if !gateStands(p.pod, gate) { // the condition is not there yet
 			p.condition(readiness.Condition(nil, now))
@@ -56,11 +56,14 @@ func (p *podPatch) unhold(match func(readiness.Hold) bool, now time.Time) {
 	}
 }
 
+// CanHold says whether a pod can be kept out of service: it has the gate KruisePodReady.
+func CanHold(pod *corev1.Pod) bool { return HasGate(pod, v1beta1.KruisePodReadyConditionType) }
+
 // Hold is the patch of a pod's status that takes the pod out of service by its gate KruisePodReady, until Release; nil for
 // a pod without the gate, and where nothing is left to do.
 func Hold(pod *corev1.Pod, h readiness.Hold, now time.Time) []byte {
 	p := patchOf(pod)
-	if HasGate(pod, v1beta1.KruisePodReadyConditionType) {
+	if CanHold(pod) {
 		p.hold(h, now)
 	}
 	return p.unlessEmpty()

@@ -184,7 +184,7 @@ type Moving struct {
 	To lifecycle.State
 	// Specified adds the label that asks for the pod's deletion, so that no later decision takes it back.
 	Specified bool
-	// NotReady keeps the pod out of service until it is settled, where it has the readiness gate.
+	// NotReady keeps the pod out of service until it is settled, where CanHold says that it can be.
 	NotReady bool
 }
 
@@ -195,7 +195,7 @@ func Move(pod *corev1.Pod, m Moving, now time.Time) Patches {
 	if m.Specified {
 		p.label(v1beta1.SpecifiedDeleteKey, "true")
 	}
-	if m.NotReady && HasGate(pod, v1beta1.KruisePodReadyConditionType) {
+	if m.NotReady && CanHold(pod) {
 		p.hold(holdFor(m.To), now)
 		return Patches{Status: p.bytes()}
 	}

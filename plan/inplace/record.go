@@ -149,7 +149,8 @@ func (r *record) before(c *corev1.Container, batch work) v1beta1.InPlaceUpdateCo
 	same := waiting && now.ContainerID == out.ContainerID // the earlier update has not restarted it
 	if _, ok := batch.images[c.Name]; ok && !r.back[c.Name] {
 		started := startedFrom(out)
-		if same && out.ContainerID == "" { // nobody knows which of them it starts from
+		runs := same && out.ContainerID != "" && out.Image == started
+		if waiting && !runs && !slices.Contains(out.OvertakenImages, out.Image) { // kubelet may have begun to start it from that one
 			out.OvertakenImages = append(slices.Clip(out.OvertakenImages), out.Image)
 		}
 		out.Image, out.ImageID, out.StartedImage = c.Image, now.ImageID, ""

@@ -8,6 +8,7 @@ import (
 
 	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/plan/disruption"
+	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
 )
 
@@ -39,10 +40,11 @@ func Outages(steps []Step, w Workload, pods map[types.UID]*corev1.Pod, asks func
 
 // takesOut is the operation by which a step takes a pod out of service; empty where it does not.
 func (s Step) takesOut(w Workload, pod *corev1.Pod, now time.Time) (policyv1beta1.PubOperation, error) {
+	holds := s.Do == Move && s.NotReady && inplace.CanHold(pod) // otherwise the pod serves on until its hook lets go
 	switch {
-	case s.Do == Delete || s.Do == Move && s.NotReady && s.State == lifecycle.PreparingDelete:
+	case s.Do == Delete || holds && s.State == lifecycle.PreparingDelete:
 		return policyv1beta1.PubDeleteOperation, nil
-	case s.Do == Move && s.NotReady:
+	case holds:
 		return policyv1beta1.PubUpdateOperation, nil
 	case s.Do != Update: // what goes on in a pod goes on out of service
 		return "", nil

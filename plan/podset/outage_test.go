@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"kruise.io/kruise/api/apps/v1beta1"
 	policyv1beta1 "kruise.io/kruise/api/policy/v1beta1"
 	"kruise.io/kruise/plan/disruption"
 	"kruise.io/kruise/plan/inplace"
@@ -30,10 +31,13 @@ func (p patcher) PodPatches(Step, *corev1.Pod, time.Time) (inplace.Patches, erro
 
 func everything(policyv1beta1.PubOperation) bool { return true }
 
+// podsOf are pods of these names, which can be kept out of service.
 func podsOf(names ...string) map[types.UID]*corev1.Pod {
 	pods := map[types.UID]*corev1.Pod{}
 	for _, name := range names {
-		pods[types.UID(name)] = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}}
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}}
+		p.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: v1beta1.KruisePodReadyConditionType}}
+		pods[p.UID] = p
 	}
 	return pods
 }
@@ -68,6 +72,31 @@ func TestWhichStepsTakeAPodOutOfService(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, err := Outages([]Step{tc.step}, patcher{Patches: tc.patches}, podsOf("a"), everything, time.Unix(0, 0))
 			if err != nil || len(got) > 1 || (len(got) == 1) != (tc.want != "") || len(got) == 1 && got[0].Operation != tc.want {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+// A hook takes a pod out of service by its readiness gate, which pods lack that are older than the hook.
+func TestAPodThatAHookCannotTakeOutOfServiceIsNoOutageUntilItGoes(t *testing.T) {
+	pods := podsOf("a")
+	pods["a"].Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: v1beta1.InPlaceUpdateReady}}
+	for name, tc := range map[string]struct {
+		do    Do
+		state lifecycle.State
+		want  int
+	}{
+		"the hook before its deletion":  {Move, lifecycle.PreparingDelete, 0},
+		"the hook before its update":    {Move, lifecycle.PreparingUpdate, 0},
+		"its deletion, after the hook":  {Delete, lifecycle.PreparingDelete, 1},
+		"its update, which restarts it": {Update, lifecycle.PreparingUpdate, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			step := stepFor(tc.do, "a")
+			step.State, step.NotReady = tc.state, true
+			got, err := Outages([]Step{step}, patcher{Patches: inplace.Patches{Restarts: true}}, pods, everything, time.Unix(0, 0))
+			if err != nil || len(got) != tc.want {
 				t.Errorf("got %+v, %v", got, err)
 			}
 		})

@@ -58,7 +58,7 @@ type Step struct {
 	State lifecycle.State
 	// Specified marks a pod that is to be deleted for good once its hook lets go, whatever becomes of replicas.
 	Specified bool
-	// NotReady keeps the pod out of service from this step on, for Move.
+	// NotReady keeps the pod out of service from this step on, where it has the readiness gate for that, for Move.
 	NotReady bool
 	// KeepClaims leaves the claims of the pod to its successor, for Delete.
 	KeepClaims bool

@@ -57,6 +57,8 @@ type decision struct {
 	*Pool
 	draft
 	diffs
+	// ended are pods that ended and that somebody asked to go.
+	ended []*replica.Replica
 	// coming are terminating pods whose instance ids and claims their successors wait for.
 	coming []*replica.Replica
 }
@@ -81,6 +83,7 @@ func (p *Pool) Plan(now time.Time, pods []replica.Replica) Plan {
 	d.countAll(pods)
 	d.derive()
 	d.observe(pods)
+	d.bury()
 	d.plan.Scaling = d.scale()
 	d.update()
 	return d.close()
@@ -104,6 +107,8 @@ func (d *decision) countAll(pods []replica.Replica) {
 		switch {
 		case r.Active():
 			d.count(r)
+		case !r.Terminating && d.isDoomed(r):
+			d.ended = append(d.ended, r)
 		case r.Terminating && d.KeepsClaims != nil && d.KeepsClaims(r.Slot):
 			// A pod that does not end in time, as on a lost node, is given up.
 			if giveUp := r.GraceUntil.Add(patience); d.now.Before(giveUp) {

@@ -29,6 +29,18 @@ func (d *draft) deleteDoomed() bool {
 	return d.deleteWithin(order.Sorted(d.idle.doomed, order.LeastLoss()...), d.toSpare(), "it was asked to be deleted", true)
 }
 
+// bury deletes pods that ended and that somebody asked to go. They serve nobody and count for nothing, so nothing but their hook
+// keeps them.
+func (d *decision) bury() {
+	for _, r := range order.Sorted(d.ended) {
+		if r.State == lifecycle.PreparingDelete {
+			d.idle.leaving = append(d.idle.leaving, r)
+			continue
+		}
+		d.remove(r, "it was asked to be deleted", true, false)
+	}
+}
+
 // spare is how many pods may be deleted that are available, and that are ready.
 type spare struct{ available, ready int }
 

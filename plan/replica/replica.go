@@ -199,7 +199,7 @@ func phaseOf(p corev1.PodPhase) Phase {
 
 // gateFalse says whether the pod is held out of service; kubelet may not have turned Ready yet.
 func gateFalse(pod *corev1.Pod) bool {
-	if readiness.Held(pod) && inplace.HasGate(pod, v1beta1.KruisePodReadyConditionType) {
+	if readiness.Held(pod) && inplace.CanHold(pod) {
 		return true
 	}
 	for i := range pod.Status.Conditions {

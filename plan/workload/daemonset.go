@@ -99,7 +99,7 @@ func (d *DaemonSet) Pulls(tally podset.Tally) (Pulls, error) {
 		return Pulls{}, err
 	}
 	return d.pulls(tally, pulling{
-		inPlace: inPlace(d.Set) && !want.OnDelete, replicas: tally.Desired, maxUnavailable: want.MaxUnavailable,
+		inPlace: inPlace(d.Set) && !want.OnDelete, replicas: tally.Desired, maxUnavailable: want.MaxUnavailable, partition: want.Partition,
 		selector: d.Set.Spec.Selector, tuning: annotatedTuning(d.Set.Annotations, v1beta1.InPlaceUpdateStrategy{}, tally.Desired),
 	}), nil
 }

@@ -35,8 +35,9 @@ const defaultPullTimeout = 300
 type pulling struct {
 	// inPlace says that its pods are updated in place where they can.
 	inPlace bool
-	// replicas is the wanted number of pods, maxUnavailable how many of them are changed at a time.
-	replicas, maxUnavailable int
+	// replicas is the wanted number of pods, maxUnavailable how many of them are changed at a time, and partition how many are kept
+	// for later.
+	replicas, maxUnavailable, partition int
 	// selector selects the pods.
 	selector *metav1.LabelSelector
 	tuning   v1beta1.InPlaceUpdateStrategy
@@ -50,7 +51,8 @@ func (c *CloneSet) Pulls(tally podset.Tally) (Pulls, error) {
 		return Pulls{}, err
 	}
 	return c.pulls(tally, pulling{
-		inPlace: pool.Policy != v1beta1.RecreatePodUpdatePolicyType && !pool.OnDelete, replicas: pool.Replicas, maxUnavailable: pool.MaxUnavailable,
+		inPlace:  pool.Policy != v1beta1.RecreatePodUpdatePolicyType && !pool.OnDelete,
+		replicas: pool.Replicas, maxUnavailable: pool.MaxUnavailable, partition: pool.Partition,
 		selector: c.Set.Spec.Selector, tuning: annotatedTuning(c.Set.Annotations, c.inPlaceTuning(), pool.Replicas),
 	}), nil
 }
@@ -96,7 +98,8 @@ func (r *Revisions) pulls(tally podset.Tally, p pulling) Pulls {
 		return Pulls{}
 	}
 	change := r.Change(r.Current, r.Update)
-	if !p.inPlace || !change.Possible() || len(change.Images) == 0 || p.replicas <= fewReplicas || p.maxUnavailable >= p.replicas {
+	atOnce := p.partition == 0 && p.maxUnavailable >= p.replicas
+	if !p.inPlace || !change.Possible() || len(change.Images) == 0 || p.replicas <= fewReplicas || atOnce {
 		return Pulls{Ignore: true}
 	}
 	if least := p.tuning.ImagePreDownloadMinUpdatedReadyPods; least != nil && tally.UpdatedReady < int(*least) {

@@ -99,9 +99,12 @@ func TestWhenImagesArePulledAhead(t *testing.T) {
 		"pods are updated when they are deleted": {func(r *rollout) {
 			r.set.Spec.UpdateStrategy.Type = v1beta1.OnDeleteCloneSetUpdateStrategyType
 		}, 0, true, false},
-		"three pods are too few":       {func(r *rollout) { r.set.Spec.Replicas = new(int32(3)) }, 0, true, false},
-		"four are not":                 {func(r *rollout) { r.set.Spec.Replicas = new(int32(4)) }, 1, false, false},
-		"all pods change at once":      {func(r *rollout) { r.strategy().MaxUnavailable = new(intstr.FromString("100%")) }, 0, true, false},
+		"three pods are too few":  {func(r *rollout) { r.set.Spec.Replicas = new(int32(3)) }, 0, true, false},
+		"four are not":            {func(r *rollout) { r.set.Spec.Replicas = new(int32(4)) }, 1, false, false},
+		"all pods change at once": {func(r *rollout) { r.strategy().MaxUnavailable = new(intstr.FromString("100%")) }, 0, true, false},
+		"all pods but those of the partition change at once": {func(r *rollout) {
+			r.strategy().MaxUnavailable, r.strategy().Partition = new(intstr.FromString("100%")), new(intstr.FromInt32(4))
+		}, 1, false, false},
 		"the jobs exist":               {func(r *rollout) { r.marks = map[string]string{"apps.kruise.io/pre-predownload-created": "true"} }, 0, false, false},
 		"it was found to be of no use": {func(r *rollout) { r.marks = map[string]string{"apps.kruise.io/image-predownload-ignored": "true"} }, 0, false, false},
 		"not enough pods are updated and ready": {func(r *rollout) {

@@ -14,7 +14,7 @@ func (s *StatefulSet) Pulls(tally podset.Tally) (Pulls, error) {
 	}
 	return s.pulls(tally, pulling{
 		inPlace: sequence.Policy != v1beta1.RecreatePodUpdatePolicyType && !sequence.OnDelete, replicas: sequence.Replicas,
-		maxUnavailable: sequence.MaxUnavailable, selector: s.Set.Spec.Selector, tuning: annotatedTuning(s.Set.Annotations, s.inPlaceTuning(), sequence.Replicas),
+		maxUnavailable: sequence.MaxUnavailable, partition: sequence.Partition, selector: s.Set.Spec.Selector, tuning: annotatedTuning(s.Set.Annotations, s.inPlaceTuning(), sequence.Replicas),
 	}), nil
 }
 

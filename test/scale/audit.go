@@ -66,6 +66,11 @@ func (a *auditLog) next() (tally, error) {
 		return nil, fmt.Errorf("reading the audit log: %w", err)
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err != nil {
+		return nil, fmt.Errorf("reading the audit log: %w", err)
+	} else if info.Size() < a.offset {
+		return nil, fmt.Errorf("the audit log %s is shorter than it was: its end was put aside and is not counted", a.path)
+	}
 	if _, err := file.Seek(a.offset, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("reading the audit log: %w", err)
 	}

@@ -47,20 +47,26 @@ func (t *bareTrial) phases() []phase {
 }
 
 func (t *bareTrial) create(ctx context.Context) error {
-	template := newTemplate("bare", firstImage)
 	return t.each(t.n, func(i int) error {
-		pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
-		pod.Name = fmt.Sprintf("bare-%05d", i)
+		pod := newBarePod(fmt.Sprintf("bare-%05d", i))
 		if !t.runs {
 			pod.Spec.SchedulerName = "nobody"
 		}
-		podset.Prepare(pod, "bare-1", "1", nil)
 		created, err := t.api().Create(ctx, pod, metav1.CreateOptions{})
 		if err != nil {
 			return fmt.Errorf("creating pod %s: %w", pod.Name, err)
 		}
 		return t.patch(ctx, created, podset.Open(created, time.Now()))
 	})
+}
+
+// newBarePod is a pod as a CloneSet makes it, without an owner.
+func newBarePod(name string) *corev1.Pod {
+	template := newTemplate("bare", firstImage)
+	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
+	pod.Name = name
+	podset.Prepare(pod, "bare-1", "1", nil, v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType)
+	return pod
 }
 
 // list reads the pods, which the loop itself never does.

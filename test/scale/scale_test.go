@@ -9,6 +9,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+
+	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/plan/podset"
+	planned "kruise.io/kruise/plan/workload"
 )
 
 const controllerAgent = `kube-controller-manager/v1 (linux/amd64) kubernetes/x/system:serviceaccount:kube-system:replicaset-controller`
@@ -53,6 +58,42 @@ func TestRequestsAreCountedOnceByWhoMakesThemAndWhatTheyDo(t *testing.T) {
 	}
 	if diff := cmp.Diff(tally{{"kwok", "patch", "pods"}: {all: 1}}, got, cmp.AllowUnexported(outcome{}, request{})); diff != "" {
 		t.Errorf("a line that was not complete (-want +got):\n%s", diff)
+	}
+}
+
+func TestALogWhoseEndWasPutAsideIsNotCounted(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "audit.log")
+	if err := os.WriteFile(file, []byte(`{"stage":"ResponseComplete"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := auditLog{path: file}
+	if err := log.skip(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := log.next(); err == nil {
+		t.Errorf("it counts %v, and nobody learns that requests are missing", got)
+	}
+}
+
+func TestThePodsOfTheBareLoopAreThoseOfACloneSet(t *testing.T) {
+	set := newCloneSet("bare", 1).object.(*v1beta1.CloneSet)
+	view, err := planned.NewCloneSet(set, planned.Owned{}, planned.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := view.NewRevision()
+	if view, err = planned.NewCloneSet(set, planned.Owned{Revisions: []*appsv1.ControllerRevision{first}}, planned.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	want, _, err := view.NewPod(podset.Step{Do: podset.Create, To: first.Name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want.Spec, newBarePod("bare-0").Spec); diff != "" {
+		t.Errorf("they are others (-CloneSet +bare loop):\n%s", diff)
 	}
 }
 

@@ -66,7 +66,7 @@ type InPlaceUpdateContainerStatus struct {
 	// overtakes one that had not restarted the container yet. An addition to the older form, too.
 	StartedImage string `json:"startedImage,omitempty"`
 	// overtakenImages are images of earlier updates that this one overtakes, from which the container may be started before
-	// kubelet sees this one; only where kubelet had reported no container yet. An addition to the older form, too.
+	// kubelet sees this one. Default: none but image and startedImage. An addition to the older form, too.
 	OvertakenImages []string `json:"overtakenImages,omitempty"`
 	// envFromMetadata says that the container is restarted for the labels or annotations that its env takes in. An
 	// addition to the older form, too.

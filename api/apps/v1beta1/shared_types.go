@@ -46,7 +46,8 @@ type LifecycleHook struct {
 	// +listType=atomic
 	// +optional
 	FinalizersHandler []string `json:"finalizersHandler,omitempty"`
-	// markPodNotReady takes the pod out of service while it is held before an update or a deletion. Default: false.
+	// markPodNotReady takes the pod out of service while it is held before an update or a deletion, by the readiness gate
+	// KruisePodReady. Pods that were created before it was set lack the gate and stay in service. Default: false.
 	// +optional
 	MarkPodNotReady bool `json:"markPodNotReady,omitempty"`
 }
