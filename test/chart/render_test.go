@@ -67,7 +67,7 @@ func TestAManagerIsReplacedOnlyByOneThatIsReady(t *testing.T) {
 
 func TestAManagerIsLimitedToTheKindsThatAreNamed(t *testing.T) {
 	h := newHelm(t)
-	for values, want := range map[string]string{"manager.kinds={}": "", "manager.kinds={CloneSet,SidecarSet}": "CloneSet,SidecarSet"} {
+	for values, want := range map[string]string{"manager.replicas=2": "", "manager.kinds={CloneSet,SidecarSet}": "CloneSet,SidecarSet"} {
 		deployment := find[appsv1.Deployment](t, h.render(t, namespace, values), "Deployment", "kruise-controller-manager")
 		got := ""
 		for _, variable := range deployment.Spec.Template.Spec.Containers[0].Env {
