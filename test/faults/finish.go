@@ -150,12 +150,14 @@ func (m *machine) checkPods(v *view) {
 	}
 }
 
-// checkClaims checks that each pod has its claims.
+// checkClaims checks that each pod has its claims. One that was adopted brings those that it has: they may be ending with the set
+// before, which left the pod to itself.
 func (m *machine) checkClaims(v *view) {
 	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
 		for _, name := range claimsOf(pod) {
 			claim := m.tables[kindClaim].objects[name]
-			if ours(pod, v.set.GetUID()) && pod.DeletionTimestamp == nil && (claim == nil || claim.GetDeletionTimestamp() != nil) {
+			lost := claim == nil || claim.GetDeletionTimestamp() != nil && m.ledger.adopted[pod.UID] == 0
+			if ours(pod, v.set.GetUID()) && pod.DeletionTimestamp == nil && lost {
 				m.brokenf("pod %s lives, and its claim %s is lost:\n%s", pod.Name, name, m.describe())
 			}
 		}

@@ -33,6 +33,9 @@ func Generate(of *kind, seed uint64) Script {
 	if g.IntN(8) == 0 {
 		s.Lines = append(s.Lines, "old-kubelets")
 	}
+	if g.IntN(3) == 0 {
+		s.Lines = append(s.Lines, "takes 1s 2s")
+	}
 	if g.IntN(4) > 0 {
 		s.Lines = append(s.Lines, "go 12s") // begin with pods that run
 	}

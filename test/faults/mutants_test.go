@@ -246,9 +246,13 @@ func find(t *testing.T, of *kind, mutant Mutant, words ...string) {
 
 func TestAScriptThatFailsIsMadeShorter(t *testing.T) {
 	mutant := seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) { *s.Replicas++ })
-	script := Generate(cloneSets, 2)
-	if Run(t, script, mutant).Failure == nil {
-		t.Fatal("nothing is broken")
+	var script Script
+	for seed, broken := uint64(1), ""; broken == "" || promise(Run(t, script, mutant).Failure) != broken; seed++ {
+		if seed > enough {
+			t.Fatal("nothing is broken")
+		}
+		script = Generate(cloneSets, seed)
+		broken = promise(Run(t, Script{Seed: seed, Kind: cloneSets, Set: script.Set}, mutant).Failure)
 	}
 	if short := Shrink(t, script, mutant); len(short.Lines) > 0 {
 		t.Errorf("nothing needs to happen for this mutant to fail, and the script is %q", short.Lines)

@@ -203,12 +203,12 @@ func (g generator) statefulStrategy(spec *v1beta1.StatefulSetSpec) {
 
 // statefulPerson draws what a person does to a StatefulSet alone.
 func (g generator) statefulPerson() string {
-	switch g.IntN(7) {
+	switch g.IntN(8) {
 	case 0:
 		return fmt.Sprintf(`patch {"reserveOrdinals":[%s]}`, pick(g, "", "0", "1", `"1-2"`, `2,"0-1"`))
 	case 1:
 		return fmt.Sprintf(`patch {"ordinals":{"start":%d}}`, g.IntN(3))
-	case 2, 3:
+	case 2, 3, 7:
 		return fmt.Sprintf(`grow %dGi`, 1+g.IntN(4))
 	case 4:
 		return pick(g, "narrow", "wide", "wide")
