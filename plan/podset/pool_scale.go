@@ -52,7 +52,7 @@ func (d *decision) takeBack() bool {
 	slices.Reverse(candidates)
 	n := min(wanted, len(candidates))
 	for _, r := range candidates[:n] {
-		d.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingNormal, Why: "it is wanted again"})
+		d.takeBackOne(r)
 	}
 	d.idle.leaving = slices.Concat(doomed, candidates[n:])
 	if d.ExcludePreparingDelete {
