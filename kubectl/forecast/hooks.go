@@ -1,7 +1,6 @@
 package forecast
 
 import (
-	"maps"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,24 +31,9 @@ func (p *player) lift(hooks *v1beta1.Lifecycle) error {
 		if hook == nil {
 			continue
 		}
-		if err := p.w.Edit(pod.Name, func(m *metav1.ObjectMeta) { write(m, hook, on) }); err != nil {
+		if err := p.w.Edit(pod.Name, func(m *metav1.ObjectMeta) { lifecycle.Enter(m, hook, on) }); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// write puts all entries of a hook on an object, or takes them off.
-func write(m *metav1.ObjectMeta, hook *v1beta1.LifecycleHook, on bool) {
-	m.Finalizers = slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return slices.Contains(hook.FinalizersHandler, f) })
-	if on {
-		maps.Copy(m.Labels, hook.LabelsHandler)
-		m.Finalizers = append(m.Finalizers, hook.FinalizersHandler...)
-		return
-	}
-	for key, value := range hook.LabelsHandler {
-		if m.Labels[key] == value {
-			delete(m.Labels, key)
-		}
-	}
 }

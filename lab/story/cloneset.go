@@ -13,6 +13,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/revision"
@@ -78,6 +79,8 @@ func (c *CloneSet) decide(w *world.World) (turn, error) {
 }
 
 func (r *Round) facts() ([]replica.Replica, podset.Plan) { return r.Pods, r.Plan }
+
+func (r *Round) moves() ([]lifecycle.Transition, error) { return Moves(r.Plan, r.Pool.IsNew) }
 
 func (c *CloneSet) container(name string) *corev1.Container {
 	return containerOf(&c.Spec.Template, name)

@@ -14,6 +14,7 @@ import (
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/pause"
 	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/revision"
@@ -77,6 +78,8 @@ func (d *DaemonSet) decide(w *world.World) (turn, error) {
 }
 
 func (r *NodeRound) facts() ([]replica.Replica, podset.Plan) { return r.Pods, r.Plan }
+
+func (r *NodeRound) moves() ([]lifecycle.Transition, error) { return Moves(r.Plan, r.Want.IsNew) }
 
 // Act carries the decision out, and checks the promises of the world before and after each write. After so many writes the
 // manager ends, as in a crash.

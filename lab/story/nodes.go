@@ -109,9 +109,12 @@ func (c NodeCensus) CheckAfter(before NodeCensus, want *podset.PerNode) error {
 	return nil
 }
 
-// CheckNodePlan says which promise a plan for these pods breaks: one step for a pod, no pod where none is to be, the
-// partition, the pause, and a note for all that is wanted and makes no step.
+// CheckNodePlan says which promise a plan for these pods breaks: one step for a pod, its life cycle, no pod where none is to be,
+// the partition, the pause, and a note for all that is wanted and makes no step.
 func CheckNodePlan(want *podset.PerNode, pods []replica.Replica, plan podset.Plan) error {
+	if _, err := Moves(plan, want.IsNew); err != nil {
+		return err
+	}
 	c := NodeCensusOf(want, pods)
 	byName, touched, renewed, asked := map[string]podset.Node{}, map[string]bool{}, 0, 0
 	left, seen := c, map[string]bool{}

@@ -74,9 +74,12 @@ func (c Census) Floor(pool *podset.Pool) int {
 	return min(c.Available, pool.Replicas-pool.MaxUnavailable)
 }
 
-// CheckPlan says which promise a plan for these pods breaks: one step for a pod, the partition, the pause, the number of
-// pods, and a note for all that is wanted and makes no step.
+// CheckPlan says which promise a plan for these pods breaks: one step for a pod, its life cycle, the partition, the pause, the
+// number of pods, and a note for all that is wanted and makes no step.
 func CheckPlan(pool *podset.Pool, pods []replica.Replica, plan podset.Plan) error {
+	if _, err := Moves(plan, pool.IsNew); err != nil {
+		return err
+	}
 	c := CensusOf(pool, pods)
 	created, takenBack, oldTaken, touched := 0, 0, 0, map[string]bool{}
 	left := rest{Census: c}

@@ -23,6 +23,9 @@ func TestAPlanThatBreaksAPromiseIsFoundOut(t *testing.T) {
 	away.Revision, away.Available = "v2", false
 	leaving.State = lifecycle.PreparingDelete
 	doomed.SpecifiedDelete = true
+	held, hooked := old, updated
+	held.Holds.Delete = true
+	hooked.State = lifecycle.Updated
 	update := podset.Step{Do: podset.Update, Pod: &old, To: "v2"}
 	remove := podset.Step{Do: podset.Delete, Pod: &old}
 	create := podset.Step{Do: podset.Create}
@@ -39,6 +42,9 @@ func TestAPlanThatBreaksAPromiseIsFoundOut(t *testing.T) {
 		"an update on delete":                             {podset.Pool{Replicas: 1, OnDelete: true}, old, []podset.Step{update}, nil, "on delete"},
 		"an update to the revision it has":                {podset.Pool{Replicas: 1}, updated, []podset.Step{{Do: podset.Update, Pod: &updated, To: "v2"}}, nil, "that it has"},
 		"a pod behind the partition":                      {podset.Pool{Replicas: 1, Rolling: budget.Rolling{Partition: 1}}, old, []podset.Step{update}, nil, "the partition lets 0"},
+		"a deletion although its hook holds the pod":      {podset.Pool{Replicas: 0}, held, []podset.Step{{Do: podset.Delete, Pod: &held}}, nil, "no such move"},
+		"a pod that waits for no hook":                    {podset.Pool{Replicas: 1}, old, []podset.Step{{Do: podset.Move, Pod: &old, State: lifecycle.PreparingUpdate}}, nil, "no such move"},
+		"a pod in service before its hook is complete":    {podset.Pool{Replicas: 1}, hooked, []podset.Step{{Do: podset.Settle, Pod: &hooked, State: lifecycle.Normal}}, nil, "no such move"},
 		"a pod too many":                                  {podset.Pool{Replicas: 1}, updated, []podset.Step{create}, nil, "2 pods"},
 		"nothing, with a pod missing":                     {podset.Pool{Replicas: 2}, updated, nil, nil, "the number of pods"},
 		"nothing, with a pod to go":                       {podset.Pool{Replicas: 1}, doomed, nil, nil, "asked to go"},

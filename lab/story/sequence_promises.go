@@ -83,9 +83,12 @@ func (l Lineup) CheckServing(s *podset.Sequence, pods []replica.Replica) error {
 	return errors.Join(atLeast(min(wanted, least), wantedNow, "wanted pods"), atLeast(min(all, least), allNow, "pods"))
 }
 
-// CheckSequence says which promise a plan for these pods breaks: one step for a pod, one pod at an ordinal, the partition, the
-// pause, the order, and a note for all that is wanted and makes no step.
+// CheckSequence says which promise a plan for these pods breaks: one step for a pod, its life cycle, one pod at an ordinal, the
+// partition, the pause, the order, and a note for all that is wanted and makes no step.
 func CheckSequence(s *podset.Sequence, pods []replica.Replica, plan podset.Plan) error {
+	if _, err := Moves(plan, s.IsNew); err != nil {
+		return err
+	}
 	l := LineupOf(s, pods)
 	c := checker{Sequence: s, Lineup: l, taken: map[int]podset.Step{}, created: map[int]bool{}}
 	touched := map[string]bool{}

@@ -16,6 +16,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/revision"
@@ -76,6 +77,9 @@ func (s *SidecarSet) decide(w *world.World) (turn, error) {
 }
 
 func (r *SidecarRound) facts() ([]replica.Replica, podset.Plan) { return r.Pods, r.Plan }
+
+// moves are none: the life cycle of a pod is the affair of its owner.
+func (r *SidecarRound) moves() ([]lifecycle.Transition, error) { return nil, nil }
 
 // Act carries the decision out, and checks the promises of the world before and after each write. After so many writes the
 // manager ends, as in a crash.

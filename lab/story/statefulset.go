@@ -13,6 +13,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 	"kruise.io/kruise/plan/workload"
@@ -74,6 +75,10 @@ func (s *StatefulSet) decide(w *world.World) (turn, error) {
 }
 
 func (r *SequenceRound) facts() ([]replica.Replica, podset.Plan) { return r.Pods, r.Plan }
+
+func (r *SequenceRound) moves() ([]lifecycle.Transition, error) {
+	return Moves(r.Plan, r.Sequence.IsNew)
+}
 
 // Act carries the decision out, and checks the promises of the world before and after each write. After so many writes
 // the manager ends, as in a crash; the next round begins with what the cluster says.

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 )
@@ -42,6 +43,8 @@ type set interface {
 type turn interface {
 	// facts are what it sees, and what it decides.
 	facts() ([]replica.Replica, podset.Plan)
+	// moves are the lines of the table of package lifecycle by which the plan moves pods.
+	moves() ([]lifecycle.Transition, error)
 	// Act carries the decision out, and checks the promises of the world. After so many writes the controller ends.
 	Act(w *world.World, writes int) error
 }
@@ -58,12 +61,17 @@ const longest = 10 * time.Minute
 
 // Play plays a story and returns its log. An error names the line of the script.
 func Play(archive *txtar.Archive) (string, error) {
+	return Watch(archive, func([]replica.Replica, []lifecycle.Transition) {})
+}
+
+// Watch plays a story and shows what the controller sees in each of its turns, and how its plan moves the pods.
+func Watch(archive *txtar.Archive, show func(seen []replica.Replica, moves []lifecycle.Transition)) (string, error) {
 	name, c, err := manifest(archive)
 	if err != nil {
 		return "", err
 	}
 	w := world.New()
-	p := &player{w: w, c: c, log: newLog(w, name)}
+	p := &player{w: w, c: c, log: newLog(w, name), show: show}
 	for i, line := range strings.Split(file(archive, Script), "\n") {
 		line, _, _ = strings.Cut(line, " #")
 		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
@@ -106,4 +114,6 @@ type player struct {
 	w   *world.World
 	c   set
 	log *log
+	// show is shown each turn of the controller.
+	show func([]replica.Replica, []lifecycle.Transition)
 }

@@ -11,8 +11,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kruise.io/kruise/lab/story"
+	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/replica"
 )
 
 var update = flag.Bool("update", false, "write the logs anew")
@@ -23,13 +26,14 @@ func TestEveryStoryGoesAsItsLogSays(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no stories: %v", err)
 	}
+	all := told{}
 	for _, name := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
 			archive, err := txtar.ParseFile(name)
 			if err != nil {
 				t.Fatal(err)
 			}
-			log, err := story.Play(archive)
+			log, err := story.Watch(archive, all.listen())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,6 +51,42 @@ func TestEveryStoryGoesAsItsLogSays(t *testing.T) {
 				}
 			}
 		})
+	}
+	t.Run("they tell of every line of the life cycle", all.check)
+}
+
+// told are the lines of the table of package lifecycle that stories tell of.
+type told map[line]bool
+
+// line names a line.
+type line struct {
+	on       lifecycle.Event
+	from, to lifecycle.State
+}
+
+// listen returns what notes the moves of one story. A pod that is seen for the first time was created in its state.
+func (all told) listen() func([]replica.Replica, []lifecycle.Transition) {
+	known := map[types.UID]bool{}
+	return func(seen []replica.Replica, moves []lifecycle.Transition) {
+		for i := range seen {
+			if r := &seen[i]; !known[r.UID] {
+				known[r.UID] = true
+				all[line{lifecycle.Create, lifecycle.Absent, r.State}] = true
+			}
+		}
+		for _, m := range moves {
+			all[line{m.On, m.From, m.To}] = true
+		}
+	}
+}
+
+// check finds lines that no story tells of: what never happens need not be in the table.
+func (all told) check(t *testing.T) {
+	t.Helper()
+	for _, m := range lifecycle.Transitions() {
+		if !all[line{m.On, m.From, m.To}] {
+			t.Errorf("no story tells of a pod that goes from %s to %s when %s (%s)", m.From, m.To, m.On, m.When)
+		}
 	}
 }
 

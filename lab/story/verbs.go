@@ -117,6 +117,11 @@ func (p *player) second(writes int) (bool, error) {
 		return false, err
 	}
 	pods, plan := turn.facts()
+	moves, err := turn.moves()
+	if err != nil {
+		return false, err
+	}
+	p.show(pods, moves)
 	changed := p.log.second(pods, plan)
 	if err := turn.Act(p.w, writes); err != nil {
 		return false, err

@@ -1,6 +1,9 @@
 package world
 
-import "kruise.io/kruise/plan/podset"
+import (
+	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/podset"
+)
 
 // Write is one request to the API.
 type Write func() error
@@ -71,7 +74,7 @@ func (w *World) open(name string) error {
 	if pod == nil {
 		return nil
 	}
-	patches := podset.Open(pod, w.Now)
+	patches := inplace.Open(pod, w.Now)
 	if patches.Status == nil {
 		return nil
 	}

@@ -220,7 +220,7 @@ func (e *Executor) open(ctx context.Context, owner types.NamespacedName, pod *co
 	if pod.UID == "" {
 		return nil
 	}
-	return e.patch(ctx, owner, pod, podset.Open(pod, e.Clock.Now()))
+	return e.patch(ctx, owner, pod, inplace.Open(pod, e.Clock.Now()))
 }
 
 func (e *Executor) createOne(ctx context.Context, owner types.NamespacedName, kind string, obj client.Object) error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -22,7 +23,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
-	"kruise.io/kruise/plan/podset"
+	"kruise.io/kruise/plan/lifecycle"
 )
 
 // workers is how many pods are worked on at a time.
@@ -77,11 +78,15 @@ func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if !waits(pod) {
 		return reconcile.Result{}, nil
 	}
-	patch := podset.Open(pod, r.clock.Now()).Status
+	patch := inplace.Settle(pod, lifecycle.State(pod.Labels[v1beta1.LifecycleStateKey]), "", r.clock.Now()).Status
 	if patch == nil {
 		return reconcile.Result{}, nil
 	}
-	if err := r.client.Status().Patch(ctx, pod.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, patch)); client.IgnoreNotFound(err) != nil {
+	err := r.client.Status().Patch(ctx, pod.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, patch))
+	if apierrors.IsConflict(err) { // somebody wrote the pod, and with what comes of that it is looked at again
+		return reconcile.Result{}, nil
+	}
+	if client.IgnoreNotFound(err) != nil {
 		return reconcile.Result{}, fmt.Errorf("open the gate of pod %s: %w", req.NamespacedName, err)
 	}
 	return reconcile.Result{}, nil

@@ -39,7 +39,8 @@ func (p *podPatch) release(now time.Time) {
 	}
 	gate := v1beta1.KruisePodReadyConditionType
 	if !readiness.Held(p.pod) {
-		if !gateStands(p.pod, gate) { // the condition is not there yet
+		if !gateStands(p.pod, gate) { // the condition is not there yet, and somebody else may be first
+			p.exact = true
 			p.condition(readiness.Condition(nil, now))
 		}
 		return

@@ -26,6 +26,9 @@ func open(changes ...func(*corev1.Pod)) *corev1.Pod {
 	return p
 }
 
+// neverOpened takes the conditions of gates away.
+func neverOpened(p *corev1.Pod) { p.Status.Conditions = nil }
+
 // holds puts a message on the gate, as somebody who holds the pod does.
 func holds(message string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
@@ -105,10 +108,31 @@ func TestAPatchOfTheHoldsIsForThePodAsItWasRead(t *testing.T) {
 	for name, patches := range map[string]inplace.Patches{
 		"hold":    inplace.Move(open(), inplace.Moving{To: lifecycle.PreparingDelete, NotReady: true}, start()),
 		"release": inplace.Settle(open(holds("["+byDelete+"]")), lifecycle.Normal, "v1", start()),
+		"open":    inplace.Settle(open(neverOpened), lifecycle.Normal, "v1", start()),
 	} {
 		if !strings.Contains(string(patches.Status), `"resourceVersion":"7"`) {
 			t.Errorf("%s: %s", name, patches.Status)
 		}
+	}
+}
+
+// The scheduler writes a new pod while its gates are opened.
+func TestTheGatesOfANewPodAreOpenedWhoeverElseWritesIt(t *testing.T) {
+	before := open(neverOpened)
+	patch := inplace.Open(before, start())
+	after := apply(t, before, patch)
+	if got := gateOf(after); got != "True" || condition(after, v1beta1.InPlaceUpdateReady).Status != corev1.ConditionTrue {
+		t.Errorf("the gates are %s and %s", got, condition(after, v1beta1.InPlaceUpdateReady).Status)
+	}
+	if strings.Contains(string(patch.Status), "resourceVersion") {
+		t.Errorf("patch %s", patch.Status)
+	}
+	if patch := inplace.Open(after, start()); patch.Status != nil {
+		t.Errorf("patch %s of a pod whose gates are open", patch.Status)
+	}
+	held := open(holds("[" + byRestart + "]"))
+	if patch := inplace.Open(held, start()); patch.Status != nil {
+		t.Errorf("patch %s of a pod that is held", patch.Status)
 	}
 }
 

@@ -178,6 +178,19 @@ func Settle(pod *corev1.Pod, to lifecycle.State, hash string, now time.Time) Pat
 	return Patches{Status: p.bytes()}
 }
 
+// Open makes the patch that follows the creation of a pod at once: it opens the readiness gates of ours, which no creation can do.
+// A kubelet that starts the pod before its gates are open reports it twice. The scheduler writes the pod at the same time, so the
+// patch is for whatever the pod has become: until then nobody else has a say in its service.
+func Open(pod *corev1.Pod, now time.Time) Patches {
+	p := patchOf(pod)
+	for _, gate := range []corev1.PodConditionType{v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType} {
+		if HasGate(pod, gate) && !gateStands(pod, gate) {
+			p.condition(corev1.PodCondition{Type: gate, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now)})
+		}
+	}
+	return Patches{Status: p.unlessEmpty()}
+}
+
 // Moving is how a pod moves to another state of its life cycle.
 type Moving struct {
 	// To is the state.

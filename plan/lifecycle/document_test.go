@@ -38,40 +38,61 @@ func TestTheDocumentSaysWhatTheTableDoes(t *testing.T) {
 func document() string {
 	var b strings.Builder
 	b.WriteString(introduction)
-	b.WriteString("```mermaid\nstateDiagram-v2\n    [*] --> Normal: created\n    [*] --> PreparingNormal: created, with a preNormal hook\n")
+	b.WriteString("```mermaid\nstateDiagram-v2\n    state \"any state but PreparingDelete\" as Any\n")
 	drawn := map[string]bool{}
-	for _, line := range append(lifecycle.Transitions(), byPlan()...) {
-		arrow := fmt.Sprintf("    %s --> %s\n", line.From, line.To)
+	for _, line := range lifecycle.Transitions() {
+		arrow := fmt.Sprintf("    %s --> %s\n", drawing(line.From), drawing(line.To))
 		if !drawn[arrow] {
 			b.WriteString(arrow)
 		}
 		drawn[arrow] = true
 	}
-	b.WriteString("    PreparingDelete --> [*]: no preDelete entry is left\n```\n\n")
+	b.WriteString("```\n\n")
 
-	b.WriteString("## What a pod does by itself\n\nThe first line that applies wins.\n\n")
-	table(&b, lifecycle.Transitions())
-	b.WriteString("\n## What the workload's plan decides\n\nWhat is said of Normal holds for pods that are not normal yet, too.\n\n")
-	table(&b, byPlan())
+	b.WriteString("## What a pod does by itself\n\nThe first line that applies wins; where none does, the pod stays.\n\n")
+	table(&b, []string{"From", "To", "When"}, func(line lifecycle.Transition) []string {
+		if line.On != lifecycle.ByItself {
+			return nil
+		}
+		return []string{said(line.From), said(line.To), line.When}
+	})
+	b.WriteString("\n## What the workload's plan decides\n\nOf the lines for the same decision the first one that applies wins.\n\n")
+	table(&b, []string{"What is decided", "From", "To", "When"}, func(line lifecycle.Transition) []string {
+		if line.On == lifecycle.ByItself {
+			return nil
+		}
+		return []string{line.On.String(), said(line.From), said(line.To), line.When}
+	})
 	return b.String()
 }
 
-func table(b *strings.Builder, lines []lifecycle.Transition) {
-	b.WriteString("| From | To | When |\n|---|---|---|\n")
-	for _, line := range lines {
-		fmt.Fprintf(b, "| %s | %s | %s |\n", line.From, line.To, line.When)
+// table writes the cells that each line of the table has, if it has any.
+func table(b *strings.Builder, heads []string, cells func(lifecycle.Transition) []string) {
+	fmt.Fprintf(b, "| %s |\n|%s\n", strings.Join(heads, " | "), strings.Repeat("---|", len(heads)))
+	for _, line := range lifecycle.Transitions() {
+		if c := cells(line); c != nil {
+			fmt.Fprintf(b, "| %s |\n", strings.Join(c, " | "))
+		}
 	}
 }
 
-// byPlan are the moves that are not in the table, since a budget or a user's wish decides them.
-func byPlan() []lifecycle.Transition {
-	return []lifecycle.Transition{
-		{From: lifecycle.Normal, To: lifecycle.PreparingUpdate, When: "its turn to be updated in place, and an inPlaceUpdate entry is on the pod"},
-		{From: lifecycle.Normal, To: lifecycle.Updating, When: "its turn to be updated in place, and no inPlaceUpdate entry is on the pod"},
-		{From: lifecycle.PreparingUpdate, To: lifecycle.Updating, When: "no inPlaceUpdate entry is left on the pod"},
-		{From: lifecycle.PreparingUpdate, To: lifecycle.Updated, When: "its update is not wanted any more: paused, kept by the partition, or refused"},
-		{From: lifecycle.Normal, To: lifecycle.PreparingDelete, When: "it is to be deleted, and a preDelete entry is on the pod"},
-		{From: lifecycle.PreparingDelete, To: lifecycle.PreparingNormal, When: "it was surplus, and is wanted again"},
+// drawing is a state as the diagram has it.
+func drawing(s lifecycle.State) string {
+	if s == lifecycle.Absent {
+		return "[*]"
+	}
+	return string(s)
+}
+
+// said is a state as the tables have it.
+func said(s lifecycle.State) string {
+	switch s {
+	case lifecycle.Absent:
+		return "no pod"
+	case lifecycle.Any:
+		return "any but PreparingDelete"
+	default:
+		return string(s)
 	}
 }
 
@@ -84,6 +105,6 @@ state Normal, or without the label. Hooks in ` + "`spec.lifecycle`" + ` let othe
 available (preNormal), before and after its update in place (inPlaceUpdate), and before its deletion (preDelete). A hook
 is a set of labels and finalizers, its entries. Before an update or a deletion the workload waits until no entry is left
 on the pod; before the pod counts as available it waits until all are there. Without hooks a pod passes through Updating
-alone.
+alone, and only when a container restarts for its update.
 
 `

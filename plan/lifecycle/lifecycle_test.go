@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,12 +24,17 @@ func everyFacts() (out []lifecycle.Facts) {
 	return out
 }
 
+func everyEvent() []lifecycle.Event {
+	return []lifecycle.Event{lifecycle.ByItself, lifecycle.Create, lifecycle.Update, lifecycle.PutBack, lifecycle.Remove, lifecycle.TakeBack}
+}
+
+// everyState are the states of pods, with the one that an unlabelled pod has.
 func everyState() []lifecycle.State {
 	return []lifecycle.State{lifecycle.None, lifecycle.PreparingNormal, lifecycle.Normal, lifecycle.PreparingUpdate,
 		lifecycle.Updating, lifecycle.Updated, lifecycle.PreparingDelete}
 }
 
-func TestTheNextState(t *testing.T) {
+func TestWhatAPodDoesByItself(t *testing.T) {
 	type facts = lifecycle.Facts
 	type holds = lifecycle.Holds
 	noHooks := holds{UpdateComplete: true, NormalComplete: true}
@@ -56,36 +62,113 @@ func TestTheNextState(t *testing.T) {
 		"a pod that is updated before it was ever normal goes on as an update": {lifecycle.Updating, facts{Holds: holds{UpdateComplete: true}, UpdateDone: true}, lifecycle.Normal},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := lifecycle.NewMachine().Next(test.from, test.facts); got != test.want {
+			if got := lifecycle.NewMachine().Next(test.from, lifecycle.ByItself, test.facts); got != test.want {
 				t.Errorf("from %q the pod goes to %q, want %q", test.from, got, test.want)
 			}
 		})
 	}
 }
 
+func TestWhatFollowsADecision(t *testing.T) {
+	type facts = lifecycle.Facts
+	held, free := facts{Holds: lifecycle.Holds{Delete: true, Update: true}}, facts{Holds: lifecycle.Holds{UpdateComplete: true, NormalComplete: true}}
+	done := free
+	done.UpdateDone = true
+	for name, test := range map[string]struct {
+		from  lifecycle.State
+		event lifecycle.Event
+		facts facts
+		want  lifecycle.State
+	}{
+		"a pod to update waits for its hook":                               {lifecycle.Normal, lifecycle.Update, held, lifecycle.PreparingUpdate},
+		"a pod that nobody labelled waits for it, too":                     {lifecycle.None, lifecycle.Update, held, lifecycle.PreparingUpdate},
+		"a new revision during an update waits for it, too":                {lifecycle.Updating, lifecycle.Update, held, lifecycle.PreparingUpdate},
+		"while the hook holds, the pod waits on":                           {lifecycle.PreparingUpdate, lifecycle.Update, held, lifecycle.PreparingUpdate},
+		"once the hook lets go, the update begins":                         {lifecycle.PreparingUpdate, lifecycle.Update, free, lifecycle.Updating},
+		"without a hook it begins at once":                                 {lifecycle.Normal, lifecycle.Update, free, lifecycle.Updating},
+		"a pod that was never normal is updated, too":                      {lifecycle.PreparingNormal, lifecycle.Update, free, lifecycle.Updating},
+		"what is on its way out is not updated":                            {lifecycle.PreparingDelete, lifecycle.Update, free, lifecycle.PreparingDelete},
+		"an update that is given up waits until the hook is back":          {lifecycle.PreparingUpdate, lifecycle.PutBack, facts{UpdateDone: true}, lifecycle.Updated},
+		"an update that is given up is over where the hook is there":       {lifecycle.PreparingUpdate, lifecycle.PutBack, done, lifecycle.Normal},
+		"an update that is given up leaves the one before it to its end":   {lifecycle.PreparingUpdate, lifecycle.PutBack, free, lifecycle.Updating},
+		"an update that has begun is not given up":                         {lifecycle.Updating, lifecycle.PutBack, done, lifecycle.Updating},
+		"a pod to delete waits for its hook":                               {lifecycle.Normal, lifecycle.Remove, held, lifecycle.PreparingDelete},
+		"a pod to delete waits for its hook whatever else it waits for":    {lifecycle.PreparingUpdate, lifecycle.Remove, held, lifecycle.PreparingDelete},
+		"a pod that was never normal waits for it, too":                    {lifecycle.PreparingNormal, lifecycle.Remove, held, lifecycle.PreparingDelete},
+		"without a hook the pod goes at once":                              {lifecycle.Updated, lifecycle.Remove, free, lifecycle.Absent},
+		"while the hook holds, the pod stays":                              {lifecycle.PreparingDelete, lifecycle.Remove, held, lifecycle.PreparingDelete},
+		"once the hook lets go, the pod goes":                              {lifecycle.PreparingDelete, lifecycle.Remove, free, lifecycle.Absent},
+		"a pod that is wanted again comes into service like a new one":     {lifecycle.PreparingDelete, lifecycle.TakeBack, held, lifecycle.PreparingNormal},
+		"a pod that was not to go is not taken back":                       {lifecycle.Updated, lifecycle.TakeBack, free, lifecycle.Updated},
+		"a state that nobody knows does not keep a pod from going":         {"Dreaming", lifecycle.Remove, free, lifecycle.Absent},
+		"a state that nobody knows does not keep a pod from being renewed": {"Dreaming", lifecycle.Update, free, lifecycle.Updating},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := lifecycle.NewMachine().Next(test.from, test.event, test.facts); got != test.want {
+				t.Errorf("from %q, when %s, the pod goes to %q, want %q", test.from, test.event, got, test.want)
+			}
+		})
+	}
+}
+
 func TestEveryLineOfTheTableIsReached(t *testing.T) {
-	reached := map[[2]lifecycle.State]bool{}
-	for _, s := range everyState() {
-		for _, f := range everyFacts() {
-			reached[[2]lifecycle.State{s, lifecycle.NewMachine().Next(s, f)}] = true
+	table := lifecycle.Transitions()
+	reached := make([]bool, len(table))
+	for _, s := range append(everyState(), lifecycle.Absent) {
+		for _, e := range everyEvent() {
+			for _, f := range everyFacts() {
+				i := slices.IndexFunc(table, func(line lifecycle.Transition) bool { return line.Applies(s, e, f) })
+				if i >= 0 {
+					reached[i] = true
+				}
+			}
 		}
 	}
-	for _, line := range lifecycle.Transitions() {
-		if !reached[[2]lifecycle.State{line.From, line.To}] {
-			t.Errorf("no facts lead from %s to %s: a line above takes them all", line.From, line.To)
+	for i, line := range table {
+		if !reached[i] {
+			t.Errorf("when %s, no facts lead from %s to %s: the lines above take them all", line.On, line.From, line.To)
 		}
 	}
 }
 
 func TestTheMachineComesToRestOnEveryPath(t *testing.T) {
 	for _, s := range everyState() {
-		for _, f := range everyFacts() {
-			at := s
-			for range len(everyState()) {
-				at = lifecycle.NewMachine().Next(at, f)
+		for _, e := range everyEvent() {
+			for _, f := range everyFacts() {
+				at := s
+				for range len(everyState()) {
+					at = lifecycle.NewMachine().Next(at, e, f)
+				}
+				if next := lifecycle.NewMachine().Next(at, e, f); next != at {
+					t.Errorf("from %q with %+v the pod never rests while %s: %q, then %q", s, f, e, at, next)
+				}
 			}
-			if next := lifecycle.NewMachine().Next(at, f); next != at {
-				t.Errorf("from %q with %+v the pod never rests: %q, then %q", s, f, at, next)
+		}
+	}
+}
+
+func TestAPodThatIsOnItsWayOutGoesOrIsTakenBack(t *testing.T) {
+	for _, e := range everyEvent() {
+		for _, f := range everyFacts() {
+			switch next := lifecycle.NewMachine().Next(lifecycle.PreparingDelete, e, f); {
+			case next == lifecycle.PreparingDelete:
+			case e == lifecycle.Remove && next == lifecycle.Absent && !f.Delete:
+			case e == lifecycle.TakeBack && next == lifecycle.PreparingNormal:
+			default:
+				t.Errorf("when %s, with %+v, it goes to %s", e, f, next)
+			}
+		}
+	}
+}
+
+func TestNoPodGoesWhileItsHookHoldsIt(t *testing.T) {
+	for _, s := range everyState() {
+		for _, e := range everyEvent() {
+			for _, f := range everyFacts() {
+				next := lifecycle.NewMachine().Next(s, e, f)
+				if next == lifecycle.Absent && (f.Delete || e != lifecycle.Remove) {
+					t.Errorf("from %q, when %s, with %+v, the pod goes", s, e, f)
+				}
 			}
 		}
 	}
@@ -143,6 +226,23 @@ func TestHoldsOf(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestWhoeverIsBehindAHookPutsItsEntriesOnAndTakesNoOthersOff(t *testing.T) {
+	hook := &v1beta1.LifecycleHook{LabelsHandler: map[string]string{"drain": "wanted"}, FinalizersHandler: []string{"example.com/slb"}}
+	hooks := &v1beta1.Lifecycle{PreDelete: hook, InPlaceUpdate: hook}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Finalizers: []string{"other"}}}
+	for _, on := range []bool{true, true, false, false} {
+		lifecycle.Enter(&pod.ObjectMeta, hook, on)
+		want := lifecycle.Holds{Delete: on, Update: on, UpdateComplete: on, NormalComplete: true}
+		if got := lifecycle.HoldsOf(hooks, pod); got != want || !slices.Contains(pod.Finalizers, "other") {
+			t.Errorf("on %v: %+v, finalizers %v", on, got, pod.Finalizers)
+		}
+	}
+	pod.Labels["drain"] = "done" // the value of somebody else
+	if lifecycle.Enter(&pod.ObjectMeta, hook, false); pod.Labels["drain"] != "done" {
+		t.Errorf("labels %v", pod.Labels)
 	}
 }
 

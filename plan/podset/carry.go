@@ -73,12 +73,6 @@ func (s Step) Patches(w Workload, pod *corev1.Pod, now time.Time) (inplace.Patch
 	}
 }
 
-// Open is what follows the creation of a pod at once: it opens the readiness gates, which no creation can do. A kubelet that
-// starts the pod before its gates are open reports it twice.
-func Open(pod *corev1.Pod, now time.Time) inplace.Patches {
-	return inplace.Settle(pod, lifecycle.State(pod.Labels[v1beta1.LifecycleStateKey]), "", now)
-}
-
 // Prepare makes a pod out of a template as every workload of ours has it: with the revision, in the first state of its
 // life cycle, and with the readiness gates by which it is to be taken out of service.
 func Prepare(pod *corev1.Pod, revisionLabel, hash string, hooks *v1beta1.Lifecycle, gates ...corev1.PodConditionType) {

@@ -76,16 +76,21 @@ func (d *draft) movesOn(r *replica.Replica, isNew bool) (lifecycle.State, bool) 
 		return r.State, false
 	}
 	// New pods in PreparingUpdate are on their way back, where there is one.
-	next := d.next(r.State, r, isNew && !d.backwards)
+	next := d.next(lifecycle.ByItself, r, isNew && !d.backwards)
 	inService := r.Stage == inplace.Done && r.Scheduled && next != lifecycle.PreparingUpdate && next != lifecycle.PreparingDelete
 	return next, next != r.State || r.Unsettled && inService
 }
 
-// next is the state that follows a state of the pod.
-func (d *draft) next(from lifecycle.State, r *replica.Replica, isNew bool) lifecycle.State {
-	return d.machine.Next(from, lifecycle.Facts{
-		Holds: r.Holds, Scheduled: r.Scheduled, OnTarget: isNew, UpdateDone: r.Stage == inplace.Done,
+// next is the state that follows when something happens to a pod.
+func (d *draft) next(event lifecycle.Event, r *replica.Replica, onTarget bool) lifecycle.State {
+	return d.machine.Next(r.State, event, lifecycle.Facts{
+		Holds: r.Holds, Scheduled: r.Scheduled, OnTarget: onTarget, UpdateDone: r.Stage == inplace.Done,
 	})
+}
+
+// decided is the state that follows when the plan decides something about a pod.
+func (d *draft) decided(event lifecycle.Event, r *replica.Replica) lifecycle.State {
+	return d.next(event, r, false)
 }
 
 // apply goes on with an update of a pod.
@@ -116,15 +121,9 @@ func settleReason(r *replica.Replica, to lifecycle.State) string {
 
 // putBack brings pods back into service that were prepared for an update that is not wanted any more.
 func (d *draft) putBack(pods ...[]*replica.Replica) {
-	var back []*replica.Replica
-	for _, r := range slices.Concat(pods...) {
-		if r.State == lifecycle.PreparingUpdate {
-			back = append(back, r)
-		}
-	}
-	for _, r := range order.Sorted(back) {
-		state := d.next(lifecycle.Updating, r, false)
-		d.step(Step{Do: Settle, Pod: r, State: state, Why: "its update is not wanted any more"})
+	goesBack := func(r *replica.Replica) bool { return d.decided(lifecycle.PutBack, r) != r.State }
+	for _, r := range order.Sorted(filter(slices.Concat(pods...), goesBack)) {
+		d.step(Step{Do: Settle, Pod: r, State: d.decided(lifecycle.PutBack, r), Why: "its update is not wanted any more"})
 	}
 }
 

@@ -47,8 +47,8 @@ type Pool struct {
 	// KeepsClaims says whether the claims of an instance id outlive its pod, to be used by one of a revision, which is named as
 	// on a pod or as UpdateRevision is. Nil: they do not.
 	KeepsClaims func(slot, to string) bool
-	// Crowded ranks pods by how they are spread. Nil: by how many share a node.
-	Crowded func(pods []*replica.Replica) order.By
+	// Spread says over what pods stay spread when surplus ones go. Default: over nodes.
+	Spread order.Spread
 	// FreshSlots makes up n instance ids for pods of a revision. No pod has them, and no claims but those that the pods are to use.
 	FreshSlots func(n int, to string) []string
 }

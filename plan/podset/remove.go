@@ -10,8 +10,8 @@ import (
 
 // remove deletes a pod, or holds it while its preDelete hook does.
 func (d *draft) remove(r *replica.Replica, why string, specified, keepClaims bool) {
-	if r.Holds.Delete {
-		d.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingDelete, Specified: specified, KeepClaims: keepClaims, NotReady: d.rules.NotReadyForDelete, Why: why})
+	if next := d.decided(lifecycle.Remove, r); next != lifecycle.Absent {
+		d.step(Step{Do: Move, Pod: r, State: next, Specified: specified, KeepClaims: keepClaims, NotReady: d.rules.NotReadyForDelete, Why: why})
 		return
 	}
 	d.step(Step{Do: Delete, Pod: r, KeepClaims: keepClaims, Why: why})
@@ -78,10 +78,10 @@ func (d *draft) deleteWithin(pods []*replica.Replica, left spare, why string, sp
 func (d *draft) finishLeaving(keepClaims func(i int, r *replica.Replica) bool) bool {
 	var free, held []*replica.Replica
 	for _, r := range d.idle.leaving {
-		if r.Holds.Delete {
-			held = append(held, r)
-		} else {
+		if d.decided(lifecycle.Remove, r) == lifecycle.Absent {
 			free = append(free, r)
+		} else {
+			held = append(held, r)
 		}
 	}
 	for i, r := range order.Sorted(free) {
@@ -89,6 +89,11 @@ func (d *draft) finishLeaving(keepClaims func(i int, r *replica.Replica) bool) b
 	}
 	d.noteHeld(held)
 	return len(free) > 0
+}
+
+// takeBackOne keeps a pod that was to go.
+func (d *draft) takeBackOne(r *replica.Replica) {
+	d.step(Step{Do: Move, Pod: r, State: d.decided(lifecycle.TakeBack, r), Why: "it is wanted again"})
 }
 
 // noteHeld says which pods a preDelete hook holds.

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/order"
 	"kruise.io/kruise/plan/replica"
 )
@@ -51,7 +50,7 @@ func (d *sequel) takeBack() bool {
 	}
 	wanted := filter(d.idle.leaving, func(r *replica.Replica) bool { return !d.isDoomed(r) })
 	for _, r := range order.Sorted(wanted, highest) {
-		d.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingNormal, Why: "it is wanted again"})
+		d.takeBackOne(r)
 	}
 	d.idle.leaving = filter(d.idle.leaving, d.isDoomed)
 	return len(wanted) > 0

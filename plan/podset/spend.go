@@ -211,7 +211,8 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 		s.left -= one(r.Available)
 		s.taken = append(s.taken, r)
 	}
-	if m.inPlace && r.Holds.Update && r.State == lifecycle.PreparingUpdate {
+	next := s.decided(lifecycle.Update, r)
+	if m.inPlace && next == lifecycle.PreparingUpdate && next == r.State {
 		s.held = append(s.held, r)
 		return true
 	}
@@ -219,8 +220,8 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 	switch {
 	case !m.inPlace:
 		s.recreate(r, m.why, s.keepsClaims != nil && s.keepsClaims(r, s.to))
-	case r.Holds.Update:
-		s.step(Step{Do: Move, Pod: r, State: lifecycle.PreparingUpdate, NotReady: s.rules.NotReadyForUpdate, Why: "its inPlaceUpdate hook goes first"})
+	case next == lifecycle.PreparingUpdate:
+		s.step(Step{Do: Move, Pod: r, State: next, NotReady: s.rules.NotReadyForUpdate, Why: "its inPlaceUpdate hook goes first"})
 	default:
 		s.step(Step{Do: Update, Pod: r, To: s.to, Why: m.why})
 	}

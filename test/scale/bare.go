@@ -56,7 +56,7 @@ func (t *bareTrial) create(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("creating pod %s: %w", pod.Name, err)
 		}
-		return t.patch(ctx, created, podset.Open(created, time.Now()))
+		return t.patch(ctx, created, inplace.Open(created, time.Now()))
 	})
 }
 
