@@ -34,6 +34,7 @@ var cloneSets = &kind{
 	template:  func(set client.Object) *corev1.PodTemplateSpec { return &asCloneSet(set).Spec.Template },
 	spec:      func(set client.Object) any { return asCloneSet(set).Spec },
 	setStatus: func(into, from client.Object) { asCloneSet(into).Status = asCloneSet(from).Status },
+	hooks:     func(set client.Object) *v1beta1.Lifecycle { return asCloneSet(set).Spec.Lifecycle },
 	doom:      doomInCloneSet,
 	view:      viewOfCloneSet,
 	created:   podOfCloneSetCreated,

@@ -31,6 +31,7 @@ var daemonSets = &kind{
 	template:  func(set client.Object) *corev1.PodTemplateSpec { return &asDaemonSet(set).Spec.Template },
 	spec:      func(set client.Object) any { return asDaemonSet(set).Spec },
 	setStatus: func(into, from client.Object) { asDaemonSet(into).Status = asDaemonSet(from).Status },
+	hooks:     func(set client.Object) *v1beta1.Lifecycle { return asDaemonSet(set).Spec.Lifecycle },
 	doom:      func(client.Object, string) {}, // a label does it
 	view:      viewOfDaemonSet,
 	ended:     daemonSetEnded,
@@ -105,8 +106,8 @@ func (g generator) daemonSet() client.Object {
 	if g.IntN(3) == 0 {
 		spec.Template.Spec.NodeSelector = marked()
 	}
-	if hooks := g.hooks(&spec.Template); hooks != nil {
-		spec.Lifecycle = &v1beta1.Lifecycle{PreDelete: hooks.PreDelete}
+	if hook := g.hook("preDelete", &spec.Template); hook != nil {
+		spec.Lifecycle = &v1beta1.Lifecycle{PreDelete: hook}
 	}
 	spec.MinReadySeconds = pick[int32](g, 0, 0, 0, 2)
 	if g.IntN(4) == 0 {

@@ -41,6 +41,7 @@ func (m *machine) finish() {
 			}
 		})
 	}
+	m.letGo()
 	began := m.world.Now
 	for turns := 0; !m.quiet(); turns++ {
 		if m.failure != nil {

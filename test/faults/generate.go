@@ -15,8 +15,9 @@ import (
 
 // Generate draws a script about a workload of a kind from a seed.
 func Generate(of *kind, seed uint64) Script {
-	g := generator{rand.New(rand.NewPCG(seed, 0)), of, of.stored()}
+	g := generator{Rand: rand.New(rand.NewPCG(seed, 0)), kind: of, kinds: of.stored()}
 	s := Script{Seed: seed, Kind: of, Set: of.draw(g)}
+	g.marks = of.marks(s.Set)
 	for _, option := range of.options {
 		if g.IntN(of.odds) == 0 {
 			s.Options = append(s.Options, option)
@@ -54,26 +55,11 @@ type generator struct {
 	*rand.Rand
 	kind  *kind
 	kinds []string
+	// marks is true where hooks keep pods out of service.
+	marks bool
 }
 
 func pick[T any](g generator, of ...T) T { return of[g.IntN(len(of))] }
-
-// hooks draws hooks, of which some hold every pod from its creation on.
-func (g generator) hooks(template *corev1.PodTemplateSpec) *v1beta1.Lifecycle {
-	if g.IntN(2) == 0 {
-		return nil
-	}
-	hold := func(name string) *v1beta1.LifecycleHook {
-		if g.IntN(3) > 0 {
-			return nil
-		}
-		if name != "preNormal" && g.IntN(2) == 0 {
-			template.Labels["hold/"+name] = "yes"
-		}
-		return &v1beta1.LifecycleHook{LabelsHandler: map[string]string{"hold/" + name: "yes"}}
-	}
-	return &v1beta1.Lifecycle{PreDelete: hold("preDelete"), InPlaceUpdate: hold("inPlaceUpdate"), PreNormal: hold("preNormal")}
-}
 
 // claimTemplates are templates of claims.
 func claimTemplates() []corev1.PersistentVolumeClaim {
@@ -123,6 +109,9 @@ func (g generator) line() string {
 // scene draws a few things that belong together: somebody wants something, and while the controller does it, its caches
 // lag behind and an answer is lost, or it dies.
 func (g generator) scene() []string {
+	if g.marks && g.IntN(2) == 0 {
+		return g.crossing()
+	}
 	lines := []string{"go 3s", pick(g, g.person(), g.resize(9), g.kind.image(g))}
 	if g.IntN(3) == 0 {
 		lines = append(lines, g.person()) // at the same time
@@ -187,7 +176,7 @@ func (g generator) atRequest() string {
 		if g.kind.guests {
 			return pick(g, g.hear(), "neighbour "+g.somePod(), "neighbour "+g.somePod())
 		}
-		return pick(g, g.hear(), g.time())
+		return pick(g, g.hear(), g.time(), g.hold())
 	default:
 		return pick(g, g.person(), g.fault())
 	}
@@ -252,7 +241,7 @@ func (g generator) person() string {
 	case 11, 12:
 		return g.kind.person(g)
 	case 13:
-		return pick(g, "drop-set", "make-set", "make-set", "hooks")
+		return pick(g, "drop-set", "make-set", "make-set", "hooks", g.hold(), g.hold())
 	case 14, 15, 16, 17, 18:
 		return g.templateChange()
 	default:

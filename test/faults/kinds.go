@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/workload"
 )
@@ -44,6 +45,8 @@ type kind struct {
 	// spec is the spec of a set, and setStatus gives one set the status of another.
 	spec      func(client.Object) any
 	setStatus func(into, from client.Object)
+	// hooks are those that count for the pods of a set; nil where none do.
+	hooks func(client.Object) *v1beta1.Lifecycle
 	// doom puts a pod on the list of those to delete; nil where there is none.
 	doom func(set client.Object, pod string)
 	// view is what a set wants.

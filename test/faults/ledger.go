@@ -289,6 +289,7 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 		if revises {
 			m.ledger.revised[uid] = m.version
 		}
+		m.checkHolds(v, r, before, after)
 		if restarts && gate(before) != corev1.ConditionFalse {
 			m.brokenf("pod %s restarts, and was not taken out of service first", before.Name)
 		}
@@ -306,8 +307,9 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 		m.brokenf("%s: the pod is not in the cache that was decided on", r)
 		return
 	}
+	m.checkState(v, r, known, before, after)
 	if v.wanted.perNode != nil {
-		m.podOnNodeWritten(v, known, were, ends || leaves || prepares || revises, ends)
+		m.podOnNodeWritten(v, known, were, ends || leaves || prepares || revises)
 		return
 	}
 	is := m.count(v)

@@ -19,7 +19,7 @@ import (
 )
 
 // enough is the number of seeds within which every mutant must be found.
-const enough = 400
+const enough = 800
 
 // TestWhatIsWrongOnPurposeIsFound proves that a broken promise is noticed. Each mutant does one thing wrong, and one of
 // the words must be in what is found.
@@ -49,6 +49,21 @@ func TestWhatIsWrongOnPurposeIsFound(t *testing.T) {
 		"it does not know pauses": {
 			seeing(func(_ *v1beta1.CloneSetSpec, r *v1beta1.RollingUpdateCloneSetStrategy) { r.Paused = false }),
 			[]string{"paused"}},
+		"it does not wait for hooks": {
+			seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) { s.Lifecycle = nil }), []string{"no such move"}},
+		"it keeps pods in service that wait for their hook": {
+			seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) { keepReady(s.Lifecycle) }), []string{"is not taken out of service"}},
+		"it takes the holds of others away": {
+			telling(func(body string) string { return strangersHold.ReplaceAllString(body, "") }), []string{"others held the pod"}},
+		"it writes the holds that it read a while ago": {
+			telling(func(body string) string { return versionFirst.ReplaceAllString(body, "") }), []string{"others held the pod"}},
+		"it does not take its own holds away": {
+			telling(func(body string) string {
+				if !versionFirst.MatchString(body) { // a pod whose gate was never open before
+					return body
+				}
+				return opening.ReplaceAllString(body, "")
+			}), []string{"available in the end", "no rest"}},
 		"it does not look again after a failure": {
 			Mutant{reconciler: func(r reconcile.Reconciler) reconcile.Reconciler { return careless{r} }}, []string{"in the end", "no rest", "the status"}},
 		"it does not wait for containers that go first": {
@@ -89,7 +104,7 @@ func TestWhatIsWrongWithStatefulSetsOnPurposeIsFound(t *testing.T) {
 		words  []string
 	}{
 		"it takes its caches to show its own writes": {
-			Mutant{cachesLie: true}, []string{"must stay", "before those below", "no rest", "is not in the cache", "does not exist"}},
+			Mutant{cachesLie: true}, []string{"must stay", "before those below", "no rest", "is not in the cache", "does not exist", "its claim"}},
 		"it restarts pods that are in service": {
 			wrapped(func(c *faulty) { c.drops = v1beta1.StartInPlaceUpdateReason }), []string{"was not taken out of service"}},
 		"it takes deletions for done": {
@@ -161,7 +176,7 @@ func TestWhatIsWrongWithDaemonSetsOnPurposeIsFound(t *testing.T) {
 		"it does not know pauses": {
 			rolling(func(r *v1beta1.RollingUpdateDaemonSet) { r.Paused = nil }), []string{"paused"}},
 		"it does not wait for hooks": {
-			seeingOnNodes(func(s *v1beta1.DaemonSetSpec) { s.Lifecycle = nil }), []string{"its hook holds it"}},
+			seeingOnNodes(func(s *v1beta1.DaemonSetSpec) { s.Lifecycle = nil }), []string{"no such move"}},
 		"it does not look again after a failure": {
 			Mutant{reconciler: func(r reconcile.Reconciler) reconcile.Reconciler { return careless{r} }}, []string{"in the end", "no rest", "the status"}},
 	} {
@@ -232,6 +247,14 @@ var (
 	twin    = regexp.MustCompile(`"name":"hot-[12]"`)
 )
 
+// strangersHold is the hold of somebody else in a patch, versionFirst the resource version before the UID, and opening the gate that
+// is opened.
+var (
+	strangersHold = regexp.MustCompile(`\{\\"userAgent\\":\\"` + stranger + `\\",\\"key\\":\\"[a-z]+\\"\},?`)
+	versionFirst  = regexp.MustCompile(`"resourceVersion":"[0-9]+",`)
+	opening       = regexp.MustCompile(`,?\{"type":"KruisePodReady","status":"True"[^}]*\}`)
+)
+
 // find looks for a seed that finds what is wrong, in one of the words.
 func find(t *testing.T, of *kind, mutant Mutant, words ...string) {
 	t.Helper()
@@ -265,8 +288,9 @@ type faulty struct {
 	see      func(client.Object)
 	answer   func(error) error
 	keepPods bool
-	// drops is what is in the patches of a status that are not sent.
+	// drops is what is in the patches of a status that are not sent, and tells changes those that are.
 	drops string
+	tells func(body string) string
 	// makes changes what is created, sends the patches of pods, and recreates turns these into deletions.
 	makes     func(client.Object)
 	sends     func(body string) string
@@ -275,10 +299,9 @@ type faulty struct {
 
 func wrapped(change func(*faulty)) Mutant {
 	return Mutant{client: func(c client.Client) client.Client {
-		f := &faulty{
-			Client: c, see: func(client.Object) {}, answer: func(err error) error { return err },
-			makes: func(client.Object) {}, sends: func(body string) string { return body },
-		}
+		f := &faulty{Client: c, see: func(client.Object) {}, answer: func(err error) error { return err }, makes: func(client.Object) {}}
+		f.sends = func(body string) string { return body }
+		f.tells = f.sends
 		change(f)
 		return f
 	}}
@@ -287,6 +310,11 @@ func wrapped(change func(*faulty)) Mutant {
 // sending is a mutant that sends other patches of pods.
 func sending(change func(body string) string) Mutant {
 	return wrapped(func(f *faulty) { f.sends = change })
+}
+
+// telling is a mutant that sends other patches of the status of pods.
+func telling(change func(body string) string) Mutant {
+	return wrapped(func(f *faulty) { f.tells = change })
 }
 
 // seeing is a mutant that reads another spec than the one that is there.
@@ -298,6 +326,18 @@ func seeing(change func(*v1beta1.CloneSetSpec, *v1beta1.RollingUpdateCloneSetStr
 			}
 		}
 	})
+}
+
+// keepReady keeps pods in service that hooks are waited for.
+func keepReady(hooks *v1beta1.Lifecycle) {
+	if hooks == nil {
+		return
+	}
+	for _, hook := range []*v1beta1.LifecycleHook{hooks.PreDelete, hooks.InPlaceUpdate} {
+		if hook != nil {
+			hook.MarkPodNotReady = false
+		}
+	}
 }
 
 // seeingStateful is the same for StatefulSets.
@@ -397,7 +437,8 @@ func (s faultyStatus) Patch(ctx context.Context, obj client.Object, patch client
 	if drops := s.client.drops; drops != "" && strings.Contains(string(body), drops) {
 		return nil
 	}
-	return s.client.answer(s.SubResourceWriter.Patch(ctx, obj, patch, opts...))
+	told := client.RawPatch(patch.Type(), []byte(s.client.tells(string(body))))
+	return s.client.answer(s.SubResourceWriter.Patch(ctx, obj, told, opts...))
 }
 
 // careless forgets failures.

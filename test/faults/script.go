@@ -15,9 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
-	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -150,6 +148,7 @@ func (s Script) options() workload.Options {
 //	pin #1                  a user puts a finalizer on a pod, which holds it until the end of the script
 //	doom #1                 a user puts a pod on podsToDelete
 //	hooks                   whoever is behind the hooks does what the pods' states ask for
+//	hold #1 one, let-go #1 one            somebody else keeps a pod out of service, or does no more
 //	grow 2Gi                a user makes the claim templates of a StatefulSet larger
 //	narrow, wide            volumes do not grow, and grow again
 //	node-is 1 cordoned, node-is-not 1 cordoned    something is wrong with a node, or no more: cordoned, tainted (pods that do
@@ -184,7 +183,7 @@ func (m *machine) do(line string) error {
 			return m.doPod(verb, rest)
 		}
 		return m.doRequests(verb, rest)
-	case "kubelet", "delete", "evict", "label", "doom", "pin":
+	case "kubelet", "delete", "evict", "label", "doom", "pin", "hold", "let-go":
 		return m.doPod(verb, rest)
 	case "bad", "good":
 		m.world.Bad[rest] = verb == "bad"
@@ -336,6 +335,8 @@ func (m *machine) doPod(verb, rest string) error {
 				meta.Finalizers = append(meta.Finalizers, pin)
 			}
 		})
+	case "hold", "let-go":
+		return m.keepOut(pod, rest, verb == "hold")
 	case "doom":
 		return m.changeSet(func(set client.Object) error {
 			m.kind.doom(set, pod.Name)
@@ -372,30 +373,6 @@ func (m *machine) loseNode(number string) error {
 	}
 	m.absorb()
 	return nil
-}
-
-// hooks lets go of every pod, or holds it again, as its state asks for.
-func (m *machine) hooks() {
-	for _, pod := range slices.Clone(m.world.Pods) {
-		set, value := "", ""
-		switch lifecycle.State(pod.Labels[v1beta1.LifecycleStateKey]) {
-		case lifecycle.PreparingDelete:
-			set = "hold/preDelete"
-		case lifecycle.PreparingUpdate:
-			set = "hold/inPlaceUpdate"
-		case lifecycle.Updated:
-			set, value = "hold/inPlaceUpdate", "yes"
-		case lifecycle.PreparingNormal:
-			set, value = "hold/preNormal", "yes"
-		}
-		if set != "" && pod.Labels[set] != value {
-			m.edit(pod, func(meta *metav1.ObjectMeta) {
-				if meta.Labels[set] = value; value == "" {
-					delete(meta.Labels, set)
-				}
-			})
-		}
-	}
 }
 
 // change changes the spec of the workload. What the text does not name stays.

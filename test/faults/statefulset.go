@@ -32,6 +32,7 @@ var statefulSets = &kind{
 	template:  func(set client.Object) *corev1.PodTemplateSpec { return &asStatefulSet(set).Spec.Template },
 	spec:      func(set client.Object) any { return asStatefulSet(set).Spec },
 	setStatus: func(into, from client.Object) { asStatefulSet(into).Status = asStatefulSet(from).Status },
+	hooks:     func(set client.Object) *v1beta1.Lifecycle { return asStatefulSet(set).Spec.Lifecycle },
 	doom:      func(client.Object, string) {}, // a label does it
 	view:      viewOfStatefulSet,
 	created:   podOfStatefulSetCreated,
