@@ -173,7 +173,7 @@ func asksForReturn(w *world) ([]podwebhook.Demand, error) {
 		if !there {
 			continue
 		}
-		d := podwebhook.Demand{Namespace: s.Namespace, Pods: selector, Condition: podwebhook.Owner{GroupKind: target.GroupKind, Name: target.Name}.Condition("object")}
+		d := podwebhook.Demand{Namespace: s.Namespace, Pods: selector, Owner: &podwebhook.Owner{GroupKind: target.GroupKind, Name: target.Name}}
 		if s.Spec.RequiredPersistentTopology == nil { // what is only preferred is not worth waiting for
 			d.Policy = admissionregistrationv1.Ignore
 		}
