@@ -36,6 +36,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"the scale subresource changes the number of pods in the middle of an update", scaledBySubresource},
 			{"an autoscaler changes the number of pods in the middle of an update", scaledByAutoscaler},
 			{"pods that are named go first", namedPodsGo},
+			{"the walk-through of pods that are chosen works word for word", walkThroughChoice},
 			{"the plugin says why an update is stuck and what to do, to somebody who may only look", pluginExplains},
 			{"what the plugin foretells is what happens", pluginForetells},
 			{"a hook holds a pod that is to be deleted, out of service, until it lets go", hookHoldsADeletion},
