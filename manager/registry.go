@@ -136,13 +136,13 @@ func (o *Options) unknown() []string {
 // registry is THE list.
 func registry(o *Options, place serve.Place) []entry {
 	desk := permits.New(o.Budgets)
-	budgets := podunavailablebudget.Options{Workers: o.BudgetWorkers, Permits: desk}
+	budgets := podunavailablebudget.Options{Workers: o.BudgetWorkers, Permits: desk, Reserved: place.Reserved()}
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Permits: desk, Options: o.Workloads}
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Permits: desk, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Permits: desk, Options: o.Workloads}
 	sidecarSets, sidecarSet := sidecarset.Conversion(), o.SidecarSets
 	sidecarSet.Namespace, sidecarSet.Only, sidecarSet.Permits = place.Namespace, place.Only, desk
-	states, state := persistentpodstate.Conversion(), persistentpodstate.Options{Workers: o.PersistentPodStateWorkers, Others: o.others, Options: o.Workloads}
+	states, state := persistentpodstate.Conversion(), persistentpodstate.Options{Workers: o.PersistentPodStateWorkers, Others: o.others, Reserved: place.Reserved(), Options: o.Workloads}
 	pulls := &images.Shared{Options: o.Images}
 	nodeImage, job, list := v1beta1.GroupVersion.WithKind("NodeImage"), v1beta1.GroupVersion.WithKind("ImagePullJob"), v1beta1.GroupVersion.WithKind("ImageListPullJob")
 	markers := podprobemarker.Options{Workers: o.PodProbeMarkerWorkers, Off: !o.Probes}

@@ -34,6 +34,8 @@ type Options struct {
 	Workers int
 	// Others are the kinds of workloads besides StatefulSets whose pods are remembered.
 	Others affinity.Kinds
+	// Reserved are the namespaces whose new pods are sent back nowhere.
+	Reserved []string
 	// Options are what the user of the whole cluster decides about workloads.
 	workload.Options
 }

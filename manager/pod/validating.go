@@ -46,14 +46,13 @@ type review struct {
 	dry, rehearses bool
 }
 
-// Handle implements admission.Handler.
-func (v *validating) Handle(ctx context.Context, req admission.Request) admission.Response {
-	r, err := v.review(&req)
+func (v *validating) answer(ctx context.Context, req *admission.Request) (admission.Response, error) {
+	r, err := v.review(req)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return admission.Response{}, err
 	}
 	if v.world.pods == nil { // no budget has anything to say
-		return admission.Allowed("")
+		return admission.Allowed(""), nil
 	}
 	if r.operation == podwebhook.Evict {
 		return v.evict(ctx, client.ObjectKey{Namespace: req.Namespace, Name: req.Name}, r)
@@ -62,9 +61,9 @@ func (v *validating) Handle(ctx context.Context, req admission.Request) admissio
 }
 
 // judge sends a request through the chain.
-func (v *validating) judge(ctx context.Context, r *review) admission.Response {
+func (v *validating) judge(ctx context.Context, r *review) (admission.Response, error) {
 	if r.pod.DeletionTimestamp != nil {
-		return admission.Allowed("")
+		return admission.Allowed(""), nil
 	}
 	for _, line := range v.chain {
 		operation, takes := line.takes(r)
@@ -83,25 +82,25 @@ func (v *validating) judge(ctx context.Context, r *review) admission.Response {
 			if !r.dry {
 				v.recorder.Eventf(r.pod, nil, corev1.EventTypeWarning, reasonPrevented, string(operation), "%s by %s was refused: %.800s", operation, r.user, answer.Why)
 			}
-			return prevented(r, line.name+": "+answer.Why)
+			return prevented(r, line.name+": "+answer.Why), nil
 		}
 	}
-	return admission.Allowed("")
+	return admission.Allowed(""), nil
 }
 
 // evict judges an eviction, which carries the name of its pod alone. The pod is read from the API server itself, since a cache that
 // lags behind may call a pod away that is back; but where the pod is refused as the cache shows it, nobody is asked further,
 // so that evictions that wait cost no reads. A pod that is gone is let through for the API server to say so.
-func (v *validating) evict(ctx context.Context, key client.ObjectKey, r *review) admission.Response {
+func (v *validating) evict(ctx context.Context, key client.ObjectKey, r *review) (admission.Response, error) {
 	if cached, exists := v.world.pods.Get(key); exists && disruption.Available(cached) {
 		seen := *r
 		seen.pod, seen.rehearses = cached, true
-		if response := v.judge(ctx, &seen); !response.Allowed {
-			return response
+		if response, err := v.judge(ctx, &seen); err != nil || !response.Allowed {
+			return response, err
 		}
 	}
 	if err := v.live.Get(ctx, key, r.pod); apierrors.IsNotFound(err) {
-		return admission.Allowed("")
+		return admission.Allowed(""), nil
 	} else if err != nil {
 		return unanswered(r, fmt.Errorf("reading pod %s, which is to be evicted: %w", key, err))
 	}
@@ -134,14 +133,14 @@ func (v *validating) review(req *admission.Request) (*review, error) {
 	return r, nil
 }
 
-// unanswered refuses a request of which nobody knows whether it is permitted. Whoever drains a node tries again, and finds a
-// permission that was stored all the same.
-func unanswered(r *review, err error) admission.Response {
+// unanswered gives no answer to a request of which nobody knows whether it is permitted, but to an eviction, which is refused:
+// whoever drains a node tries again, and finds a permission that was stored all the same.
+func unanswered(r *review, err error) (admission.Response, error) {
 	if r.operation != podwebhook.Evict {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return admission.Response{}, err
 	}
 	status := apierrors.NewTooManyRequests(fmt.Sprintf("nobody could be asked, try again: %v", err), 1).ErrStatus
-	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status}}
+	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status}}, nil
 }
 
 // prevented refuses a request. An eviction is refused as the API server does for a budget of its own, so that whoever drains a

@@ -102,7 +102,11 @@ func raw(t *testing.T, o any) runtime.RawExtension {
 func (s *stage) send(t *testing.T, r admissionv1.AdmissionRequest) admission.Response {
 	t.Helper()
 	r.Namespace, r.Name, r.UserInfo = "shop", "web-0", authenticationv1.UserInfo{Username: "somebody"}
-	return s.Handle(t.Context(), admission.Request{AdmissionRequest: r})
+	response, err := s.answer(t.Context(), &admission.Request{AdmissionRequest: r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response
 }
 
 func eviction(t *testing.T) admissionv1.AdmissionRequest {
