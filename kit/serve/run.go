@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -46,8 +47,8 @@ type Component struct {
 	Setup func(ctx context.Context, mgr ctrl.Manager, place Place) error
 }
 
-// Run runs a component until the context ends, or until it cannot go on. The process must end when Run returns:
-// leadership has been handed on by then.
+// Run runs a component until the context ends, until it is to be started anew, or until it cannot go on. The process must end
+// when Run returns: leadership has been handed on by then.
 func Run(ctx context.Context, config *rest.Config, c Component, o *Options) error {
 	config = o.Configure(config, c.Name)
 
@@ -103,7 +104,10 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 	// that the API server can only read through our conversion webhook, which needs the certificate.
 	group.Go(func() error { return keeper.Start(ctx) })
 	group.Go(func() error { return mgr.Start(ctx) })
-	return group.Wait()
+	if err := group.Wait(); !errors.Is(err, ErrStartAnew) {
+		return err
+	}
+	return nil
 }
 
 func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.Keeper) manager.Options {

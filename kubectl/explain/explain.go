@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kubectl/kinds"
 	"kruise.io/kruise/plan/podset"
@@ -135,6 +137,9 @@ func Explain(w kinds.Workload, v *kinds.View, budgets kinds.Protection, now time
 			e.Waiting = append(e.Waiting, Wait{Wish: string(n.Wish), Pods: n.Pods, Because: n.Because, Text: n.String()})
 		}
 	}
+	if len(v.Strays) > 0 {
+		e.Next = append(e.Next, LetGo(v.Strays))
+	}
 	for _, g := range podset.Grouped(plan.Steps) {
 		e.Next = append(e.Next, Step{Do: string(g.Do), Pods: g.Names, Why: g.Why, Text: g.String()})
 	}
@@ -146,6 +151,20 @@ func Explain(w kinds.Workload, v *kinds.View, budgets kinds.Protection, now time
 	e.Summary = e.summary()
 	e.Remedy = e.remedy(v, v.ObservedGeneration < generation)
 	return e, nil
+}
+
+// LetGo is the step by which a controller lets pods go that its workload no longer selects.
+func LetGo(strays []*corev1.Pod) Step {
+	s := Step{Do: "LetGo", Why: "spec.selector does not select it any more"}
+	for _, pod := range strays {
+		s.Pods = append(s.Pods, pod.Name)
+	}
+	slices.Sort(s.Pods)
+	if len(s.Pods) > 1 {
+		s.Why = "spec.selector does not select them any more"
+	}
+	s.Text = "let " + podset.Names(s.Pods) + " go"
+	return s
 }
 
 // pods tells of each pod that is not available, and who spends the budget.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"kruise.io/kruise/kubectl/explain"
 	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
@@ -80,6 +82,16 @@ func (r *recorder) see(at time.Duration, plan podset.Plan) {
 	if n := len(r.waves); n > 0 && at > r.waves[n-1].last { // a tally is that of before the steps
 		r.waves[n-1].LeastAvailable = min(r.waves[n-1].LeastAvailable, available)
 	}
+}
+
+// letGo records pods that were let go. What is done for their sake at the same time belongs to the same wave.
+func (r *recorder) letGo(at time.Duration, strays []*corev1.Pod) {
+	if len(strays) == 0 {
+		return
+	}
+	step := explain.LetGo(strays)
+	step.Text += ", since " + step.Why
+	r.waves = append(r.waves, Wave{At: inSeconds(at), LeastAvailable: many, Steps: []explain.Step{step}, pods: map[string]bool{}, last: at})
 }
 
 // begin adds steps to the wave before them when they are its second half (a pod that is created for one that was deleted,

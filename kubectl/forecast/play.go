@@ -107,6 +107,7 @@ func (p *player) play(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 		at := p.w.Now.Sub(p.began)
+		p.recorder.letGo(at, view.Strays)
 		p.recorder.see(at, plan)
 		if p.options.Progress != nil {
 			p.options.Progress(len(p.recorder.waves), at)

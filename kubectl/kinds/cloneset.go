@@ -52,7 +52,7 @@ func (c *cloneSet) View(owned Owned, options workload.Options, newID func() stri
 	}
 	v := &View{
 		Workload:  view,
-		Revisions: view.Revisions, MaxSurge: pool.MaxSurge, Partition: pool.Partition, Pods: view.Pods,
+		Revisions: view.Revisions, MaxSurge: pool.MaxSurge, Partition: pool.Partition, Pods: view.Pods, Strays: view.Strays,
 		Rules: podset.Rules{
 			Replicas: pool.Replicas, MaxUnavailable: pool.MaxUnavailable, Paused: pool.Paused, OnDelete: pool.OnDelete, Policy: pool.Policy,
 			UpdateRevision: pool.UpdateRevision,

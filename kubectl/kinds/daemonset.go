@@ -52,7 +52,7 @@ func (d *daemonSet) View(owned Owned, options workload.Options, newID func() str
 	}
 	v := &View{
 		Workload:  view,
-		Revisions: view.Revisions, MaxSurge: want.MaxSurge, Partition: want.Partition, Pods: view.Pods,
+		Revisions: view.Revisions, MaxSurge: want.MaxSurge, Partition: want.Partition, Pods: view.Pods, Strays: view.Strays,
 		Rules: podset.Rules{
 			Replicas: wanted, MaxUnavailable: want.MaxUnavailable, Paused: want.Paused, OnDelete: want.OnDelete, Policy: want.Policy,
 			UpdateRevision: want.UpdateRevision,

@@ -70,7 +70,7 @@ func (k *Kind) GroupVersion() schema.GroupVersion { return cmp.Or(k.Version, v1b
 // Owned are the objects that belong to a workload.
 type Owned struct {
 	workload.Owned
-	// All are all the pods that were read, and AllClaims all the claims of the namespace, whoever controls them.
+	// All are all the pods of its namespace, or those that it selects if it is in none, and AllClaims all the claims of the namespace, whoever controls them.
 	All       []*corev1.Pod
 	AllClaims []*corev1.PersistentVolumeClaim
 	// NamespaceLabels tells the labels of a namespace, for kinds that are in none.
@@ -148,8 +148,8 @@ type View struct {
 	Rules podset.Rules
 	// MaxSurge and Partition belong to the budget.
 	MaxSurge, Partition int
-	// Pods are its pods.
-	Pods []*corev1.Pod
+	// Pods are its pods, Strays those that it owns and no longer selects.
+	Pods, Strays []*corev1.Pod
 	// Hooks and MinReadySeconds are those of the spec.
 	Hooks           *v1beta1.Lifecycle
 	MinReadySeconds int32

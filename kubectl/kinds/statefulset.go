@@ -44,7 +44,7 @@ func (s *statefulSet) View(owned Owned, options workload.Options, _ func() strin
 	}
 	v := &View{
 		Workload:  view,
-		Revisions: view.Revisions, Rules: sequence.Rules, Partition: sequence.Partition, Pods: view.Pods,
+		Revisions: view.Revisions, Rules: sequence.Rules, Partition: sequence.Partition, Pods: view.Pods, Strays: view.Strays,
 		Hooks: s.set.Spec.Lifecycle, MinReadySeconds: workload.MinReadySeconds(&s.set.Spec),
 		Policy:             fmt.Sprintf("podUpdatePolicy is %s", sequence.Policy),
 		OnDeleteRemedy:     "delete the old pods to have them replaced",

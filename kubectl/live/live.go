@@ -83,14 +83,15 @@ func (c *Cluster) Read(ctx context.Context, kind *kinds.Kind, namespace, name st
 	var pods corev1.PodList
 	var claims corev1.PersistentVolumeClaimList
 	var revisions appsv1.ControllerRevisionList
-	for _, list := range []client.ObjectList{&pods, &revisions} {
-		if err := c.reader.List(ctx, list, of...); err != nil {
+	if err := c.reader.List(ctx, &revisions, of...); err != nil {
+		return nil, none, err
+	}
+	// A workload owns pods that it selects no more until its controller lets them go, pods of others may have the names that it
+	// needs, and a selector may ask for more than the labels that claims have.
+	for _, list := range []client.ObjectList{&pods, &claims} {
+		if err := c.reader.List(ctx, list, client.InNamespace(namespace)); err != nil {
 			return nil, none, err
 		}
-	}
-	// A selector may ask for more than the labels that claims have.
-	if err := c.reader.List(ctx, &claims, client.InNamespace(namespace)); err != nil {
-		return nil, none, err
 	}
 	owned, err := c.nodes(ctx, found.Nodes())
 	if err != nil {

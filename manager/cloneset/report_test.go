@@ -153,16 +153,17 @@ func TestToolsThatFollowConventionsSeeHowASetIs(t *testing.T) {
 		idle   time.Duration
 		behind bool // the status speaks of an older generation
 		want   kstatus.Status
+		argo   string // what Argo CD says with the script of the documentation
 	}{
-		"complete":                           {tally: tally(5, 5, 5), want: kstatus.CurrentStatus},
-		"on its way":                         {tally: tally(2, 1, 5), want: kstatus.InProgressStatus},
-		"updated, but not available":         {tally: tally(5, 4, 5), want: kstatus.InProgressStatus},
-		"up to the partition":                {tally: tally(2, 2, 2), want: kstatus.CurrentStatus},
-		"paused, and every pod is available": {tally: tally(2, 2, 5), change: paused, want: kstatus.CurrentStatus},
-		"paused while a pod is away":         {tally: tally(2, 1, 5), change: paused, want: kstatus.InProgressStatus},
-		"updated when pods are deleted":      {tally: tally(2, 2, 5), change: onDelete, want: kstatus.CurrentStatus},
-		"not there within the deadline":      {tally: tally(2, 1, 5), idle: deadline * time.Second, want: kstatus.FailedStatus},
-		"changed, and not looked at since":   {tally: tally(5, 5, 5), behind: true, want: kstatus.InProgressStatus},
+		"complete":                           {tally: tally(5, 5, 5), want: kstatus.CurrentStatus, argo: "Healthy"},
+		"on its way":                         {tally: tally(2, 1, 5), want: kstatus.InProgressStatus, argo: "Progressing"},
+		"updated, but not available":         {tally: tally(5, 4, 5), want: kstatus.InProgressStatus, argo: "Progressing"},
+		"up to the partition":                {tally: tally(2, 2, 2), want: kstatus.CurrentStatus, argo: "Healthy"},
+		"paused, and every pod is available": {tally: tally(2, 2, 5), change: paused, want: kstatus.CurrentStatus, argo: "Suspended"},
+		"paused while a pod is away":         {tally: tally(2, 1, 5), change: paused, want: kstatus.InProgressStatus, argo: "Progressing"},
+		"updated when pods are deleted":      {tally: tally(2, 2, 5), change: onDelete, want: kstatus.CurrentStatus, argo: "Healthy"},
+		"not there within the deadline":      {tally: tally(2, 1, 5), idle: deadline * time.Second, want: kstatus.FailedStatus, argo: "Degraded"},
+		"changed, and not looked at since":   {tally: tally(5, 5, 5), behind: true, want: kstatus.InProgressStatus, argo: "Progressing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStory()
@@ -183,6 +184,9 @@ func TestToolsThatFollowConventionsSeeHowASetIs(t *testing.T) {
 			got, err := kstatus.Compute(&unstructured.Unstructured{Object: fields})
 			if err != nil || got.Status != c.want {
 				t.Errorf("%v, %v; want %s", got, err, c.want)
+			}
+			if health, message := argoHealth(t, fields); health != c.argo || message == "" {
+				t.Errorf("Argo CD says %s (%s), want %s", health, message, c.argo)
 			}
 		})
 	}

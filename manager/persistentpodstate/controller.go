@@ -8,7 +8,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -24,6 +23,7 @@ import (
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/kit/seen"
+	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/plan/affinity"
 	"kruise.io/kruise/plan/workload"
 )
@@ -55,10 +55,9 @@ type Controller struct {
 // objects that annotations ask for.
 func SetupController(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	advanced := v1beta1.GroupVersion.WithKind("StatefulSet")
-	_, err := mgr.GetRESTMapper().RESTMapping(advanced.GroupKind(), advanced.Version)
-	served := err == nil
-	if err != nil && !meta.IsNoMatchError(err) {
-		return fmt.Errorf("asking the API server for %s: %w", advanced, err)
+	served, err := serve.IsServed(mgr, advanced)
+	if err != nil {
+		return err
 	}
 	c := &Controller{}
 	if c.targets, err = newTargets(ctx, mgr.GetCache(), served, o); err != nil {

@@ -7,7 +7,6 @@ package order
 import (
 	"cmp"
 	"encoding/binary"
-	"math"
 	"math/bits"
 	"slices"
 	"strings"
@@ -156,12 +155,6 @@ func LeastLoss() []By {
 	return []By{Unscheduled, LowPhase, Unavailable, NotReady, LowDeletionCost, LatelyReady, ManyRestarts, Young}
 }
 
-// LeastLossSpread is LeastLoss with a rank of how the pods are spread (Crowded, or CrowdedDomains) behind the deletion
-// cost: the order in which ReplicaSets, too, delete pods, with availability added.
-func LeastLossSpread(spread By) []By {
-	return []By{Unscheduled, LowPhase, Unavailable, NotReady, LowDeletionCost, spread, LatelyReady, ManyRestarts, Young}
-}
-
 // Unscheduled puts pods without a node first.
 func Unscheduled(r *replica.Replica) int64 { return falseFirst(r.Scheduled) }
 
@@ -176,42 +169,6 @@ func NotReady(r *replica.Replica) int64 { return falseFirst(r.Ready) }
 
 // LowDeletionCost puts pods with a lower controller.kubernetes.io/pod-deletion-cost first.
 func LowDeletionCost(r *replica.Replica) int64 { return int64(r.DeletionCost) }
-
-// Crowded puts pods first that share their node with more of the pods.
-func Crowded(pods []*replica.Replica) By {
-	onNode := map[string]int64{}
-	for _, r := range pods {
-		if r.Scheduled {
-			onNode[r.Node]++
-		}
-	}
-	return func(r *replica.Replica) int64 { return -onNode[r.Node] }
-}
-
-// CrowdedDomains puts pods first that share their topology domains with more of the pods. keys are the node labels whose
-// values are the domains, domain tells a node's domain of a key. A key with more domains weighs more, by ln(n+2), as the
-// scheduler weighs topology spread constraints. Pods that are in no domain count for nothing.
-func CrowdedDomains(pods []*replica.Replica, keys []string, domain func(node, key string) string) By {
-	crowds, weights := make([]map[string]int64, len(keys)), make([]float64, len(keys))
-	for i, key := range keys {
-		crowds[i] = map[string]int64{}
-		for _, r := range pods {
-			if d := domain(r.Node, key); r.Scheduled && d != "" {
-				crowds[i][d]++
-			}
-		}
-		weights[i] = math.Log(float64(len(crowds[i]) + 2))
-	}
-	return func(r *replica.Replica) int64 {
-		score := 0.0
-		for i, key := range keys {
-			if r.Scheduled {
-				score += weights[i] * float64(crowds[i][domain(r.Node, key)])
-			}
-		}
-		return -int64(math.Round(score * 1000))
-	}
-}
 
 // LatelyReady puts pods first that became ready later.
 func LatelyReady(r *replica.Replica) int64 { return latest(r.ReadySince) }

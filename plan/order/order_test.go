@@ -67,64 +67,6 @@ func TestThePodWithTheLeastLossGoesFirst(t *testing.T) {
 	}
 }
 
-func TestOfPodsWithTheSameDeletionCostThoseOnACrowdedNodeGoFirst(t *testing.T) {
-	on := func(node string, edits ...func(*replica.Replica)) func(string) *replica.Replica {
-		return func(name string) *replica.Replica {
-			return working(name, append(edits, func(r *replica.Replica) { r.Node = node })...)
-		}
-	}
-	pods := []*replica.Replica{
-		on("empty", func(r *replica.Replica) { r.ReadySince = at(99) })("a"), // became ready last, but is alone
-		on("crowded")("b"), on("crowded")("c"), on("pair")("d"), on("pair")("e"), on("crowded")("f"),
-		on("other", func(r *replica.Replica) { r.DeletionCost = -1 })("g"), // the deletion cost counts more
-		on("", func(r *replica.Replica) { r.Scheduled = false })("h"), on("", func(r *replica.Replica) { r.Scheduled = false })("i"),
-	}
-	want := []string{"h", "i", "g", "b", "c", "f", "d", "e", "a"}
-	if diff := gocmp.Diff(want, names(order.Sorted(pods, order.LeastLossSpread(order.Crowded(pods))...))); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestAPodInTheMostCrowdedDomainsGoesFirst(t *testing.T) {
-	zones := map[string]string{"n1": "z1", "n2": "z1", "n3": "z2", "n4": "z3"}
-	domain := func(node, key string) string {
-		if key == "zone" {
-			return zones[node]
-		}
-		return node
-	}
-	on := func(name, node string) *replica.Replica {
-		r := working(name)
-		r.Node = node
-		return r
-	}
-	for name, c := range map[string]struct {
-		keys []string
-		pods []*replica.Replica
-		want []string
-	}{
-		"the zone with most pods": {
-			[]string{"zone"}, []*replica.Replica{on("a", "n4"), on("b", "n3"), on("c", "n1"), on("d", "n2"), on("e", "n3"), on("f", "n1")},
-			[]string{"c", "d", "f", "b", "e", "a"}},
-		"hosts tell apart what zones do not": {
-			[]string{"zone", "host"}, []*replica.Replica{on("a", "n1"), on("b", "n2"), on("c", "n2"), on("d", "n3")},
-			[]string{"b", "c", "a", "d"}},
-		"more domains weigh more": { // three hosts of two pods each against two zones of three each
-			[]string{"zone", "host"}, []*replica.Replica{on("a", "n1"), on("b", "n2"), on("c", "n3"), on("d", "n3"), on("e", "n4")},
-			[]string{"c", "d", "a", "b", "e"}},
-		"nodes that nobody knows count for nothing": {
-			[]string{"zone"}, []*replica.Replica{on("a", "gone"), on("b", "gone"), on("c", "gone"), on("d", "n3")},
-			[]string{"d", "a", "b", "c"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := names(order.Sorted(c.pods, order.CrowdedDomains(c.pods, c.keys, domain)))
-			if diff := gocmp.Diff(c.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 func TestSortingLeavesTheListAsItIs(t *testing.T) {
 	listed := []*replica.Replica{working("c"), working("a"), working("b")}
 	order.Sorted(listed, order.LeastLoss()...)

@@ -46,8 +46,8 @@ type Pool struct {
 	Change func(from, to string) inplace.Change
 	// KeepsClaims says whether the claims of an instance id outlive its pod, to be used by another one. Nil: they do not.
 	KeepsClaims func(slot string) bool
-	// Crowded ranks pods by how they are spread. Nil: by how many share a node.
-	Crowded func(pods []*replica.Replica) order.By
+	// Spread says over what pods stay spread when surplus ones go. Default: over nodes.
+	Spread order.Spread
 	// FreshSlots makes up n instance ids that no pod and no claim has.
 	FreshSlots func(n int) []string
 }

@@ -112,26 +112,14 @@ func (d *decision) scaleIn(surplus int) bool {
 	if d.OnDelete { // nothing says how many of which there should be
 		quotaOld, quotaNew = surplus, surplus
 	}
-	old, updated := d.idle.old, d.idle.new
-	if d.PreparingUpdateAsUpdate {
-		isPreparing := func(r *replica.Replica) bool { return r.State == lifecycle.PreparingUpdate }
-		updated = slices.Concat(updated, filter(old, isPreparing))
-		old = filter(old, func(r *replica.Replica) bool { return !isPreparing(r) })
+	quota := func(r *replica.Replica) *int {
+		if d.IsNew(r.Revision) || d.PreparingUpdateAsUpdate && r.State == lifecycle.PreparingUpdate {
+			return &quotaNew
+		}
+		return &quotaOld
 	}
-	by := order.LeastLossSpread(d.crowded(slices.Concat(old, updated)))
-	candidates := first(quotaOld, order.Sorted(old, by...))
-	if ofNew := first(quotaNew, order.Sorted(updated, by...)); len(ofNew) > 0 {
-		candidates = order.Sorted(slices.Concat(candidates, ofNew), by...)
-	}
-	candidates = first(surplus, candidates)
+	candidates := d.Spread.Surplus(surplus, slices.Concat(d.idle.old, d.idle.new), quota)
 	return d.deleteWithin(candidates, d.toSpare(), fmt.Sprintf("%d pods exist, %d wanted", d.old+d.new, d.expectedScaled), false)
-}
-
-func (d *decision) crowded(pods []*replica.Replica) order.By {
-	if d.Crowded == nil {
-		return order.Crowded(pods)
-	}
-	return d.Crowded(pods)
 }
 
 // keepsClaims says whether the successor of a pod that is recreated is to have its claims. A surge pod runs beside the old

@@ -98,9 +98,7 @@ func (c *CloneSet) Pool(newID func() string) (*podset.Pool, error) {
 	pool.ExcludePreparingDelete = pool.ExcludePreparingDelete || c.ExcludePreparingDelete
 	pool.KeepsClaims = c.keepsClaims
 	if keys := topologyKeys(&c.Set.Spec.Template); len(keys) > 0 && c.node != nil {
-		pool.Crowded = func(pods []*replica.Replica) order.By {
-			return order.CrowdedDomains(pods, keys, func(node, key string) string { return c.node(node)[key] })
-		}
+		pool.Spread = order.Spread{Keys: keys, Domain: func(node, key string) string { return c.node(node)[key] }}
 	}
 	pool.FreshSlots = func(n int) []string { return c.freshIDs(n, newID) }
 	return &pool, nil

@@ -36,6 +36,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"the scale subresource changes the number of pods in the middle of an update", scaledBySubresource},
 			{"an autoscaler changes the number of pods in the middle of an update", scaledByAutoscaler},
 			{"pods that are named go first", namedPodsGo},
+			{"the walk-through of pods that are chosen works word for word", walkThroughChoice},
 			{"the plugin says why an update is stuck and what to do, to somebody who may only look", pluginExplains},
 			{"what the plugin foretells is what happens", pluginForetells},
 			{"a hook holds a pod that is to be deleted, out of service, until it lets go", hookHoldsADeletion},
@@ -112,7 +113,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 		{"an update goes on when the API server is killed", apiServerKilled},
 		{"an update goes on when its leader is killed", leaderKilled},
 		{"pods start and stop undisturbed while no manager runs", nothingWaits},
-		{"uninstalling leaves everything running, and installing again takes over without a restart", uninstalled},
+		{"upgrading and uninstalling leave everything running, and installing again takes over without a restart", uninstalled},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(c.space(t)) })
 	}

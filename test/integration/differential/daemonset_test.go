@@ -248,7 +248,7 @@ func loseNode(r *rivals[nodeSpec], name string) {
 
 // template is the pod template of a DaemonSet of this name.
 func (s nodeSpec) template(name string) corev1.PodTemplateSpec {
-	t := spec{image: s.image, env: s.env, track: s.track}.template()
+	t := look{image: s.image, env: s.env, track: s.track}.template()
 	t.Labels["app"] = name
 	t.Spec.NodeSelector = map[string]string{place: s.namespace}
 	switch {

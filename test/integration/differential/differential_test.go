@@ -9,11 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -42,6 +43,29 @@ func TestDeploymentsAndCloneSetsComeToTheSameEnd(t *testing.T) {
 			newPair(t, s.spec).play(s.edits)
 		})
 	}
+}
+
+func TestDeploymentsAndCloneSetsSayTheSameOfARolloutThatStandsStill(t *testing.T) {
+	server.RunControllers(t, "deployment-controller", "replicaset-controller")
+	t.Parallel()
+	begin := spec{replicas: 3, look: look{image: "a:1", env: "1", track: "stable"}, deadline: new(int32(1)), history: 2}
+	begin.maxUnavailable, begin.maxSurge = intstr.FromInt32(1), intstr.FromInt32(0)
+	p := newPair(t, begin)
+	image := func(image string, paused bool) edit {
+		return edit{change: func(s *spec) {
+			s.paused = paused
+			s.wear(func(l *look) { l.image = image })
+		}}
+	}
+	p.await(complete)
+	p.edit(image("a:2", true))
+	p.await(paused)
+	p.edit(image("a:2", false))
+	p.await(complete)
+	p.edit(image(brokenImage, false))
+	p.await(late)
+	p.edit(image("a:2", false))
+	p.await(complete)
 }
 
 // seeds are the seeds of the cases, as rapid's own flags say.
@@ -77,6 +101,8 @@ type pair struct {
 	spec spec
 	// asked is how many pods the Deployment asked its ReplicaSets for when last looked at.
 	asked int
+	// unseen is true once the template was changed while paused: only a CloneSet makes a revision of it then.
+	unseen bool
 }
 
 func newPair(t *testing.T, s spec) *pair {
@@ -85,6 +111,8 @@ func newPair(t *testing.T, s spec) *pair {
 		&v1beta1.CloneSetList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &appsv1.ControllerRevisionList{})}
 	p.key = types.NamespacedName{Namespace: p.Namespace, Name: web}
 	p.BrokenImages[brokenImage] = true
+	// The Deployment's clock is ahead of ours, so that what is ready here has been so for long there.
+	p.Clock.SetTime(time.Now().Add(-time.Hour))
 	set := builder.CloneSet(web).Namespace(p.Namespace).Object()
 	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: web}}
 	deployment.Spec.Selector = set.Spec.Selector
@@ -96,11 +124,13 @@ func newPair(t *testing.T, s spec) *pair {
 		}
 	}
 	p.awaitObserved()
+	p.awaitRevision()
 	return p
 }
 
 func (s spec) intoCloneSet(set *v1beta1.CloneSet) {
 	set.Spec.Replicas, set.Spec.Template = &s.replicas, s.template()
+	set.Spec.MinReadySeconds, set.Spec.ProgressDeadlineSeconds, set.Spec.RevisionHistoryLimit = s.minReady, s.deadline, &s.history
 	set.Spec.UpdateStrategy = v1beta1.CloneSetUpdateStrategy{
 		Type: v1beta1.RollingUpdateCloneSetUpdateStrategyType,
 		RollingUpdate: &v1beta1.RollingUpdateCloneSetStrategy{
@@ -111,6 +141,7 @@ func (s spec) intoCloneSet(set *v1beta1.CloneSet) {
 
 func (s spec) intoDeployment(d *appsv1.Deployment) {
 	d.Spec.Replicas, d.Spec.Template, d.Spec.Paused = &s.replicas, s.template(), s.paused
+	d.Spec.MinReadySeconds, d.Spec.ProgressDeadlineSeconds, d.Spec.RevisionHistoryLimit = s.minReady, s.deadline, &s.history
 	d.Spec.Strategy = appsv1.DeploymentStrategy{
 		Type:          appsv1.RollingUpdateDeploymentStrategyType,
 		RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: &s.maxUnavailable, MaxSurge: &s.maxSurge},
@@ -126,19 +157,38 @@ func (p *pair) play(edits []edit) {
 			p.turn()
 		}
 	}
+	p.await(complete)
+}
+
+// await gives turns until the condition of both says a word. Where it says that they are complete, they must be the same.
+func (p *pair) await(word progress) {
+	p.Helper()
 	var ofDeployment, ofSet outcome
+	var diff string
 	err := wait.PollUntilContextTimeout(p.Context(), 10*time.Millisecond, giveUp, true, func(context.Context) (bool, error) {
 		moved := p.turn()
 		ofDeployment, ofSet = p.deploymentOutcome(), p.setOutcome()
-		return !moved && ofDeployment.complete(p.spec) && ofSet.complete(p.spec), nil
+		if word != complete {
+			return ofDeployment.Progress == word && ofSet.Progress == word, nil
+		}
+		if p.unseen {
+			ofDeployment.History, ofSet.History = p.latest(ofDeployment.History), p.latest(ofSet.History)
+		}
+		diff = gocmp.Diff(ofDeployment, ofSet, gocmp.AllowUnexported(look{}))
+		return !moved && ofDeployment.complete(p.spec) && ofSet.complete(p.spec) && diff == "", nil
 	})
-	diff := cmp.Diff(ofDeployment, ofSet)
 	if err != nil {
-		p.Fatalf("both were to be complete: %v (-Deployment +CloneSet):\n%s\nDeployment: %+v", err, diff, ofDeployment)
+		p.Fatalf("both were to say that %s, and to be the same when that is so: %v (-Deployment +CloneSet):\n%s\nDeployment: %+v", word, err, diff, ofDeployment)
 	}
-	if diff != "" {
-		p.Errorf("the ends differ (-Deployment +CloneSet):\n%s", diff)
+}
+
+// latest checks that no more looks are kept than the history has room for, and keeps the latest of them.
+func (p *pair) latest(history []look) []look {
+	p.Helper()
+	if most := int(p.spec.history) + 1; len(history) > most {
+		return history
 	}
+	return history[max(len(history)-1, 0):]
 }
 
 // edit makes one edit of both workloads.
@@ -146,7 +196,9 @@ func (p *pair) edit(e edit) {
 	p.Helper()
 	before := p.spec.most()
 	if e.change != nil {
+		old := p.spec.look
 		e.change(&p.spec)
+		p.unseen = p.unseen || p.spec.paused && p.spec.look != old
 		set, deployment := &v1beta1.CloneSet{}, &appsv1.Deployment{}
 		p.Get(web, set)
 		changed := set.DeepCopy()
@@ -166,6 +218,9 @@ func (p *pair) edit(e edit) {
 		}
 	}
 	p.awaitObserved()
+	if e.change != nil {
+		p.awaitRevision()
+	}
 	// Until it saw the edit the Deployment went on as it had been told before.
 	p.asked = max(p.asked, before)
 	p.checkAsked()
@@ -191,6 +246,21 @@ func (p *pair) awaitObserved() {
 	}
 }
 
+// awaitRevision waits until the newest revision of both is the template: a history is of what was seen.
+func (p *pair) awaitRevision() {
+	p.Helper()
+	newest := func(looks []look) bool { return len(looks) > 0 && looks[len(looks)-1] == p.spec.look }
+	err := wait.PollUntilContextTimeout(p.Context(), 5*time.Millisecond, giveUp, true, func(context.Context) (bool, error) {
+		return p.spec.paused || newest(p.replicaSetLooks()), nil
+	})
+	if err != nil {
+		p.Fatalf("waiting for the ReplicaSet of %+v: %v", p.spec.look, err)
+	}
+	if !newest(p.revisionLooks()) {
+		p.turn()
+	}
+}
+
 // turn gives a turn to the controller of CloneSets and to scheduler and kubelet. That of Deployments takes its own. It
 // returns whether there was anything to do.
 func (p *pair) turn() bool {
@@ -198,7 +268,7 @@ func (p *pair) turn() bool {
 	pods, serving := p.podsOf("CloneSet"), 0
 	before := len(pods)
 	for i := range pods {
-		serving += one(ready(&pods[i]))
+		serving += one(p.serves(&pods[i]))
 	}
 	if err := p.Reconcile(p.key); err != nil {
 		p.Fatalf("reconcile: %v", err)
@@ -209,7 +279,7 @@ func (p *pair) turn() bool {
 	}
 	left := 0
 	for i := range pods {
-		left += one(ready(&pods[i]))
+		left += one(p.serves(&pods[i]))
 	}
 	if fewest := min(serving, p.spec.fewest()); left < fewest {
 		p.Errorf("%d pods of the CloneSet serve, %d before; want %d or more", left, serving, fewest)
@@ -245,9 +315,11 @@ func (p *pair) podsOf(kind string) []corev1.Pod {
 	})
 }
 
-func ready(pod *corev1.Pod) bool {
+// serves says whether a pod has been ready for long enough.
+func (p *pair) serves(pod *corev1.Pod) bool {
+	since := p.Clock.Now().Add(-time.Duration(p.spec.minReady) * time.Second)
 	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && !c.LastTransitionTime.After(since)
 	})
 }
 

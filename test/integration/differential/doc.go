@@ -31,5 +31,9 @@
 //     pods have it. What the status says of that is not compared then.
 //   - Ours gives pods labels and readiness gates of its own, and native DaemonSets a label that counts changes of the template.
 //     They are left out.
-//   - minReadySeconds and deadlines are counted by two clocks here, so no case has them.
+//   - A template that is changed while a CloneSet is paused is a revision of it at once, and one of a Deployment when it is resumed.
+//     The histories of such a case are only held to revisionHistoryLimit.
+//   - A paused Deployment says so also when it is complete or late, a CloneSet when it is neither.
+//   - The native controllers' clock is ahead of ours. Deadlines that were missed on the way are only compared in a case of their own,
+//     and no case of StatefulSets or DaemonSets has minReadySeconds.
 package differential

@@ -1,6 +1,10 @@
 package differential
 
 import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -19,22 +23,34 @@ type outcome struct {
 	Replicas, Updated, Ready, Available int32
 	// Observed says whether the status is of the latest spec.
 	Observed bool
-	// Finished says whether the condition Progressing says that the rollout is complete.
-	Finished bool
+	// Progress is what the condition Progressing says.
+	Progress progress
+	// History are the looks of the templates that are kept, the newest last.
+	History []look
 	// Wanted, Have and Selector are what an autoscaler reads.
 	Wanted, Have int32
 	Selector     string
 }
 
 type podView struct {
-	Labels map[string]string
-	Spec   corev1.PodSpec
+	Labels, Annotations map[string]string
+	Spec                corev1.PodSpec
 }
+
+// progress is what a condition says in words of its own.
+type progress string
+
+const (
+	goingOn  progress = "it goes on"
+	complete progress = "it is complete"
+	paused   progress = "it is paused"
+	late     progress = "it is late"
+)
 
 // complete says whether a rollout is at its end.
 func (o outcome) complete(s spec) bool {
 	n := s.replicas
-	return o.Observed && o.Finished && len(o.Pods) == int(n) && o.Replicas == n && o.Updated == n && o.Ready == n && o.Available == n
+	return o.Observed && o.Progress == complete && len(o.Pods) == int(n) && o.Replicas == n && o.Updated == n && o.Ready == n && o.Available == n
 }
 
 func (p *pair) deploymentOutcome() outcome {
@@ -44,13 +60,15 @@ func (p *pair) deploymentOutcome() outcome {
 	s := d.Status
 	o := outcome{
 		Pods: views(p.podsOf("ReplicaSet")), Replicas: s.Replicas, Updated: s.UpdatedReplicas, Ready: s.ReadyReplicas,
-		Available: s.AvailableReplicas, Observed: s.ObservedGeneration == d.Generation,
+		Available: s.AvailableReplicas, Observed: s.ObservedGeneration == d.Generation, Progress: goingOn,
 	}
+	says := map[string]progress{"True NewReplicaSetAvailable": complete, "Unknown DeploymentPaused": paused, "False ProgressDeadlineExceeded": late}
 	for _, c := range s.Conditions {
-		if c.Type == appsv1.DeploymentProgressing {
-			o.Finished = c.Status == corev1.ConditionTrue && c.Reason == "NewReplicaSetAvailable"
+		if word, known := says[string(c.Status)+" "+c.Reason]; known && c.Type == appsv1.DeploymentProgressing {
+			o.Progress = word
 		}
 	}
+	o.History = p.replicaSetLooks()
 	return p.scaled(d, o)
 }
 
@@ -61,14 +79,68 @@ func (p *pair) setOutcome() outcome {
 	s := set.Status
 	o := outcome{
 		Pods: views(p.podsOf("CloneSet")), Replicas: s.Replicas, Updated: s.UpdatedReplicas, Ready: s.ReadyReplicas,
-		Available: s.AvailableReplicas, Observed: s.ObservedGeneration == set.Generation,
+		Available: s.AvailableReplicas, Observed: s.ObservedGeneration == set.Generation, Progress: goingOn,
+	}
+	says := map[string]progress{
+		"True " + v1beta1.CloneSetAvailable: complete, "True " + v1beta1.CloneSetPaused: paused, "False " + v1beta1.CloneSetProgressDeadlineExceeded: late,
 	}
 	for _, c := range s.Conditions {
-		if c.Type == v1beta1.CloneSetConditionTypeProgressing {
-			o.Finished = c.Status == corev1.ConditionTrue && c.Reason == v1beta1.CloneSetAvailable
+		if word, known := says[string(c.Status)+" "+c.Reason]; known && c.Type == v1beta1.CloneSetConditionTypeProgressing {
+			o.Progress = word
 		}
 	}
+	o.History = p.revisionLooks()
 	return p.scaled(set, o)
+}
+
+// replicaSetLooks are the looks of the Deployment's ReplicaSets, the newest revision last.
+func (p *pair) replicaSetLooks() []look {
+	p.Helper()
+	list := &appsv1.ReplicaSetList{}
+	if err := p.API.List(p.Context(), list, client.InNamespace(p.Namespace)); err != nil {
+		p.Fatal(err)
+	}
+	number := func(rs *appsv1.ReplicaSet) int {
+		n, err := strconv.Atoi(rs.Annotations["deployment.kubernetes.io/revision"])
+		if err != nil {
+			return 0 // it is about to get one
+		}
+		return n
+	}
+	slices.SortFunc(list.Items, func(a, b appsv1.ReplicaSet) int { return cmp.Compare(number(&a), number(&b)) })
+	looks := []look{}
+	for i := range list.Items {
+		looks = append(looks, lookOf(&list.Items[i].Spec.Template))
+	}
+	return looks
+}
+
+// revisionLooks are the looks of the CloneSet's revisions, the newest last.
+func (p *pair) revisionLooks() []look {
+	p.Helper()
+	list := &appsv1.ControllerRevisionList{}
+	if err := p.API.List(p.Context(), list, client.InNamespace(p.Namespace)); err != nil {
+		p.Fatal(err)
+	}
+	slices.SortFunc(list.Items, func(a, b appsv1.ControllerRevision) int { return cmp.Compare(a.Revision, b.Revision) })
+	looks := []look{}
+	for _, r := range list.Items {
+		var data struct {
+			Spec struct {
+				Template corev1.PodTemplateSpec `json:"template"`
+			} `json:"spec"`
+		}
+		if err := json.Unmarshal(r.Data.Raw, &data); err != nil {
+			p.Fatalf("revision %s: %v", r.Name, err)
+		}
+		looks = append(looks, lookOf(&data.Spec.Template))
+	}
+	return looks
+}
+
+func lookOf(t *corev1.PodTemplateSpec) look {
+	main := t.Spec.Containers[0]
+	return look{image: main.Image, env: main.Env[0].Value, track: t.Labels["track"], note: t.Annotations["note"]}
 }
 
 // scaled adds what the subresource scale says.
@@ -89,7 +161,7 @@ const templateGeneration = "pod-template-generation"
 func views(pods []corev1.Pod) []podView {
 	out := []podView{}
 	for _, pod := range pods {
-		v := podView{Labels: map[string]string{}, Spec: pod.Spec}
+		v := podView{Labels: map[string]string{}, Annotations: map[string]string{}, Spec: pod.Spec}
 		v.Spec.ReadinessGates = nil
 		for key, value := range pod.Labels {
 			switch {
@@ -97,6 +169,11 @@ func views(pods []corev1.Pod) []podView {
 			case strings.Contains(key, "apps.kruise.io/"):
 			default:
 				v.Labels[key] = value
+			}
+		}
+		for key, value := range pod.Annotations {
+			if !strings.Contains(key, "apps.kruise.io/") {
+				v.Annotations[key] = value
 			}
 		}
 		out = append(out, v)

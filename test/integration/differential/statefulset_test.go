@@ -236,7 +236,7 @@ func TestBothMakeTheClaimsOfPodsThatHaveNotBegunToRunAgain(t *testing.T) {
 
 // template is the pod template of a StatefulSet of this name.
 func (s ordinalSpec) template(name string) corev1.PodTemplateSpec {
-	t := spec{image: s.image, env: s.env, track: s.track}.template()
+	t := look{image: s.image, env: s.env, track: s.track}.template()
 	t.Labels["app"] = name
 	return t
 }

@@ -19,6 +19,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager"
 )
 
 const zone = "topology.kubernetes.io/zone"
@@ -103,6 +105,21 @@ func remembered(t *testing.T, s *v1beta1.PersistentPodState, pods ...string) {
 // sent says whether a new pod is sent back to a node.
 func sent(p *corev1.Pod, node string) bool {
 	return p.Spec.NodeSelector["kubernetes.io/hostname"] == node && p.Annotations["kruise.io/injected-persistent-pod-state"] == "demo"
+}
+
+func TestAPodReturnsToAManagerThatIsLimitedToTheKind(t *testing.T) {
+	server.As(user).Managed(t, func(m *manager.Options, _ *serve.Options) {
+		m.WebhooksOnly, m.Kinds = false, []string{"PersistentPodState"}
+	})
+	on, set := node(t), native(t, server.Namespace(t), 1)
+	s := states(t, set, "")
+	pod := ready(t, set, 0, on)
+	remembered(t, s, "web-0")
+	remove(t, pod)
+	eventually(t, "a pod is sent back", func() bool {
+		p := podOf(set, 0)
+		return server.Client.Create(t.Context(), p, client.DryRunAll) == nil && sent(p, on)
+	})
 }
 
 func TestAPodReturns(t *testing.T) {
