@@ -28,8 +28,8 @@ type updater struct {
 }
 
 // wanted is a template of four containers: two with launch priorities, two without; all take labels in, two of them the
-// same one; two restart when they are resized.
-func wanted(t *rapid.T) *corev1.PodTemplateSpec {
+// same one; two restart when they are resized. Images are of the first so many.
+func wanted(t *rapid.T, images int) *corev1.PodTemplateSpec {
 	out := &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{}, Annotations: map[string]string{}}}
 	for _, key := range []string{"a", "shared", "plain"} {
 		if v := rapid.IntRange(0, 2).Draw(t, key); v > 0 || key != "plain" {
@@ -39,7 +39,7 @@ func wanted(t *rapid.T) *corev1.PodTemplateSpec {
 	takesIn := map[string][]string{"first": {"a"}, "second": {"shared"}, "free": {"shared"}, "other": nil}
 	for i, name := range []string{"other", "second", "first", "free"} {
 		c := corev1.Container{
-			Name: name, Image: fmt.Sprintf("%s:%d", name, rapid.IntRange(1, 3).Draw(t, name)),
+			Name: name, Image: fmt.Sprintf("%s:%d", name, rapid.IntRange(1, images).Draw(t, name)),
 			Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
 				"cpu": *resource.NewQuantity(rapid.Int64Range(1, 3).Draw(t, name+" cpu"), resource.DecimalSI),
 			}},
@@ -134,8 +134,11 @@ func (u *updater) current(when string) {
 
 func TestNoContainerIsMissedAndNoneWaitsForEverWhateverOvertakesAndWhoeverCrashes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		u := &updater{T: t, World: world.New(), template: wanted(t)}
+		u := &updater{T: t, World: world.New(), template: wanted(t, 2)}
 		u.Agent = true
+		for _, name := range []string{"other", "second", "first", "free"} { // what overtakes may have to repair
+			u.Bad[name+":3"] = rapid.Bool().Draw(t, name+":3 cannot be pulled")
+		}
 		u.ReadyTakes = time.Duration(rapid.IntRange(0, 2).Draw(t, "ready takes")) * time.Second
 		made := u.template.DeepCopy()
 		made.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: v1beta1.InPlaceUpdateReady}}
@@ -145,9 +148,9 @@ func TestNoContainerIsMissedAndNoneWaitsForEverWhateverOvertakesAndWhoeverCrashe
 		}
 		u.run(10)
 		templates := map[string]*corev1.PodTemplateSpec{"demo-v0": u.template}
-		for range rapid.IntRange(1, 4).Draw(t, "revisions") {
+		for left := rapid.IntRange(1, 4).Draw(t, "revisions"); left > 0; left-- {
 			u.revision++
-			u.template, u.grace = wanted(t), rapid.Int32Range(0, 3).Draw(t, "grace")
+			u.template, u.grace = wanted(t, min(2+left/2, 3)), rapid.Int32Range(0, 3).Draw(t, "grace") // the last one is good
 			templates[fmt.Sprintf("demo-v%d", u.revision)] = u.template
 			for range rapid.IntRange(0, 12).Draw(t, "time until it is overtaken") {
 				u.once(templates)

@@ -192,6 +192,29 @@ func TestANewerRevisionKeepsTheOrderOfContainersThatTheOneBeforeRestarts(t *test
 	}
 }
 
+// TestAContainerThatCannotStartIsRepairedWhenItsTurnComes has a container that goes last wait for an image that cannot be pulled. The
+// update that repairs it changes one that goes first, too.
+func TestAContainerThatCannotStartIsRepairedWhenItsTurnComes(t *testing.T) {
+	low := prioritised("1", "5")
+	before := made(template(low))
+	stuck := edited(begin(t, before, to(t, before, template(low, image("web", "web:bad")))), ready(false, 0), observe)
+	repaired := begin(t, stuck, inplace.Target{Revision: "demo-v3", Hash: "v3", Template: template(low, image("web", "web:3"), image("side", "side:2")),
+		Change: inplace.Change{Images: map[string]string{"web": "web:3", "side": "side:2"}}})
+	if diff := cmp.Diff(map[string]string{"web": "web:bad", "side": "side:2"}, images(repaired)); diff != "" {
+		t.Fatalf("images (-want +got):\n%s", diff)
+	}
+	if got := inplace.ProgressOf(edited(repaired, observe)); got.Stage != inplace.Running || got.Waiting != "side" {
+		t.Errorf("progress %+v", got)
+	}
+	last := goOn(t, edited(repaired, restart("side", "side:2", "sha256:side:2"), ready(true, 1)))
+	if got := inplace.ProgressOf(edited(last, observe)); got.Stage != inplace.Running || got.Waiting != "web" {
+		t.Errorf("progress %+v", got)
+	}
+	if got := inplace.ProgressOf(edited(last, restart("web", "web:3", "sha256:web:3"))); got.Stage != inplace.Done || images(last)["web"] != "web:3" {
+		t.Errorf("progress %+v, images %v", got, images(last))
+	}
+}
+
 // openKruise is a pod whose container side OpenKruise has updated; the rest of its record is what is still to come.
 func openKruise(rest string, edits ...func(*corev1.Pod)) *corev1.Pod {
 	p := made(template(prioritised("1", "5"), tier, cpu("1")))

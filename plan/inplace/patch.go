@@ -129,8 +129,14 @@ func Continue(pod *corev1.Pod, now time.Time) (Patches, error) {
 	p := patchOf(pod)
 	p.drop(v1beta1.InPlaceUpdateStateKeyOld)
 	todo := nextOf(&state).left(pod)
-	state.LastContainerStatuses = map[string]v1beta1.InPlaceUpdateContainerStatus{} // all of them are updated
-	return change(p, &record{InPlaceUpdateState: state, pod: pod}, todo, now)
+	r := &record{InPlaceUpdateState: state, pod: pod}
+	r.LastContainerStatuses = map[string]v1beta1.InPlaceUpdateContainerStatus{}
+	for name, before := range state.LastContainerStatuses { // nearly always, all of them are updated
+		if !restarted(pod, &state, name, before) {
+			r.LastContainerStatuses[name] = before
+		}
+	}
+	return change(p, r, todo, now)
 }
 
 // endGrace makes the patches that change a pod as its annotation says. One of another revision than the pod's is dropped:

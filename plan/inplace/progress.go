@@ -63,14 +63,14 @@ func ProgressOf(pod *corev1.Pod) Progress {
 	if name, trouble := unfinished(pod, &state); name != "" {
 		return Progress{Stage: Running, Waiting: name, Trouble: trouble}
 	}
+	if !observed(pod) {
+		return Progress{Stage: Running}
+	}
 	if !nextOf(&state).empty() {
 		if name := notReady(pod, &state); name != "" {
 			return Progress{Stage: Running, Waiting: name}
 		}
 		return Progress{Stage: NextBatch}
-	}
-	if !observed(pod) {
-		return Progress{Stage: Running}
 	}
 	return Progress{Unsettled: len(state.ContainerResources) > 0}
 }
@@ -91,9 +91,14 @@ func settled(pod *corev1.Pod) bool {
 	return !strings.Contains(pod.Annotations[v1beta1.InPlaceUpdateStateKey], resizeMark)
 }
 
-// unfinished names a container of the batches so far that is not updated yet, and says what is in the way.
+// unfinished names a container of the batches so far that is not updated yet, and says what is in the way. One that an earlier
+// update changed and whose turn is still to come is not waited for: what it waits for may be what keeps it from starting.
 func unfinished(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState) (name, trouble string) {
+	next := nextOf(state).names()
 	for _, name := range slices.Sorted(maps.Keys(state.ContainerResources)) {
+		if slices.Contains(next, name) {
+			continue
+		}
 		if c := containerOf(pod, name); c != nil && (!observed(pod) || !resized(pod, c) || resizing(pod)) {
 			return name, resizeTrouble(pod)
 		}
@@ -108,7 +113,7 @@ func unfinished(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState) (name, troub
 	}
 	for _, name := range slices.Sorted(maps.Keys(state.LastContainerStatuses)) {
 		before := state.LastContainerStatuses[name]
-		if !restarted(pod, state, name, before) {
+		if !slices.Contains(next, name) && !restarted(pod, state, name, before) {
 			if before.EnvFromMetadata && !awaitsImage(before) {
 				trouble = "env: waiting for the node's agent to restart " + name
 			}

@@ -140,6 +140,9 @@ func (r *record) take(batch, later work, at time.Time) {
 	r.NextContainerImages, r.NextContainerRefMetadata, r.NextContainerResources = later.images, later.metadata, later.resources
 	r.PreCheckBeforeNext = nil
 	if !later.empty() {
+		for _, name := range later.names() {
+			delete(r.underway, name) // its turn comes, whatever it does meanwhile
+		}
 		r.require(batch.names()...)
 	}
 	if !batch.empty() {
