@@ -153,7 +153,7 @@ func leader(t *testing.T) string {
 // Two replicas are asked, and the one that leads dies when it has stored permissions that it has not given yet. Of those who waited for
 // them, a half is gone with it, and its permissions must come back; the others find theirs at the other replica.
 func TestAReplicaThatDiesAmongAThousandEvictionsBreaksNoBudgetAndLosesNoPermission(t *testing.T) {
-	const all, mayGo, early = 1000, 100, 60
+	const all, mayGo, early, atATime = 1000, 100, 60, 200 // each that waits has a connection of its own, as to every Service
 	withoutManager(t)
 	dying := &mortal{dead: make(chan struct{}), passes: -1}
 	die := sync.OnceFunc(func() { close(dying.dead) })
@@ -187,7 +187,7 @@ func TestAReplicaThatDiesAmongAThousandEvictionsBreaksNoBudgetAndLosesNoPermissi
 	before, later := &drains{T: t, gaveUp: gaveUp}, &drains{T: t, gaveUp: gaveUp}
 	var evictions sync.WaitGroup
 	evict := func(d *drains, pods []*corev1.Pod) {
-		evictions.Go(func() { _, _ = together(pods, len(pods), d.evict) })
+		evictions.Go(func() { _, _ = together(pods, atATime, d.evict) })
 	}
 	server.Behind() // so that the first is asked on a connection to the one that dies, and the second on one to the other
 	server.Behind(one, other)
@@ -212,7 +212,7 @@ func TestAReplicaThatDiesAmongAThousandEvictionsBreaksNoBudgetAndLosesNoPermissi
 	eventually(t, "the other replica leads", func() bool { return leader(t) != first })
 
 	last, rest := &drains{T: t}, left(t, namespace)
-	_, _ = together(rest, len(rest), last.evict)
+	_, _ = together(rest, atATime, last.evict)
 	if gone += last.evicted.Load(); gone != mayGo {
 		t.Errorf("%d pods were evicted, and %d may go", gone, mayGo)
 	}
