@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -24,9 +25,7 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 	}
 	options, assign := &Options{}, true
 	options.Images.ConfigNamespace = cmp.Or(getenv("KRUISE_DAEMON_CONFIG_NS"), images.DefaultConfigNamespace)
-	if kinds := getenv("CUSTOM_RESOURCE_ENABLE"); kinds != "" {
-		options.Kinds = strings.Split(kinds, ",")
-	}
+	options.Kinds = strings.FieldsFunc(getenv("CUSTOM_RESOURCE_ENABLE"), func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 	return serve.Command(serve.Program{
 		Name:    Name,
 		Short:   "Runs the controllers and webhooks of the workload kinds of Kruise.",
@@ -54,6 +53,9 @@ func Command(getenv func(string) string) (*cobra.Command, error) {
 		Component: func(ctx context.Context) (serve.Component, error) {
 			for _, warning := range gates.Warnings() {
 				log.FromContext(ctx).Info("WARNING: " + warning)
+			}
+			for _, name := range options.unknown() {
+				log.FromContext(ctx).Info("WARNING: CUSTOM_RESOURCE_ENABLE names a kind that is not in this version", "kind", name)
 			}
 			options.setGates(gates)
 			options.Workloads.BindDirectly = !assign

@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,46 +21,50 @@ import (
 
 // listed are the kinds of workloads besides StatefulSets whose pods are to return to their nodes: those of the cluster's
 // configuration that the API server serves and lets the manager read. The others are left out, with a line in the log: the
-// manager must not fail for what somebody listed. The list is read when the manager starts.
-func listed(ctx context.Context, mgr ctrl.Manager, place serve.Place) (affinity.Kinds, error) {
+// manager must not fail for what somebody listed. Those that are not served are returned apart. The list is read when the
+// manager starts.
+func listed(ctx context.Context, mgr ctrl.Manager, place serve.Place) (kinds affinity.Kinds, missing []schema.GroupVersionKind, err error) {
 	const key = v1beta1.PersistentPodStateWorkloadsKey
 	logger := log.FromContext(ctx).WithValues("configMap", place.Namespace+"/"+v1beta1.ConfigurationName, "key", key)
 	configuration := &corev1.ConfigMap{}
-	err := mgr.GetAPIReader().Get(ctx, client.ObjectKey{Namespace: place.Namespace, Name: v1beta1.ConfigurationName}, configuration)
+	err = mgr.GetAPIReader().Get(ctx, client.ObjectKey{Namespace: place.Namespace, Name: v1beta1.ConfigurationName}, configuration)
 	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("reading ConfigMap %s/%s: %w", place.Namespace, v1beta1.ConfigurationName, err)
+		return nil, nil, fmt.Errorf("reading ConfigMap %s/%s: %w", place.Namespace, v1beta1.ConfigurationName, err)
 	}
 	all, err := affinity.ParseKinds(configuration.Data[key])
 	if err != nil {
 		logger.Error(err, "No other kinds of workloads are looked at")
-		return nil, nil
+		return nil, nil, nil
 	}
-	var out affinity.Kinds
 	for _, kind := range all {
-		why, err := unreadable(ctx, mgr, place, kind)
+		const skips = "WARNING: workloads of a kind that is listed are not looked at: "
+		served, err := serve.IsServed(mgr, kind)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if why != "" {
-			logger.Info("WARNING: workloads of a kind that is listed are not looked at: "+why, "kind", kind.String())
+		if !served {
+			logger.Info(skips+"the API server does not serve it", "kind", kind.String())
+			missing = append(missing, kind)
 			continue
 		}
-		out = append(out, kind)
+		why, err := unreadable(ctx, mgr, place, kind)
+		if err != nil {
+			return nil, nil, err
+		}
+		if why != "" {
+			logger.Info(skips+why, "kind", kind.String())
+			continue
+		}
+		kinds = append(kinds, kind)
 	}
-	return out, nil
+	return kinds, missing, nil
 }
 
 // unreadable says why the manager cannot read the objects of a kind; empty where it can.
 func unreadable(ctx context.Context, mgr ctrl.Manager, place serve.Place, kind schema.GroupVersionKind) (string, error) {
-	_, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
-	if meta.IsNoMatchError(err) {
-		return "the API server does not serve it. Restart kruise-manager once it does", nil
-	}
-	if err == nil {
-		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(kind)
-		err = mgr.GetAPIReader().List(ctx, list, client.InNamespace(place.Only), client.Limit(1))
-	}
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(kind)
+	err := mgr.GetAPIReader().List(ctx, list, client.InNamespace(place.Only), client.Limit(1))
 	if apierrors.IsForbidden(err) {
 		return fmt.Sprintf("name it in persistentPodStates.workloads of the Helm chart: %v", err), nil
 	}

@@ -132,6 +132,28 @@ func TestWebhooksOfTheChartAreServedWhateverGatesAreOff(t *testing.T) {
 	}
 }
 
+func TestAKindThatIsNamedIsWorkedOnWithThoseThatItCannotDoWithout(t *testing.T) {
+	for names, want := range map[string]string{
+		"CloneSet":                    "CloneSet Namespace Pod",
+		"ImageListPullJob":            "ImageListPullJob ImagePullJob Namespace NodeImage Pod",
+		"PodProbeMarker,BroadcastJob": "Namespace NodePodProbe Pod PodProbeMarker",
+	} {
+		o := &Options{Kinds: strings.Split(names, ",")}
+		var got []string
+		for _, e := range registry(o, serve.Place{}) {
+			if e.worked(o) {
+				got = append(got, e.kind.Kind)
+			}
+		}
+		if slices.Sort(got); strings.Join(got, " ") != want {
+			t.Errorf("where %s is named, %s are worked on, want %s", names, got, want)
+		}
+		if unknown := o.unknown(); slices.Contains(unknown, "BroadcastJob") != strings.Contains(names, "BroadcastJob") || len(unknown) > 1 {
+			t.Errorf("of %s, %s are called unknown", names, unknown)
+		}
+	}
+}
+
 func TestTheGatesOfWorkloadsAreHeard(t *testing.T) {
 	for _, g := range workload.Gates() {
 		t.Run(g.Name, func(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -53,7 +52,8 @@ const Name = "kruise-manager"
 type Options struct {
 	// ExternalCerts says that somebody else keeps the webhook certificate.
 	ExternalCerts bool
-	// Kinds limits the manager to kinds of these names; empty is all.
+	// Kinds limits the manager to work on kinds of these names; empty is all. Objects of the others are admitted, converted and
+	// protected as ever.
 	Kinds []string
 	// WebhooksOnly runs no controllers.
 	WebhooksOnly bool
@@ -96,40 +96,60 @@ type entry struct {
 	kind schema.GroupVersionKind
 	// needed names kinds that need this one: where they are switched on by name, so is it.
 	needed []string
+	// beside names kinds that the controller looks at, too: it does not run while one of them is not served.
+	beside []string
 	// on is the gate.
 	on bool
-	// forAll says that the entry is about many kinds, so it runs whatever kinds the manager is limited to.
+	// forAll says that the kind is none of ours, so the entry runs whatever kinds the manager is limited to.
 	forAll bool
 	// converts says how versions are converted, if it takes more than another apiVersion.
 	converts *convert.Kind
 	// every adds what every replica has beside its webhooks, if there is any.
 	every func(ctx context.Context, mgr ctrl.Manager) error
 	// webhook and controller add them to the manager. A kind that no user writes has no webhook, one that is only judged no
-	// controller.
+	// controller. The webhook is served whatever kinds the manager is limited to: the API server asks all the same, and would
+	// refuse every object where nobody answers.
 	webhook    func(mgr ctrl.Manager) error
 	controller func(ctx context.Context, mgr ctrl.Manager) error
 }
 
-// named says whether the entry is among the kinds that the manager is limited to.
-func (e entry) named(kinds []string) bool {
-	return e.forAll || len(kinds) == 0 || slices.ContainsFunc(append(e.needed, e.kind.Kind), func(name string) bool { return slices.Contains(kinds, name) })
+// worked says whether the manager works on the kind of the entry.
+func (e entry) worked(o *Options) bool {
+	return e.forAll || slices.ContainsFunc(append(e.needed, e.kind.Kind), o.worksOn)
+}
+
+// runs says whether anything runs for the kind, if it is served.
+func (e entry) runs(o *Options) bool { return e.on && (e.webhook != nil || e.worked(o)) }
+
+// worksOn says whether a kind is among those that the manager is limited to.
+func (o *Options) worksOn(kind string) bool {
+	return len(o.Kinds) == 0 || slices.Contains(o.Kinds, kind)
+}
+
+// unknown are the names among those that the manager is limited to that no kind has.
+func (o *Options) unknown() []string {
+	return slices.DeleteFunc(slices.Clone(o.Kinds), func(name string) bool {
+		return slices.ContainsFunc(registry(o, serve.Place{}), func(e entry) bool { return e.kind.Kind == name })
+	})
 }
 
 // registry is THE list.
 func registry(o *Options, place serve.Place) []entry {
 	desk := permits.New(o.Budgets)
-	budgets := podunavailablebudget.Options{Workers: o.BudgetWorkers, Permits: desk}
+	budgets := podunavailablebudget.Options{Workers: o.BudgetWorkers, Permits: desk, Reserved: place.Reserved()}
 	cloneSets, cloneSet := cloneset.Conversion(), cloneset.Options{Workers: o.CloneSetWorkers, Permits: desk, Options: o.Workloads}
 	daemonSets, daemonSet := daemonset.Conversion(), daemonset.Options{Workers: o.DaemonSetWorkers, Permits: desk, Options: o.Workloads}
 	statefulSet := statefulset.Options{Workers: o.StatefulSetWorkers, Permits: desk, Options: o.Workloads}
 	sidecarSets, sidecarSet := sidecarset.Conversion(), o.SidecarSets
 	sidecarSet.Namespace, sidecarSet.Only, sidecarSet.Permits = place.Namespace, place.Only, desk
-	states, state := persistentpodstate.Conversion(), persistentpodstate.Options{Workers: o.PersistentPodStateWorkers, Others: o.others, Options: o.Workloads}
+	states, state := persistentpodstate.Conversion(), persistentpodstate.Options{Workers: o.PersistentPodStateWorkers, Others: o.others, Reserved: place.Reserved(), Options: o.Workloads}
 	pulls := &images.Shared{Options: o.Images}
+	nodeImage, job, list := v1beta1.GroupVersion.WithKind("NodeImage"), v1beta1.GroupVersion.WithKind("ImagePullJob"), v1beta1.GroupVersion.WithKind("ImageListPullJob")
 	markers := podprobemarker.Options{Workers: o.PodProbeMarkerWorkers, Off: !o.Probes}
 	pods := o.Pod
 	pods.Permits, pods.Others = desk, o.others
-	pods.Sidecars = entry{kind: v1beta1.GroupVersion.WithKind("SidecarSet")}.named(o.Kinds)
+	pods.Sidecars, pods.Returns = o.worksOn("SidecarSet"), o.worksOn("PersistentPodState")
+	pods.Serverless = pods.Serverless && o.worksOn("PodProbeMarker")
 	return []entry{
 		{
 			kind: v1beta1.GroupVersion.WithKind("CloneSet"), on: true, converts: &cloneSets, webhook: cloneSet.SetupWebhook,
@@ -143,10 +163,10 @@ func registry(o *Options, place serve.Place) []entry {
 				return daemonset.SetupController(ctx, mgr, daemonSet)
 			},
 		},
-		{kind: v1beta1.GroupVersion.WithKind("NodeImage"), on: o.Images.Enabled, controller: pulls.SetupNodeImages},
+		{kind: nodeImage, on: o.Images.Enabled, needed: []string{job.Kind, list.Kind}, beside: []string{job.Kind, list.Kind}, controller: pulls.SetupNodeImages},
 		// Their webhooks are served even where nobody works on them, to say so.
-		{kind: v1beta1.GroupVersion.WithKind("ImagePullJob"), on: true, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
-		{kind: v1beta1.GroupVersion.WithKind("ImageListPullJob"), on: true, webhook: o.Images.SetupListWebhook, controller: pulls.SetupLists},
+		{kind: job, on: true, needed: []string{list.Kind}, beside: []string{nodeImage.Kind, list.Kind}, webhook: o.Images.SetupJobWebhook, controller: pulls.SetupJobs},
+		{kind: list, on: true, beside: []string{nodeImage.Kind, job.Kind}, webhook: o.Images.SetupListWebhook, controller: pulls.SetupLists},
 		{
 			kind: v1beta1.GroupVersion.WithKind("ContainerRecreateRequest"), on: true, webhook: o.Recreate.SetupWebhook,
 			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupRecreate(ctx, mgr, o) },
@@ -157,7 +177,7 @@ func registry(o *Options, place serve.Place) []entry {
 			controller: budgets.SetupController,
 		},
 		{
-			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, needed: []string{"SidecarSet", "PodUnavailableBudget"},
+			kind: corev1.SchemeGroupVersion.WithKind("Pod"), on: true, forAll: true,
 			webhook:    func(mgr ctrl.Manager) error { return pods.SetupWebhook(mgr, place.Namespace) },
 			controller: func(ctx context.Context, mgr ctrl.Manager) error { return setupPods(ctx, mgr, pods, place) },
 		},
@@ -170,7 +190,7 @@ func registry(o *Options, place serve.Place) []entry {
 			kind: v1alpha1.GroupVersion.WithKind("PodProbeMarker"), on: true, webhook: markers.SetupWebhook, controller: markers.SetupController,
 		},
 		{
-			kind: v1alpha1.GroupVersion.WithKind("NodePodProbe"), on: o.Probes, needed: []string{"PodProbeMarker"},
+			kind: v1alpha1.GroupVersion.WithKind("NodePodProbe"), on: o.Probes, needed: []string{"PodProbeMarker"}, beside: []string{"PodProbeMarker"},
 			controller: func(ctx context.Context, mgr ctrl.Manager) error {
 				return nodepodprobe.SetupController(ctx, mgr, nodepodprobe.Options{Workers: o.NodePodProbeWorkers, Serverless: o.Pod.Serverless})
 			},
@@ -261,42 +281,82 @@ func setup(ctx context.Context, mgr ctrl.Manager, o *Options, place serve.Place)
 			o.Workloads.InPlace.Resources = false
 		}
 	}
-	var err error
-	if o.others, err = listed(ctx, mgr, place); err != nil {
+	others, theirs, err := listed(ctx, mgr, place)
+	if err != nil {
 		return err
+	}
+	missing, err := unserved(mgr, o)
+	if err != nil {
+		return err
+	}
+	o.others = others
+	if has(missing, "ImagePullJob") {
+		o.Workloads.PullAhead, o.Workloads.PullAheadForDaemonSets = false, false
 	}
 	for _, e := range registry(o, place) {
 		logger := log.FromContext(ctx).WithValues("kind", e.kind.Kind)
-		if !e.on || !e.named(o.Kinds) {
+		switch {
+		case !e.runs(o):
 			logger.Info("The kind is switched off")
-			continue
-		}
-		_, err := mgr.GetRESTMapper().RESTMapping(e.kind.GroupKind(), e.kind.Version)
-		if meta.IsNoMatchError(err) {
-			logger.Info("The API server does not serve the kind, so nothing is run for it. Install its CustomResourceDefinition and restart", "version", e.kind.GroupVersion().String())
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("asking the API server for %s: %w", e.kind, err)
-		}
-		if e.webhook != nil {
-			if err := e.webhook(mgr); err != nil {
+		case has(missing, e.kind.Kind):
+			logger.Info("The API server does not serve the kind, so nothing is run for it until its CustomResourceDefinition is installed", "version", e.kind.GroupVersion().String())
+		default:
+			if err := e.setup(log.IntoContext(ctx, logger), mgr, o, missing); err != nil {
 				return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
 			}
-		}
-		if e.every != nil {
-			if err := e.every(ctx, mgr); err != nil {
-				return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
-			}
-		}
-		if o.WebhooksOnly || e.controller == nil {
-			continue
-		}
-		if err := e.controller(ctx, mgr); err != nil {
-			return fmt.Errorf("setting up %s: %w", e.kind.Kind, err)
 		}
 	}
-	return nil
+	return await(mgr, place, append(theirs, missing...))
+}
+
+// unserved are the kinds that something would run for, and that the API server does not serve.
+func unserved(mgr ctrl.Manager, o *Options) ([]schema.GroupVersionKind, error) {
+	var missing []schema.GroupVersionKind
+	for _, e := range registry(o, serve.Place{}) {
+		if !e.runs(o) {
+			continue
+		}
+		served, err := serve.IsServed(mgr, e.kind)
+		if err != nil {
+			return nil, err
+		}
+		if !served {
+			missing = append(missing, e.kind)
+		}
+	}
+	return missing, nil
+}
+
+// has says whether a kind of ours is among some.
+func has(kinds []schema.GroupVersionKind, name string) bool {
+	return slices.ContainsFunc(kinds, func(kind schema.GroupVersionKind) bool { return kind.Kind == name })
+}
+
+// setup adds to the manager what runs for the kind, where some are missing.
+func (e entry) setup(ctx context.Context, mgr ctrl.Manager, o *Options, missing []schema.GroupVersionKind) error {
+	logger := log.FromContext(ctx)
+	if e.webhook != nil {
+		if err := e.webhook(mgr); err != nil {
+			return err
+		}
+	}
+	if !e.worked(o) {
+		logger.Info("Objects of the kind are admitted, and nobody works on them: CUSTOM_RESOURCE_ENABLE does not name it")
+		return nil
+	}
+	if e.every != nil {
+		if err := e.every(ctx, mgr); err != nil {
+			return err
+		}
+	}
+	if o.WebhooksOnly || e.controller == nil {
+		return nil
+	}
+	if i := slices.IndexFunc(e.beside, func(name string) bool { return has(missing, name) }); i >= 0 {
+		logger.Info("Objects of the kind are admitted, and nobody works on them until the API server serves another", "other", e.beside[i])
+		return nil
+	}
+	return e.controller(ctx, mgr)
 }
 
 // servesResize says whether the resources of pods can be changed in place.

@@ -3,16 +3,18 @@ package certs
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
@@ -75,15 +77,12 @@ func merge(base client.Object) client.Patch {
 	return client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})
 }
 
-// watch makes every change of the Secret and the targets wake the Keeper. Each object is watched by its name alone.
+// watch makes every change of the Secret and the targets wake the Keeper. Each object is watched by its name alone, and only
+// its metadata is kept: the schemas of CustomResourceDefinitions are large, and what is to be read is read when it is needed.
 func (k *Keeper) watch(ctx context.Context) error {
 	httpClient, err := rest.HTTPClientFor(k.config)
 	if err != nil {
 		return fmt.Errorf("certs: making an HTTP client: %w", err)
-	}
-	mapper, err := apiutil.NewDynamicRESTMapper(k.config, httpClient)
-	if err != nil {
-		return fmt.Errorf("certs: making a REST mapper: %w", err)
 	}
 	secret := &corev1.Secret{}
 	secret.Namespace, secret.Name = k.opts.Secret.Namespace, k.opts.Secret.Name
@@ -92,34 +91,47 @@ func (k *Keeper) watch(ctx context.Context) error {
 		objects = append(objects, t.object)
 	}
 	for _, object := range objects {
-		only := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", object.GetName())}
-		if object.GetNamespace() != "" {
-			only.Namespaces = map[string]cache.Config{object.GetNamespace(): {}}
-		}
-		one, err := cache.New(k.config, cache.Options{
-			HTTPClient: httpClient, Mapper: mapper, Scheme: k.client.Scheme(),
-			ByObject: map[client.Object]cache.ByObject{object: only},
-		})
+		kind, err := k.client.GroupVersionKindFor(object)
 		if err != nil {
 			return fmt.Errorf("certs: watching %T %s: %w", object, object.GetName(), err)
 		}
-		informer, err := one.GetInformer(ctx, object, cache.BlockUntilSynced(false))
-		if err != nil {
-			return fmt.Errorf("certs: watching %T %s: %w", object, object.GetName(), err)
+		if err := k.watchOne(ctx, httpClient, kind, client.ObjectKeyFromObject(object)); err != nil {
+			return fmt.Errorf("certs: watching %s %s: %w", kind.Kind, object.GetName(), err)
 		}
-		if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { k.wake() },
-			UpdateFunc: func(any, any) { k.wake() },
-			DeleteFunc: func(any) { k.wake() },
-		}); err != nil {
-			return fmt.Errorf("certs: watching %T %s: %w", object, object.GetName(), err)
-		}
-		go func() {
-			if err := one.Start(ctx); err != nil {
-				log.FromContext(ctx).Error(err, "A watch ended", "object", object.GetName())
-			}
-		}()
 	}
+	return nil
+}
+
+func (k *Keeper) watchOne(ctx context.Context, httpClient *http.Client, kind schema.GroupVersionKind, name client.ObjectKey) error {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(kind)
+	only := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", name.Name)}
+	if name.Namespace != "" {
+		only.Namespaces = map[string]cache.Config{name.Namespace: {}}
+	}
+	one, err := cache.New(k.config, cache.Options{
+		HTTPClient: httpClient, Mapper: k.client.RESTMapper(), Scheme: k.client.Scheme(), DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{object: only},
+	})
+	if err != nil {
+		return err
+	}
+	informer, err := one.GetInformer(ctx, object, cache.BlockUntilSynced(false))
+	if err != nil {
+		return err
+	}
+	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { k.wake() },
+		UpdateFunc: func(any, any) { k.wake() },
+		DeleteFunc: func(any) { k.wake() },
+	}); err != nil {
+		return err
+	}
+	go func() {
+		if err := one.Start(ctx); err != nil {
+			log.FromContext(ctx).Error(err, "A watch ended", "kind", kind.Kind, "object", name.Name)
+		}
+	}()
 	return nil
 }
 

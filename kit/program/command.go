@@ -10,6 +10,7 @@ package program
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -76,6 +77,9 @@ func Command(p Program, getenv func(string) string) *cobra.Command {
 			log.SetLogger(logger)
 			if getenv("GOGC") == "" {
 				debug.SetGCPercent(gcPercent)
+			}
+			if !p.Options.EnablePprof {
+				runtime.MemProfileRate = 0 // samples of what is allocated take a megabyte, and nobody could read them
 			}
 			warnOfIgnored(logger, cmd.Flags(), p.Ignored)
 

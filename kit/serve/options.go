@@ -3,7 +3,8 @@
 //
 // It promises: every replica serves webhooks, also before it leads and while no one does; /readyz is ok once the
 // webhook certificate is in place and the webhook server answers over TLS, /healthz as long as the process runs; a replica that
-// is told to stop hands its leadership on at once; caches hold no managedFields; Secrets and ConfigMaps are never cached.
+// is told to stop, or that is to be started anew, hands its leadership on at once; caches hold no managedFields; Secrets and
+// ConfigMaps are never cached.
 package serve
 
 import (

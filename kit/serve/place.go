@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Place is where a component runs, as its Setup needs to know it.
@@ -21,6 +22,11 @@ type Place struct {
 
 func newPlace(o *Options, authority func() []byte) Place {
 	return Place{Namespace: o.OwnNamespace, Only: o.Namespace, service: o.ServiceName, host: o.WebhookHost, port: o.WebhookPort, authority: authority}
+}
+
+// Reserved are the namespaces of the cluster's own machinery and of the component: the API server asks it about no pod there.
+func (p Place) Reserved() []string {
+	return []string{metav1.NamespaceSystem, metav1.NamespacePublic, p.Namespace}
 }
 
 // ClientConfig says how the API server calls the component at a path: through its Service, or by the host of WEBHOOK_HOST.

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,6 +27,7 @@ import (
 	"kruise.io/kruise/kit/certs"
 	"kruise.io/kruise/kit/convert"
 	"kruise.io/kruise/kit/metric"
+	"kruise.io/kruise/kit/share"
 )
 
 // Component is what a program of ours adds to what all of them have.
@@ -44,8 +47,8 @@ type Component struct {
 	Setup func(ctx context.Context, mgr ctrl.Manager, place Place) error
 }
 
-// Run runs a component until the context ends, or until it cannot go on. The process must end when Run returns:
-// leadership has been handed on by then.
+// Run runs a component until the context ends, until it is to be started anew, or until it cannot go on. The process must end
+// when Run returns: leadership has been handed on by then.
 func Run(ctx context.Context, config *rest.Config, c Component, o *Options) error {
 	config = o.Configure(config, c.Name)
 
@@ -101,7 +104,10 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 	// that the API server can only read through our conversion webhook, which needs the certificate.
 	group.Go(func() error { return keeper.Start(ctx) })
 	group.Go(func() error { return mgr.Start(ctx) })
-	return group.Wait()
+	if err := group.Wait(); !errors.Is(err, ErrStartAnew) {
+		return err
+	}
+	return nil
 }
 
 func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.Keeper) manager.Options {
@@ -110,8 +116,7 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 		Logger:         log.FromContext(ctx),
 		MapperProvider: newMapper,
 		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: {Transform: slimNode}},
+			DefaultTransform: slim(&share.Pods{}),
 			SyncPeriod:       &o.SyncPeriod,
 		},
 		Client: client.Options{Cache: &client.CacheOptions{
@@ -144,12 +149,20 @@ func managerOptions(ctx context.Context, c Component, o *Options, keeper *certs.
 	return options
 }
 
-// slimNode leaves out of the cache what takes the most room in a node and is of no use to any controller.
-func slimNode(object any) (any, error) {
-	if node, ok := object.(*corev1.Node); ok {
-		node.Status.Images, node.Status.VolumesInUse, node.Status.VolumesAttached = nil, nil, nil
+// slim leaves out of the cache what takes the most room in an object and is of no use to any controller, and has pods share
+// the rest.
+func slim(pods *share.Pods) toolscache.TransformFunc {
+	strip := cache.TransformStripManagedFields()
+	return func(object any) (any, error) {
+		object, err := strip(object)
+		switch object := object.(type) {
+		case *corev1.Node:
+			object.Status.Images, object.Status.VolumesInUse, object.Status.VolumesAttached = nil, nil, nil
+		case *corev1.Pod:
+			pods.Take(object)
+		}
+		return object, err
 	}
-	return cache.TransformStripManagedFields()(object)
 }
 
 func addChecks(mgr ctrl.Manager, keeper *certs.Keeper) error {

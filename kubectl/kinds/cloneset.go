@@ -64,7 +64,7 @@ func (c *cloneSet) View(owned Owned, options workload.Options, newID func() stri
 		Plan:  func(now time.Time) (podset.Plan, error) { return view.Plan(now, newID) },
 		Facts: view.Replicas,
 		Act: func(w *world.World, plan podset.Plan) error {
-			return w.Act(view, plan, world.Tidy{Strays: view.Strays, Claims: view.ExpiredClaims()}, nil)
+			return w.Act(view, plan, world.Tidy{Strays: view.Strays, Claims: view.ExpiredClaims(view.Current)}, nil)
 		},
 		Report: func(t podset.Tally) { c.report(view, t, pool.Replicas) },
 	}

@@ -32,6 +32,7 @@ type CloneSet struct {
 	Options workload.Options
 
 	slots int
+	order Order
 }
 
 func readCloneSet(text []byte) (string, set, error) {
@@ -130,15 +131,15 @@ func counts(t podset.Tally, wanted int, current, update string) string {
 // Act carries the decision out, and checks the promises of the world before and after each write. After so many writes
 // the manager ends, as in a crash; the next round begins with what the cluster says.
 func (r *Round) Act(w *world.World, writes int) error {
-	floor := CensusOf(r.Pool, r.Pods).Floor(r.Pool)
+	floor, inOrder := CensusOf(r.Pool, r.Pods).Floor(r.Pool), r.set.order.watch(w)
 	kept := func() error {
 		pods, err := r.set.Observe(w)
 		if err != nil {
 			return err
 		}
-		return atLeast(floor, CensusOf(r.Pool, pods).Available, "pods")
+		return errors.Join(inOrder(), atLeast(floor, CensusOf(r.Pool, pods).Available, "pods"))
 	}
-	err := act(w, r.view, r.Plan, world.Tidy{Strays: r.view.Strays, Claims: r.view.ExpiredClaims()}, writes, kept)
+	err := act(w, r.view, r.Plan, world.Tidy{Strays: r.view.Strays, Claims: r.view.ExpiredClaims(r.view.Current)}, writes, kept)
 	if errors.Is(err, errCrash) {
 		return kept()
 	}

@@ -32,6 +32,7 @@ type DaemonSet struct {
 
 	names  int
 	pauses *pause.Pauses
+	order  Order
 }
 
 // NewDaemonSet makes a DaemonSet.
@@ -84,13 +85,13 @@ func (r *NodeRound) moves() ([]lifecycle.Transition, error) { return Moves(r.Pla
 // Act carries the decision out, and checks the promises of the world before and after each write. After so many writes the
 // manager ends, as in a crash.
 func (r *NodeRound) Act(w *world.World, writes int) error {
-	before := NodeCensusOf(r.Want, r.Pods)
+	before, inOrder := NodeCensusOf(r.Want, r.Pods), r.set.order.watch(w)
 	kept := func() error {
 		view, err := r.set.View(w)
 		if err != nil {
 			return err
 		}
-		return NodeCensusOf(r.Want, view.Replicas(w.Now)).CheckAfter(before, r.Want)
+		return errors.Join(inOrder(), NodeCensusOf(r.Want, view.Replicas(w.Now)).CheckAfter(before, r.Want))
 	}
 	for _, s := range r.Plan.Steps {
 		if s.Do == podset.Delete && s.Pod.Phase == replica.Ended {

@@ -124,7 +124,31 @@ func CheckPlan(pool *podset.Pool, pods []replica.Replica, plan podset.Plan) erro
 	if created > 0 && inUse+created > pool.Replicas+pool.MaxSurge {
 		return fmt.Errorf("%d pods with those created, %d and %d above are allowed", inUse+created, pool.Replicas, pool.MaxSurge)
 	}
-	return left.checkNotes(pool, plan)
+	return errors.Join(checkResizes(pool, pods, plan), left.checkNotes(pool, plan))
+}
+
+// checkResizes checks that no more pods that serve are resized at a time than pods of a revision may be broken: kubelet may put a
+// resize off, or refuse it.
+func checkResizes(pool *podset.Pool, pods []replica.Replica, plan podset.Plan) error {
+	begun := map[string]int{}
+	for _, s := range plan.Steps {
+		if s.Do == podset.Update && s.Pod.Available && pool.Change(s.Pod.Revision, s.To).Resizes() {
+			begun[s.To]++
+		}
+	}
+	limit := max(pool.MaxUnavailable+max(CensusOf(pool, pods).Active-pool.Replicas, 0), 1)
+	for to, n := range begun {
+		broken := 0
+		for i := range pods {
+			r := &pods[i]
+			stays := r.Active() && r.State != lifecycle.PreparingDelete && !isDoomed(pool, r)
+			broken += yes(stays && revision.ShortHash(r.Revision) == revision.ShortHash(to) && (!r.Available || r.Stage != inplace.Done))
+		}
+		if broken+n > limit {
+			return fmt.Errorf("%d pods are resized while %d of their revision are broken or resized, at most %d may be", n, broken, limit)
+		}
+	}
+	return nil
 }
 
 // rest is what a plan leaves to be done: pods that leave, are doomed, or are old and have no step.
@@ -177,18 +201,29 @@ func (c *rest) checkNotes(pool *podset.Pool, plan podset.Plan) error {
 	return nil
 }
 
-// CheckService checks that a pod counts as available only when it runs what its spec says. Kubelets that do not report the
-// generation that they saw leave a gap, in which a change and its rollback look like nothing; so do images that are twins.
+// CheckService checks that a pod counts as available only when it serves as it should.
 func CheckService(w *world.World, pods []replica.Replica) error {
 	for i := range pods {
-		pod := w.Pod(pods[i].Name)
-		if !pods[i].Available || w.OldKubelet {
-			continue
-		}
-		for _, container := range pod.Spec.Containers {
-			if running := w.Running(pod, container.Name); running != container.Image && !startedFromTwin(w, pod, &container) {
-				return fmt.Errorf("pod %s is available with %q in %s, its spec says %q", pod.Name, running, container.Name, container.Image)
+		if pods[i].Available {
+			if err := CheckServing(w, w.Pod(pods[i].Name)); err != nil {
+				return err
 			}
+		}
+	}
+	return nil
+}
+
+// CheckServing checks that a pod that is available runs what its spec says, and has its labels and annotations in the
+// environments of its containers where an agent sees to that. Kubelets that do not report the generation that they saw leave a
+// gap, in which a change of images and its rollback look like nothing; so do images that are twins.
+func CheckServing(w *world.World, pod *corev1.Pod) error {
+	for _, container := range pod.Spec.Containers {
+		running := w.Running(pod, container.Name)
+		if running != container.Image && !w.OldKubelet && !startedFromTwin(w, pod, &container) {
+			return fmt.Errorf("pod %s is available with %q in %s, its spec says %q", pod.Name, running, container.Name, container.Image)
+		}
+		if w.Agent && !w.TookIn(pod, container.Name) {
+			return fmt.Errorf("pod %s is available, and %s has other labels or annotations in its environment", pod.Name, container.Name)
 		}
 	}
 	return nil

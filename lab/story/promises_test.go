@@ -11,6 +11,7 @@ import (
 	"kruise.io/kruise/lab/story"
 	"kruise.io/kruise/lab/world"
 	"kruise.io/kruise/plan/budget"
+	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
@@ -29,6 +30,8 @@ func TestAPlanThatBreaksAPromiseIsFoundOut(t *testing.T) {
 	update := podset.Step{Do: podset.Update, Pod: &old, To: "v2"}
 	remove := podset.Step{Do: podset.Delete, Pod: &old}
 	create := podset.Step{Do: podset.Create}
+	resized, resize := old, podset.Step{Do: podset.Update, Pod: &old, To: "resized"}
+	resized.Revision, resized.Stage = "resized", inplace.Running
 	for name, test := range map[string]struct {
 		pool  podset.Pool
 		pod   replica.Replica
@@ -55,10 +58,18 @@ func TestAPlanThatBreaksAPromiseIsFoundOut(t *testing.T) {
 		"a pod more, and silence about one that is to go": {podset.Pool{Replicas: 1, Rolling: budget.Rolling{MaxSurge: 1}}, doomed, []podset.Step{create}, nil, "asked to go"},
 		"an update":                           {podset.Pool{Replicas: 1}, old, []podset.Step{update}, nil, ""},
 		"a pod more, where surge allows that": {podset.Pool{Replicas: 1, Rolling: budget.Rolling{MaxSurge: 1}}, old, []podset.Step{create}, []podset.Note{{Wish: podset.WishUpdate, Because: "others are created first"}}, ""},
+		"a resize while a pod is resized":     {podset.Pool{Replicas: 1}, resized, []podset.Step{resize}, nil, "at most 1 may be"},
+		"a resize":                            {podset.Pool{Replicas: 1}, old, []podset.Step{resize}, nil, ""},
 		"nothing, and nothing is wanted":      {podset.Pool{Replicas: 1}, updated, nil, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.pool.UpdateRevision = "v2"
+			test.pool.Change = func(_, to string) inplace.Change {
+				if to == "resized" {
+					return inplace.Change{Resources: map[string]corev1.ResourceRequirements{"web": {}}}
+				}
+				return inplace.Change{}
+			}
 			expect(t, story.CheckPlan(&test.pool, []replica.Replica{test.pod}, podset.Plan{Steps: test.steps, Notes: test.notes}), test.want)
 		})
 	}

@@ -29,6 +29,8 @@ type StatefulSet struct {
 	Revisions []*appsv1.ControllerRevision
 	// Options are those of the whole cluster.
 	Options workload.Options
+
+	order Order
 }
 
 func readStatefulSet(text []byte) (string, set, error) {
@@ -83,10 +85,10 @@ func (r *SequenceRound) moves() ([]lifecycle.Transition, error) {
 // Act carries the decision out, and checks the promises of the world before and after each write. After so many writes
 // the manager ends, as in a crash; the next round begins with what the cluster says.
 func (r *SequenceRound) Act(w *world.World, writes int) error {
-	before := LineupOf(r.Sequence, r.Pods)
+	before, inOrder := LineupOf(r.Sequence, r.Pods), r.set.order.watch(w)
 	kept := func() error {
 		pods, err := r.set.Observe(w)
-		return errors.Join(err, before.CheckServing(r.Sequence, pods))
+		return errors.Join(err, inOrder(), before.CheckServing(r.Sequence, pods))
 	}
 	err := act(w, r.view, r.Plan, r.tidy, writes, kept)
 	if errors.Is(err, errCrash) {

@@ -62,7 +62,7 @@ func (w *World) imported(pod *corev1.Pod, spec *corev1.Container, status *corev1
 	if status.Resources != nil {
 		c.resources = *status.Resources.DeepCopy()
 	}
-	c.env, _ = inplace.EnvHash(spec, &pod.ObjectMeta)
+	c.takeIn(spec, pod)
 	switch running := status.State.Running; {
 	case running != nil && status.Ready:
 		c.running, c.since = true, running.StartedAt.Add(-w.StartTakes)

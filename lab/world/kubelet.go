@@ -13,6 +13,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/restart"
 )
 
 // container is what truly runs, or is to run, in a pod.
@@ -27,9 +28,10 @@ type container struct {
 	ended    *corev1.ContainerStateTerminated // how the one before ended by itself
 	crashes  int                              // in a row
 	stuck    *corev1.ContainerStatus          // what is reported of a container that cannot run until its image changes
+	stops    time.Time                        // when it will have ended that is being stopped
 
 	resources corev1.ResourceRequirements // that it has
-	env       uint64                      // the hash of what it took in from labels and annotations
+	env       map[string]string           // what it took in from labels and annotations
 }
 
 // Tick lets time pass; then scheduler and kubelet look at every pod once.
@@ -87,8 +89,30 @@ func (w *World) Current(pod *corev1.Pod, name string) bool {
 	if c == nil || spec == nil || !c.running {
 		return false
 	}
-	env, _ := inplace.EnvHash(spec, &pod.ObjectMeta)
-	return c.ran == spec.Image && c.env == env && equality.Semantic.DeepEqual(c.resources, spec.Resources)
+	return c.ran == spec.Image && w.TookIn(pod, name) && equality.Semantic.DeepEqual(c.resources, spec.Resources)
+}
+
+// TookIn says whether a container of a pod truly has in its environment what the pod's labels and annotations say.
+func (w *World) TookIn(pod *corev1.Pod, name string) bool {
+	c, spec := w.containers[pod.UID][name], inplace.ContainerOf(pod, name)
+	if c == nil || spec == nil {
+		return false
+	}
+	wanted, _ := inplace.EnvHash(spec, &pod.ObjectMeta)
+	is, _ := inplace.EnvHashOf(spec, func(env, _, _ string) string { return c.env[env] })
+	return is == wanted
+}
+
+// takeIn has a container take the labels and annotations of its pod into its environment.
+func (c *container) takeIn(spec *corev1.Container, pod *corev1.Pod) {
+	c.env = map[string]string{}
+	inplace.EnvHashOf(spec, func(env, kind, key string) string {
+		c.env[env] = pod.Annotations[key]
+		if kind == "labels" {
+			c.env[env] = pod.Labels[key]
+		}
+		return ""
+	})
 }
 
 // Evict ends the containers of a pod and leaves the pod in the phase Failed, as kubelet does on a node that runs out of
@@ -201,18 +225,25 @@ func (w *World) act(pod *corev1.Pod) {
 		if ends := c.since.Add(w.StartTakes + crashesAfter); c.running && w.Crashing[c.ran] && !w.Now.Before(ends) {
 			w.crash(c)
 		}
+		if c.running && !c.stops.IsZero() && !w.Now.Before(c.stops) {
+			c.since, c.running = w.Now, false
+		}
 		w.resize(c, spec)
 		if !c.running && c.stuck == nil && !w.Bad[c.image] && !w.Now.Before(c.since.Add(w.StartTakes)) {
 			w.serial++
 			if c.id != "" {
 				c.restarts++
 			}
+			c.stops = time.Time{}
 			c.running, c.id, c.ran = true, fmt.Sprintf("containerd://%d", w.serial), c.image
 			c.imageID = ""
-			c.env, _ = inplace.EnvHash(spec, &pod.ObjectMeta)
+			c.takeIn(spec, pod)
 		}
 	}
 }
+
+// stopTakes is how long a container takes to end that the agent stops.
+const stopTakes = 2 * time.Second
 
 // crashesAfter is how long a container of a crashing image runs.
 const crashesAfter = 3 * time.Second
@@ -243,30 +274,27 @@ func (w *World) resize(c *container, spec *corev1.Container) {
 	c.resources = *spec.Resources.DeepCopy()
 }
 
-// look lets the agent of the node look at a pod: it reports what is in the environment of the containers, and stops those
-// where that is out of date while the pod is out of service.
+// look lets the agent of the node look at a pod, and do what the product's agent decides: it reports what is in the environment of
+// the containers, and stops those where that is out of date while the pod is out of service, a while after it said so.
 func (w *World) look(name string) {
 	pod := w.Pod(name).DeepCopy()
-	var report v1beta1.RuntimeContainerMetaSet
-	for i := range pod.Spec.Containers {
-		spec := &pod.Spec.Containers[i]
-		c := w.containers[pod.UID][spec.Name]
-		wanted, takesIn := inplace.EnvHash(spec, &pod.ObjectMeta)
-		if !takesIn || c == nil || c.id == "" {
-			continue
-		}
-		report.Containers = append(report.Containers, v1beta1.RuntimeContainerMeta{
-			Name: spec.Name, ContainerID: c.id, RestartCount: c.restarts,
-			Hashes: v1beta1.RuntimeContainerHashes{ExtractedEnvFromMetadataHash: c.env},
-		})
-		if c.running && c.env != wanted && isFalse(pod, v1beta1.InPlaceUpdateReady) {
-			c.since, c.running = w.Now, false
+	facts := restart.EnvironmentFacts{Now: w.Now, Pod: pod, Runtime: map[string]restart.Environment{}}
+	containers := w.containers[pod.UID]
+	for name, c := range containers {
+		if c.id != "" {
+			facts.Runtime[name] = restart.Environment{Container: restart.Container{ID: c.id, Running: c.running}, Attempt: c.restarts, Env: c.env}
 		}
 	}
-	if report.Containers == nil {
+	plan := restart.Renew(facts)
+	for _, stop := range plan.Stops {
+		if c := containers[stop.Name]; c.stops.IsZero() {
+			c.stops = w.Now.Add(stopTakes)
+		}
+	}
+	if plan.Report.Containers == nil {
 		return
 	}
-	if text, err := json.Marshal(report); err == nil && pod.Annotations[v1beta1.RuntimeContainerMetaKey] != string(text) {
+	if text, err := json.Marshal(plan.Report); err == nil && pod.Annotations[v1beta1.RuntimeContainerMetaKey] != string(text) {
 		metav1.SetMetaDataAnnotation(&pod.ObjectMeta, v1beta1.RuntimeContainerMetaKey, string(text))
 		w.replace(pod)
 	}

@@ -15,7 +15,7 @@ func (w *World) Reconcile(set *workload.CloneSet, newID func() string) (podset.P
 	if err != nil {
 		return plan, err
 	}
-	return plan, w.Act(set, plan, Tidy{Strays: set.Strays, Claims: set.ExpiredClaims()}, nil)
+	return plan, w.Act(set, plan, Tidy{Strays: set.Strays, Claims: set.ExpiredClaims(set.Current)}, nil)
 }
 
 // Tidy is what the controller of a workload tidies up beside its plan.

@@ -18,6 +18,20 @@ import (
 	"kruise.io/kruise/plan/inplace"
 )
 
+// longestName bounds the name of a workload whose pods carry the name of their revision in a label: it is longer by a hyphen
+// and a hash of up to ten characters.
+const longestName = validation.LabelValueMaxLength - 11
+
+// RevisionLabel checks that the pods of a new workload can carry the names of its revisions in a label. or says what else lets
+// them, behind a comma; empty, when nothing does.
+func RevisionLabel(name, or string) field.ErrorList {
+	if len(name) <= longestName {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(field.NewPath("metadata", "name"), name, fmt.Sprintf(
+		"must be no more than %d characters%s: the names of revisions, which pods carry in a label, are longer by up to 11", longestName, or))}
+}
+
 // Selector checks that spec.selector of a kind can be understood and selects the pods of spec.template.
 func Selector(kind string, selector *metav1.LabelSelector, template *corev1.PodTemplateSpec, spec *field.Path) field.ErrorList {
 	errs := metav1validation.ValidateLabelSelector(selector, metav1validation.LabelSelectorValidationOptions{}, spec.Child("selector"))

@@ -3,6 +3,8 @@ package admit
 import (
 	"context"
 	"errors"
+	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -28,15 +30,29 @@ type Templates struct {
 
 // Check returns what the API server finds invalid in spec.template of a workload. Any other failure (no permission, a
 // quota, a webhook that refuses dry runs, a timeout) says nothing about the template and lets it pass.
-func (c Templates) Check(
+func (c Templates) Check(ctx context.Context, namespace string, template *corev1.PodTemplateSpec, spec *field.Path) field.ErrorList {
+	return c.check(ctx, namespace, template, func(field string) *field.Path { return spec.Child(templateField(field)) })
+}
+
+// CheckWithClaims is Check for a workload whose containers mount spec.volumeClaimTemplates by their names, too.
+func (c Templates) CheckWithClaims(
 	ctx context.Context, namespace string, template *corev1.PodTemplateSpec, claims []corev1.PersistentVolumeClaim, spec *field.Path,
 ) field.ErrorList {
 	template = template.DeepCopy()
-	for i := range claims { // containers mount these by name
+	for i := range claims {
 		workload.Mount(&template.Spec, claims[i].Name, claims[i].Name)
 	}
-	return c.check(ctx, namespace, template, func(field string) *field.Path { return spec.Child(templateField(field)) })
+	errs := c.Check(ctx, namespace, template, spec)
+	for _, err := range errs {
+		if err.Type == field.ErrorTypeNotFound && mountName.MatchString(err.Field) {
+			err.Detail += fmt.Sprintf(" is neither in %s nor in %s, so no container can mount it", spec.Child("template", "spec", "volumes"), spec.Child("volumeClaimTemplates"))
+		}
+	}
+	return errs
 }
+
+// mountName matches the field with the name of the volume that a container mounts.
+var mountName = regexp.MustCompile(`\.(volumeMounts|volumeDevices)\[\d+\]\.name$`)
 
 // CheckPod is Check for a pod whose fields stand in the object under a path.
 func (c Templates) CheckPod(ctx context.Context, namespace string, pod *corev1.PodSpec, path *field.Path) field.ErrorList {

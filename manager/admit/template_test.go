@@ -38,9 +38,13 @@ func TestAContainerMayMountAClaimTemplateAndNothingThatIsNoVolume(t *testing.T) 
 		claims := []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
 		template := &corev1.PodTemplateSpec{}
 		template.Spec.Containers = []corev1.Container{{Name: "app", VolumeMounts: []corev1.VolumeMount{{Name: name, MountPath: "/data"}}}}
-		errs := Templates{mountsNeedVolumes()}.Check(t.Context(), "shop", template, claims, field.NewPath("spec"))
+		errs := Templates{mountsNeedVolumes()}.CheckWithClaims(t.Context(), "shop", template, claims, field.NewPath("spec"))
 		if valid != (len(errs) == 0) {
 			t.Errorf("a mount of %s with a claim template data: got errors %v", name, errs)
+		}
+		const why = `spec.template.spec.containers[0].volumeMounts[0].name: Not found: "other" is neither in spec.template.spec.volumes nor in spec.volumeClaimTemplates, so no container can mount it`
+		if !valid && (len(errs) != 1 || errs[0].Error() != why) {
+			t.Errorf("got %v, want %s", errs, why)
 		}
 		if len(template.Spec.Volumes) > 0 {
 			t.Error("the check changed the template")
@@ -61,7 +65,7 @@ func TestOnlyWhatTheAPIServerCallsInvalidIsHeldAgainstATemplate(t *testing.T) {
 			server := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
 				Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return answer },
 			}).Build()
-			if errs := (Templates{server}).Check(t.Context(), "shop", &corev1.PodTemplateSpec{}, nil, field.NewPath("spec")); len(errs) != 0 {
+			if errs := (Templates{server}).Check(t.Context(), "shop", &corev1.PodTemplateSpec{}, field.NewPath("spec")); len(errs) != 0 {
 				t.Errorf("the template is refused: %v", errs)
 			}
 		})

@@ -62,7 +62,7 @@ func (w *work) tidy(ctx context.Context) error {
 	if err := w.DeleteRevisions(ctx, w.key, w.view.Expired(w.view.Pods, w.currentRevision(), limit)); err != nil {
 		return err
 	}
-	if err := w.DeleteClaims(ctx, w.key, w.view.ExpiredClaims()); err != nil {
+	if err := w.DeleteClaims(ctx, w.key, w.view.ExpiredClaims(w.currentRevision())); err != nil {
 		return err
 	}
 	return w.forgetDeletedPods(ctx)

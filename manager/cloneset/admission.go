@@ -39,6 +39,7 @@ func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 			pods:      podReader{cache: mgr.GetClient(), live: mgr.GetAPIReader()},
 			templates: admit.Templates{Client: mgr.GetClient()},
 			inPlace:   o.InPlace,
+			shortHash: o.ShortHash,
 		}).
 		WithValidatorCustomPath(validatePath).
 		Complete()
@@ -54,6 +55,7 @@ type validator struct {
 	pods      podReader
 	templates admit.Templates
 	inPlace   inplace.Options
+	shortHash bool
 }
 
 var _ admission.Validator[*v1beta1.CloneSet] = &validator{}
@@ -80,21 +82,27 @@ func (v *validator) ValidateDelete(context.Context, *v1beta1.CloneSet) (admissio
 // validate checks what changed from old to set.
 func (v *validator) validate(ctx context.Context, old, set *v1beta1.CloneSet) error {
 	spec := field.NewPath("spec")
-	errs := admit.Selector(kindCloneSet, set.Spec.Selector, &set.Spec.Template, spec)
+	var errs field.ErrorList
+	if old.Name == "" && !v.shortHash {
+		errs = admit.RevisionLabel(set.Name, ", or the feature gate CloneSetShortHash of kruise-manager on")
+	}
+	errs = append(errs, admit.Selector(kindCloneSet, set.Spec.Selector, &set.Spec.Template, spec)...)
 	if rolling := set.Spec.UpdateStrategy.RollingUpdate; rolling != nil {
 		errs = append(errs, admit.Priorities(rolling.PriorityStrategy, spec.Child("updateStrategy", "rollingUpdate", "priorityStrategy"))...)
 	}
-	if !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, set.Spec.VolumeClaimTemplates) {
+	claimsChanged := !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, set.Spec.VolumeClaimTemplates)
+	if claimsChanged {
 		errs = append(errs, admit.Claims(set.Spec.VolumeClaimTemplates, spec.Child("volumeClaimTemplates"))...)
 	}
-	if !equality.Semantic.DeepEqual(old.Spec.Template, set.Spec.Template) {
+	templateChanged := !equality.Semantic.DeepEqual(old.Spec.Template, set.Spec.Template)
+	if templateChanged {
 		errs = append(errs, admit.LastingPods(kindCloneSet, &set.Spec.Template, spec.Child("template"))...)
-		if len(errs) == 0 {
-			errs = v.templates.Check(ctx, set.Namespace, &set.Spec.Template, set.Spec.VolumeClaimTemplates, spec)
-		}
-		if old.Name != "" {
-			errs = append(errs, v.validateInPlace(old, set, spec.Child("template"))...)
-		}
+	}
+	if len(errs) == 0 && (templateChanged || claimsChanged) {
+		errs = v.templates.CheckWithClaims(ctx, set.Namespace, &set.Spec.Template, set.Spec.VolumeClaimTemplates, spec)
+	}
+	if templateChanged && old.Name != "" {
+		errs = append(errs, v.validateInPlace(old, set, spec.Child("template"))...)
 	}
 	podErrs, err := v.pods.validate(ctx, old, set, spec.Child("scaleStrategy", "podsToDelete"))
 	if err != nil {

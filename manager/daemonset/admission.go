@@ -74,7 +74,7 @@ func (v *validator) validate(ctx context.Context, old, set *v1beta1.DaemonSet) e
 	if !equality.Semantic.DeepEqual(old.Spec.Template, set.Spec.Template) {
 		errs = append(errs, admit.LastingPods(kindDaemonSet, &set.Spec.Template, spec.Child("template"))...)
 		if len(errs) == 0 {
-			errs = v.templates.Check(ctx, set.Namespace, &set.Spec.Template, nil, spec)
+			errs = v.templates.Check(ctx, set.Namespace, &set.Spec.Template, spec)
 		}
 	}
 	if len(errs) > 0 {

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
@@ -48,13 +47,9 @@ func (j jobs) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.R
 	} else {
 		j.board.Is(req.NamespacedName, job.UID)
 	}
-	if exists && job.DeletionTimestamp != nil {
-		after := job.DeepCopy()
-		if controllerutil.RemoveFinalizer(after, v1beta1.DeletionProtectionFinalizer) {
-			patch := client.MergeFromWithOptions(job, client.MergeFromWithOptimisticLock{})
-			if err := j.client.Patch(ctx, after, patch); client.IgnoreNotFound(err) != nil {
-				return reconcile.Result{}, fmt.Errorf("take the finalizer off ImagePullJob %s: %w", req, err)
-			}
+	if exists {
+		if err := letGo(ctx, j.client, job); err != nil {
+			return reconcile.Result{}, err
 		}
 	}
 	return j.loop.Reconcile(ctx, req)

@@ -13,7 +13,7 @@ import (
 
 // Options tune the controllers.
 type Options struct {
-	// Enabled runs the controllers; otherwise jobs are refused.
+	// Enabled runs the controllers; otherwise new jobs are refused, and those that there are can be deleted.
 	Enabled bool
 	// NodeWorkers, JobWorkers and ListWorkers are how many objects of each kind are worked on at a time. At least 1.
 	NodeWorkers, JobWorkers, ListWorkers int
@@ -65,8 +65,12 @@ func (s *Shared) SetupNodeImages(ctx context.Context, mgr ctrl.Manager) error {
 	return s.setup(ctx, mgr, (*Controllers).setupNodeImages)
 }
 
-// SetupJobs adds the controllers of ImagePullJobs and their pull secrets to a manager, if they are enabled.
+// SetupJobs adds the controllers of ImagePullJobs and their pull secrets to a manager, if they are enabled. Otherwise one is left:
+// it lets go of jobs that another manager holds.
 func (s *Shared) SetupJobs(ctx context.Context, mgr ctrl.Manager) error {
+	if !s.Options.Enabled {
+		return setupRelease(mgr)
+	}
 	return s.setup(ctx, mgr, (*Controllers).setupJobs)
 }
 

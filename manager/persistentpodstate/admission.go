@@ -3,6 +3,7 @@ package persistentpodstate
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -19,7 +20,7 @@ const validatePath = "/validate-apps-kruise-io-persistentpodstate"
 // SetupWebhook serves the admission of PersistentPodStates on the manager's webhook server.
 func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 	err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.PersistentPodState{}).
-		WithValidator(&validator{states: mgr.GetClient(), others: o.Others}).
+		WithValidator(&validator{states: mgr.GetClient(), others: o.Others, reserved: o.Reserved}).
 		WithValidatorCustomPath(validatePath).
 		Complete()
 	if err != nil {
@@ -34,6 +35,8 @@ type validator struct {
 	states client.Reader
 	// others are the kinds of workloads that may be named besides StatefulSets.
 	others affinity.Kinds
+	// reserved are the namespaces in which pods do not return.
+	reserved []string
 }
 
 var _ admission.Validator[*v1beta1.PersistentPodState] = &validator{}
@@ -56,6 +59,9 @@ func (v *validator) ValidateCreate(ctx context.Context, state *v1beta1.Persisten
 			return nil, refused(state, field.Forbidden(path, fmt.Sprintf(
 				"PersistentPodState %s is about %s %s of %s already; change or delete that one", other.Name, target.Kind, target.Name, target.Group)))
 		}
+	}
+	if slices.Contains(v.reserved, state.Namespace) {
+		return admission.Warnings{fmt.Sprintf("pods in namespace %s do not return to where they ran: new pods there are sent to no webhook", state.Namespace)}, nil
 	}
 	return nil, nil
 }

@@ -8,7 +8,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -24,6 +23,7 @@ import (
 	"kruise.io/kruise/kit/index"
 	"kruise.io/kruise/kit/loop"
 	"kruise.io/kruise/kit/seen"
+	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/plan/affinity"
 	"kruise.io/kruise/plan/workload"
 )
@@ -34,6 +34,8 @@ type Options struct {
 	Workers int
 	// Others are the kinds of workloads besides StatefulSets whose pods are remembered.
 	Others affinity.Kinds
+	// Reserved are the namespaces whose new pods are sent back nowhere.
+	Reserved []string
 	// Options are what the user of the whole cluster decides about workloads.
 	workload.Options
 }
@@ -55,10 +57,9 @@ type Controller struct {
 // objects that annotations ask for.
 func SetupController(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	advanced := v1beta1.GroupVersion.WithKind("StatefulSet")
-	_, err := mgr.GetRESTMapper().RESTMapping(advanced.GroupKind(), advanced.Version)
-	served := err == nil
-	if err != nil && !meta.IsNoMatchError(err) {
-		return fmt.Errorf("asking the API server for %s: %w", advanced, err)
+	served, err := serve.IsServed(mgr, advanced)
+	if err != nil {
+		return err
 	}
 	c := &Controller{}
 	if c.targets, err = newTargets(ctx, mgr.GetCache(), served, o); err != nil {
@@ -156,7 +157,8 @@ type work struct {
 	state    *v1beta1.PersistentPodState
 	workload *affinity.Workload
 	states   map[string]v1beta1.PodState
-	waiting  []affinity.Waits
+	waiting  []affinity.Astray
+	missed   []affinity.Astray
 	// again is when to look again, because a node is not known yet.
 	again time.Time
 }
@@ -183,6 +185,7 @@ func (w *work) Decide(now time.Time) error {
 	})
 	if w.workload != nil {
 		w.waiting = affinity.Waiting(w.state, w.workload.Pods)
+		w.missed = affinity.Missed(w.state, w.workload.Pods)
 	}
 	return nil
 }
@@ -204,6 +207,11 @@ func (w *work) Report(_ time.Time, failure error) loop.Report[*v1beta1.Persisten
 	for _, pod := range w.waiting {
 		report.Events = append(report.Events, loop.Event{
 			Warning: true, Reason: "PodFindsNoRoom", Action: "Schedule", Note: pod.Note, Once: pod.Pod + " finds no room",
+		})
+	}
+	for _, pod := range w.missed {
+		report.Events = append(report.Events, loop.Event{
+			Warning: true, Reason: "PodNotSentBack", Action: "SendBack", Note: pod.Note, Once: pod.Pod + " was not sent back",
 		})
 	}
 	return report

@@ -1,7 +1,9 @@
 package pod
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -25,9 +27,16 @@ func handle(t *testing.T, raw string, lines ...mutator) admission.Response {
 		t.Fatal(err)
 	}
 	m := &mutating{world: &world{}, chain: lines, decoder: admission.NewDecoder(scheme)}
-	return m.Handle(t.Context(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
+	response, err := m.answer(t.Context(), &admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
 		Namespace: "shop", Object: runtime.RawExtension{Raw: []byte(raw)},
 	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := response.Complete(admission.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	return response
 }
 
 func labels(key, value string) mutator {
@@ -80,18 +89,46 @@ func TestARefusalNamesTheLineAndTheField(t *testing.T) {
 	}
 }
 
-// A manager that has not read everything must not let a pod through unchanged: it answers as one that is not there, so that
-// the API server does what the policy says.
-func TestBeforeTheCachesAreFilledNobodyIsAnswered(t *testing.T) {
-	synced := false
-	h := &whenSynced{synced: func() bool { return synced }, next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })}
-	for want, now := range map[int]bool{http.StatusServiceUnavailable: false, http.StatusOK: true} {
-		synced = now
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, mutatePath, http.NoBody))
-		if w.Code != want {
-			t.Errorf("synced: %t, answered with %d", now, w.Code)
-		}
+// answersWith answers every request with one response, one error or a panic.
+type answersWith struct {
+	response admission.Response
+	err      error
+	panics   bool
+}
+
+func (a answersWith) answer(context.Context, *admission.Request) (admission.Response, error) {
+	if a.panics {
+		panic("a defect")
+	}
+	return a.response, a.err
+}
+
+// A manager that has not read everything must not let a pod through unchanged, and one that fails must not refuse a pod: both
+// answer as one that is not there, so that the API server does what the policy says.
+func TestWithoutAnAnswerThePolicyDecides(t *testing.T) {
+	const body = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u"}}`
+	for name, tc := range map[string]struct {
+		synced bool
+		body   string
+		of     answersWith
+		want   int
+		says   string
+	}{
+		"before the caches are filled": {false, body, answersWith{}, http.StatusServiceUnavailable, "has not read the cluster's objects yet"},
+		"allowed":                      {true, body, answersWith{response: admission.Allowed("")}, http.StatusOK, `"allowed":true`},
+		"refused":                      {true, body, answersWith{response: admission.Denied("why")}, http.StatusOK, `"allowed":false`},
+		"an error":                     {true, body, answersWith{err: errors.New("why")}, http.StatusInternalServerError, "why"},
+		"a defect":                     {true, body, answersWith{panics: true}, http.StatusInternalServerError, "the manager failed"},
+		"no request":                   {true, "{", answersWith{}, http.StatusInternalServerError, "cannot be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, mutatePath, strings.NewReader(tc.body))
+			r.Header.Set("Content-Type", "application/json")
+			(&answers{synced: func() bool { return tc.synced }, of: tc.of}).ServeHTTP(w, r)
+			if w.Code != tc.want || !strings.Contains(w.Body.String(), tc.says) {
+				t.Errorf("answered with %d, %s", w.Code, w.Body)
+			}
+		})
 	}
 }
 

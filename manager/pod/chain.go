@@ -64,7 +64,7 @@ func addReadinessGate(pod *corev1.Pod, f *facts) field.ErrorList {
 }
 
 func asksForOrder(*world) ([]podwebhook.Demand, error) {
-	return []podwebhook.Demand{{Condition: launch.Asked()}}, nil
+	return []podwebhook.Demand{{Conditions: []admissionregistrationv1.MatchCondition{launch.Asked()}}}, nil
 }
 
 func order(pod *corev1.Pod, f *facts) field.ErrorList { return launch.Prepare(pod, f.name) }
@@ -90,11 +90,7 @@ func askForProbes(pod *corev1.Pod, f *facts) field.ErrorList {
 func asksForBudget(w *world) ([]podwebhook.Demand, error) {
 	var out []podwebhook.Demand
 	for _, b := range liveBudgets(w) {
-		d := podwebhook.Demand{Namespace: b.Namespace, Pods: b.Spec.Selector}
-		if _, named := disruption.Target(b); named {
-			d.Condition = disruption.OwnerOf(b).Condition("object")
-		}
-		out = append(out, d)
+		out = append(out, ofBudget(b))
 	}
 	return out, nil
 }

@@ -161,7 +161,7 @@ func (k *keeper) webhooks(s side) ([]podwebhook.Webhook, error) {
 			all = append(all, d)
 		}
 	}
-	return podwebhook.For(all, []string{metav1.NamespaceSystem, metav1.NamespacePublic, k.place.Namespace}), nil
+	return podwebhook.For(all, k.place.Reserved()), nil
 }
 
 // calls says how webhooks are called. Whoever keeps the certificates has the last word on CAs that stand there already.

@@ -2,12 +2,10 @@ package pod
 
 import (
 	"context"
-	"fmt"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -21,6 +19,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/index"
+	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/plan/affinity"
 	"kruise.io/kruise/plan/podwebhook"
 )
@@ -41,7 +40,7 @@ type memory struct {
 
 // remember starts to watch what pods are remembered by; nil where the API server does not serve the kind.
 func remember(ctx context.Context, mgr ctrl.Manager, others affinity.Kinds) (*memory, error) {
-	if served, err := serves(mgr, v1beta1.GroupVersion.WithKind("PersistentPodState")); err != nil || !served {
+	if served, err := serve.IsServed(mgr, v1beta1.GroupVersion.WithKind("PersistentPodState")); err != nil || !served {
 		return nil, err
 	}
 	m := &memory{kinds: others, others: map[schema.GroupKind]*index.Store[*unstructured.Unstructured]{}}
@@ -57,7 +56,7 @@ func remember(ctx context.Context, mgr ctrl.Manager, others affinity.Kinds) (*me
 	if m.native, err = index.For(ctx, mgr.GetCache(), &appsv1.StatefulSet{}); err != nil {
 		return nil, err
 	}
-	if served, err := serves(mgr, v1beta1.GroupVersion.WithKind("StatefulSet")); err != nil || !served {
+	if served, err := serve.IsServed(mgr, v1beta1.GroupVersion.WithKind("StatefulSet")); err != nil || !served {
 		return m, err
 	}
 	m.advanced, err = index.For(ctx, mgr.GetCache(), &v1beta1.StatefulSet{})
@@ -67,18 +66,6 @@ func remember(ctx context.Context, mgr ctrl.Manager, others affinity.Kinds) (*me
 // byTarget finds objects by the workload that they are about.
 func byTarget() index.Index[*v1beta1.PersistentPodState] {
 	return index.Index[*v1beta1.PersistentPodState]{Name: affinity.ByTarget, Values: affinity.Keys}
-}
-
-// serves says whether the API server serves a kind.
-func serves(mgr ctrl.Manager, kind schema.GroupVersionKind) (bool, error) {
-	_, err := mgr.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
-	if meta.IsNoMatchError(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("asking the API server for %s: %w", kind, err)
-	}
-	return true, nil
 }
 
 // watch wakes the keeper of the webhooks when other pods are to be sent back.
@@ -173,7 +160,7 @@ func asksForReturn(w *world) ([]podwebhook.Demand, error) {
 		if !there {
 			continue
 		}
-		d := podwebhook.Demand{Namespace: s.Namespace, Pods: selector, Condition: podwebhook.Owner{GroupKind: target.GroupKind, Name: target.Name}.Condition("object")}
+		d := podwebhook.Demand{Namespace: s.Namespace, Pods: selector, Owner: &podwebhook.Owner{GroupKind: target.GroupKind, Name: target.Name}}
 		if s.Spec.RequiredPersistentTopology == nil { // what is only preferred is not worth waiting for
 			d.Policy = admissionregistrationv1.Ignore
 		}

@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
@@ -16,6 +17,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/kit/index"
+	"kruise.io/kruise/plan/podwebhook"
 )
 
 func storeOf[T client.Object](tb testing.TB, objects ...T) *index.Store[T] {
@@ -120,9 +122,9 @@ func TestOnlyPodsOfWorkloadsThatAreThereAreAskedAbout(t *testing.T) {
 	if diff := cmp.Diff(native.Spec.Selector, got[0].Pods); diff != "" {
 		t.Errorf("the pods (-want +got):\n%s", diff)
 	}
-	const want = `has(object.metadata.ownerReferences) && object.metadata.ownerReferences.exists(o, has(o.controller) && o.controller && o.kind == "StatefulSet" && o.name == "web" && o.apiVersion.startsWith("apps/"))`
-	if got[0].Condition != want {
-		t.Errorf("the condition\n%s\nwant\n%s", got[0].Condition, want)
+	want := &podwebhook.Owner{GroupKind: schema.GroupKind{Group: "apps", Kind: "StatefulSet"}, Name: "web"}
+	if diff := cmp.Diff(want, got[0].Owner); diff != "" {
+		t.Errorf("the owner (-want +got):\n%s", diff)
 	}
 	if got, err := asksForReturn(&world{}); got != nil || err != nil {
 		t.Errorf("without the kind: %v, %v", got, err)

@@ -46,6 +46,8 @@ type Options struct {
 	Serverless bool
 	// Sidecars injects SidecarSets, and SortSidecars sorts the containers of all of them by name.
 	Sidecars, SortSidecars bool
+	// Returns sends pods of PersistentPodStates back to their nodes.
+	Returns bool
 	// TimeoutSeconds is how long the API server waits for an answer, from 1 to 30. Default: 10.
 	TimeoutSeconds int32
 	// Policies change what becomes of the pods that ask for a line of a chain while no manager answers: Fail or Ignore, by
@@ -141,8 +143,10 @@ func (o Options) SetupWebhook(mgr ctrl.Manager, own string) error {
 func (o Options) world(ctx context.Context, mgr ctrl.Manager) (*world, error) {
 	w := &world{gateForAll: o.GateForAll, permits: o.Permits}
 	var err error
-	if w.memory, err = remember(ctx, mgr, o.Others); err != nil {
-		return nil, fmt.Errorf("watching PersistentPodStates: %w", err)
+	if o.Returns {
+		if w.memory, err = remember(ctx, mgr, o.Others); err != nil {
+			return nil, fmt.Errorf("watching PersistentPodStates: %w", err)
+		}
 	}
 	if w.permits.Budgets() != nil {
 		if w.pods, err = index.For(ctx, mgr.GetCache(), &corev1.Pod{}); err != nil {
@@ -164,7 +168,7 @@ func watch[T client.Object](ctx context.Context, mgr ctrl.Manager, wanted bool, 
 	if err != nil {
 		return fmt.Errorf("watching %T: %w", kind, err)
 	}
-	if served, err := serves(mgr, gvk); err != nil || !served || !wanted {
+	if served, err := serve.IsServed(mgr, gvk); err != nil || !served || !wanted {
 		return err
 	}
 	if *store, err = index.For(ctx, mgr.GetCache(), kind); err != nil {

@@ -42,17 +42,17 @@ type review struct {
 	// pod is the pod as it is, after what it is to become, for an update.
 	pod, after *corev1.Pod
 	user       string
-	dry        bool
+	// dry says that who asks wants to know alone, and rehearses that we do: nothing is spent either way.
+	dry, rehearses bool
 }
 
-// Handle implements admission.Handler.
-func (v *validating) Handle(ctx context.Context, req admission.Request) admission.Response {
-	r, err := v.review(&req)
+func (v *validating) answer(ctx context.Context, req *admission.Request) (admission.Response, error) {
+	r, err := v.review(req)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return admission.Response{}, err
 	}
 	if v.world.pods == nil { // no budget has anything to say
-		return admission.Allowed("")
+		return admission.Allowed(""), nil
 	}
 	if r.operation == podwebhook.Evict {
 		return v.evict(ctx, client.ObjectKey{Namespace: req.Namespace, Name: req.Name}, r)
@@ -61,9 +61,9 @@ func (v *validating) Handle(ctx context.Context, req admission.Request) admissio
 }
 
 // judge sends a request through the chain.
-func (v *validating) judge(ctx context.Context, r *review) admission.Response {
+func (v *validating) judge(ctx context.Context, r *review) (admission.Response, error) {
 	if r.pod.DeletionTimestamp != nil {
-		return admission.Allowed("")
+		return admission.Allowed(""), nil
 	}
 	for _, line := range v.chain {
 		operation, takes := line.takes(r)
@@ -71,7 +71,7 @@ func (v *validating) judge(ctx context.Context, r *review) admission.Response {
 			continue
 		}
 		answer, err := v.world.permits.Ask(ctx, permits.Request{
-			Request: disruption.Request{Operation: operation, Pod: r.pod}, User: r.user, Dry: r.dry,
+			Request: disruption.Request{Operation: operation, Pod: r.pod}, User: r.user, Dry: r.dry || r.rehearses,
 		})
 		if err != nil {
 			return unanswered(r, fmt.Errorf("%s: %w", line.name, err))
@@ -79,26 +79,28 @@ func (v *validating) judge(ctx context.Context, r *review) admission.Response {
 		if !answer.Permitted {
 			log.FromContext(ctx).Info("Refused to take a pod out of service", "namespace", r.pod.Namespace, "pod", r.pod.Name,
 				"operation", operation, "user", r.user, "dryRun", r.dry, "why", answer.Why)
-			v.recorder.Eventf(r.pod, nil, corev1.EventTypeWarning, reasonPrevented, string(operation), "%s by %s was refused: %.800s", operation, r.user, answer.Why)
-			return prevented(r, line.name+": "+answer.Why)
+			if !r.dry {
+				v.recorder.Eventf(r.pod, nil, corev1.EventTypeWarning, reasonPrevented, string(operation), "%s by %s was refused: %.800s", operation, r.user, answer.Why)
+			}
+			return prevented(r, line.name+": "+answer.Why), nil
 		}
 	}
-	return admission.Allowed("")
+	return admission.Allowed(""), nil
 }
 
 // evict judges an eviction, which carries the name of its pod alone. The pod is read from the API server itself, since a cache that
 // lags behind may call a pod away that is back; but where the pod is refused as the cache shows it, nobody is asked further,
 // so that evictions that wait cost no reads. A pod that is gone is let through for the API server to say so.
-func (v *validating) evict(ctx context.Context, key client.ObjectKey, r *review) admission.Response {
+func (v *validating) evict(ctx context.Context, key client.ObjectKey, r *review) (admission.Response, error) {
 	if cached, exists := v.world.pods.Get(key); exists && disruption.Available(cached) {
 		seen := *r
-		seen.pod, seen.dry = cached, true
-		if response := v.judge(ctx, &seen); !response.Allowed {
-			return response
+		seen.pod, seen.rehearses = cached, true
+		if response, err := v.judge(ctx, &seen); err != nil || !response.Allowed {
+			return response, err
 		}
 	}
 	if err := v.live.Get(ctx, key, r.pod); apierrors.IsNotFound(err) {
-		return admission.Allowed("")
+		return admission.Allowed(""), nil
 	} else if err != nil {
 		return unanswered(r, fmt.Errorf("reading pod %s, which is to be evicted: %w", key, err))
 	}
@@ -131,14 +133,14 @@ func (v *validating) review(req *admission.Request) (*review, error) {
 	return r, nil
 }
 
-// unanswered refuses a request of which nobody knows whether it is permitted. Whoever drains a node tries again, and finds a
-// permission that was stored all the same.
-func unanswered(r *review, err error) admission.Response {
+// unanswered gives no answer to a request of which nobody knows whether it is permitted, but to an eviction, which is refused:
+// whoever drains a node tries again, and finds a permission that was stored all the same.
+func unanswered(r *review, err error) (admission.Response, error) {
 	if r.operation != podwebhook.Evict {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return admission.Response{}, err
 	}
 	status := apierrors.NewTooManyRequests(fmt.Sprintf("nobody could be asked, try again: %v", err), 1).ErrStatus
-	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status}}
+	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status}}, nil
 }
 
 // prevented refuses a request. An eviction is refused as the API server does for a budget of its own, so that whoever drains a

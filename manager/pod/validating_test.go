@@ -102,7 +102,11 @@ func raw(t *testing.T, o any) runtime.RawExtension {
 func (s *stage) send(t *testing.T, r admissionv1.AdmissionRequest) admission.Response {
 	t.Helper()
 	r.Namespace, r.Name, r.UserInfo = "shop", "web-0", authenticationv1.UserInfo{Username: "somebody"}
-	return s.Handle(t.Context(), admission.Request{AdmissionRequest: r})
+	response, err := s.answer(t.Context(), &admission.Request{AdmissionRequest: r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response
 }
 
 func eviction(t *testing.T) admissionv1.AdmissionRequest {
@@ -122,6 +126,20 @@ func TestAnEvictionThatWaitsCostsNoReadAndIsRefusedAsDrainsUnderstand(t *testing
 	}
 	if event := <-s.recorder.Events; !strings.Contains(event, "PubPreventPodDeletion EVICT by somebody was refused: ") {
 		t.Errorf("the event says %q", event)
+	}
+}
+
+func TestADryRunThatIsRefusedIsToldToNobodyElse(t *testing.T) {
+	s := newStage(t, 0, web(corev1.ConditionTrue), web(corev1.ConditionTrue))
+	r := eviction(t)
+	r.DryRun = new(true)
+	if got := s.send(t, r); got.Allowed {
+		t.Error("it is allowed")
+	}
+	select {
+	case event := <-s.recorder.Events:
+		t.Errorf("there is an event: %s", event)
+	default:
 	}
 }
 

@@ -30,17 +30,27 @@ func validators() []validator {
 	}
 }
 
-// The conditions under which it matters what becomes of a pod: one that is not ready is missed by nobody, so nobody is asked
-// about it. A node that is lost is thus cleared of its pods without a manager.
-const (
-	isReady = `has(oldObject.status.conditions) && oldObject.status.conditions.exists(c, c.type == "Ready" && c.status == "True")`
-	differs = `(object.spec != oldObject.spec || has(object.metadata.labels) && object.metadata.labels.exists(k, k.startsWith("unavailable-pod.kruise.io/") && !(has(oldObject.metadata.labels) && k in oldObject.metadata.labels)))`
-)
+// isReady and takesAway are the conditions under which it matters what becomes of a pod: one that is not ready is missed by
+// nobody, so nobody is asked about it. A node that is lost is thus cleared of its pods without a manager.
+func isReady() admissionregistrationv1.MatchCondition {
+	return admissionregistrationv1.MatchCondition{
+		Name:       "is-ready",
+		Expression: `has(oldObject.status.conditions) && oldObject.status.conditions.exists(c, c.type == "Ready" && c.status == "True")`,
+	}
+}
+
+func takesAway() admissionregistrationv1.MatchCondition {
+	return admissionregistrationv1.MatchCondition{
+		Name: "takes-away",
+		Expression: `object.spec != oldObject.spec || has(object.metadata.labels) && object.metadata.labels.exists(k, ` +
+			`k.startsWith("unavailable-pod.kruise.io/") && !(has(oldObject.metadata.labels) && k in oldObject.metadata.labels))`,
+	}
+}
 
 func asksForDeletions(w *world) ([]podwebhook.Demand, error) {
 	var out []podwebhook.Demand
 	for _, b := range asked(w, policyv1beta1.PubDeleteOperation) {
-		out = append(out, demands(b, podwebhook.Delete, isReady)...)
+		out = append(out, demands(b, podwebhook.Delete, isReady())...)
 	}
 	for _, b := range asked(w, policyv1beta1.PubEvictOperation) {
 		out = append(out, podwebhook.Demand{Operation: podwebhook.Evict, Namespace: b.Namespace})
@@ -53,7 +63,7 @@ func asksForChanges(w *world) ([]podwebhook.Demand, error) {
 	for _, b := range liveBudgets(w) {
 		for _, o := range []policyv1beta1.PubOperation{policyv1beta1.PubUpdateOperation, policyv1beta1.PubResizeOperation} {
 			if w.permits.Asks(o) && disruption.Protects(b, o, w.permits.Options().ResizesApart) {
-				out = append(out, demands(b, podwebhook.Update, isReady+" && "+differs)...)
+				out = append(out, demands(b, podwebhook.Update, isReady(), takesAway())...)
 				break
 			}
 		}
@@ -63,12 +73,21 @@ func asksForChanges(w *world) ([]podwebhook.Demand, error) {
 
 // demands are those of one budget: the pods that it selects, and those that remember a budget, whatever their labels are by
 // now.
-func demands(b *policyv1beta1.PodUnavailableBudget, o podwebhook.Operation, condition string) []podwebhook.Demand {
-	selected := podwebhook.Demand{Operation: o, Namespace: b.Namespace, Pods: b.Spec.Selector, Condition: condition}
-	if _, named := disruption.Target(b); named {
-		selected.Condition = disruption.OwnerOf(b).Condition("oldObject") + " && " + condition
+func demands(b *policyv1beta1.PodUnavailableBudget, o podwebhook.Operation, conditions ...admissionregistrationv1.MatchCondition) []podwebhook.Demand {
+	selected := ofBudget(b)
+	selected.Operation, selected.Conditions = o, conditions
+	remembering := podwebhook.Demand{
+		Operation: o, Namespace: b.Namespace, Conditions: append([]admissionregistrationv1.MatchCondition{disruption.RemembersAny()}, conditions...),
 	}
-	return []podwebhook.Demand{selected, {Operation: o, Namespace: b.Namespace, Condition: disruption.RemembersAny() + " && " + condition}}
+	return []podwebhook.Demand{selected, remembering}
+}
+
+// ofBudget asks for the pods that a budget is for.
+func ofBudget(b *policyv1beta1.PodUnavailableBudget) podwebhook.Demand {
+	if owner := disruption.OwnerOf(b); owner != nil {
+		return podwebhook.Demand{Namespace: b.Namespace, Owner: owner}
+	}
+	return podwebhook.Demand{Namespace: b.Namespace, Pods: b.Spec.Selector}
 }
 
 // asked are the budgets that protect from an operation.

@@ -35,7 +35,7 @@ func newerFields() []string {
 func (o Options) SetupWebhook(mgr ctrl.Manager) error {
 	mgr.GetWebhookServer().Register(mutatePath, &admission.Webhook{Handler: admission.HandlerFunc(keepNewer)})
 	err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.PodUnavailableBudget{}).
-		WithValidator(&validator{on: o.on(), others: mgr.GetClient()}).
+		WithValidator(&validator{on: o.on(), others: mgr.GetClient(), reserved: o.Reserved}).
 		WithValidatorCustomPath(validatePath).
 		Complete()
 	if err != nil {
@@ -58,13 +58,23 @@ type validator struct {
 	// on is false where no gate lets budgets protect anything.
 	on     bool
 	others client.Reader
+	// reserved are the namespaces in which budgets are asked by rollouts of ours alone.
+	reserved []string
 }
 
 var _ admission.Validator[*v1beta1.PodUnavailableBudget] = &validator{}
 
 // ValidateCreate implements admission.Validator.
 func (v *validator) ValidateCreate(ctx context.Context, b *v1beta1.PodUnavailableBudget) (admission.Warnings, error) {
-	return nil, v.validate(ctx, b)
+	return v.warnings(b), v.validate(ctx, b)
+}
+
+// warnings tell of what a budget does not do where it stands.
+func (v *validator) warnings(b *v1beta1.PodUnavailableBudget) admission.Warnings {
+	if !slices.Contains(v.reserved, b.Namespace) {
+		return nil
+	}
+	return admission.Warnings{fmt.Sprintf("in namespace %s only rollouts of kruise ask a budget: deletions, evictions and other changes of pods are not refused there", b.Namespace)}
 }
 
 // ValidateUpdate implements admission.Validator. An update that leaves alone what is checked always passes.

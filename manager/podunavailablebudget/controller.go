@@ -38,6 +38,8 @@ type Options struct {
 	Workers int
 	// Permits is where permission is asked for.
 	Permits *permits.Desk
+	// Reserved are the namespaces about whose pods the API server never asks.
+	Reserved []string
 }
 
 // on says whether budgets protect anything.

@@ -106,18 +106,20 @@ func (v *validator) validate(ctx context.Context, old, set *v1beta1.StatefulSet)
 	if rolling.UnorderedUpdate != nil {
 		errs = append(errs, admit.Priorities(rolling.UnorderedUpdate.PriorityStrategy, spec.Child("updateStrategy", "rollingUpdate", "unorderedUpdate", "priorityStrategy"))...)
 	}
-	if !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, set.Spec.VolumeClaimTemplates) {
+	claimsChanged := !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, set.Spec.VolumeClaimTemplates)
+	if claimsChanged {
 		errs = append(errs, admit.Claims(set.Spec.VolumeClaimTemplates, spec.Child("volumeClaimTemplates"))...)
 	}
 	errs = append(errs, validateGate(set, rolling.PodUpdatePolicy, spec.Child("template", "spec", "readinessGates"))...)
-	if !equality.Semantic.DeepEqual(old.Spec.Template, set.Spec.Template) {
+	templateChanged := !equality.Semantic.DeepEqual(old.Spec.Template, set.Spec.Template)
+	if templateChanged {
 		errs = append(errs, admit.LastingPods(kindStatefulSet, &set.Spec.Template, spec.Child("template"))...)
-		if len(errs) == 0 {
-			errs = v.templates.Check(ctx, set.Namespace, &set.Spec.Template, set.Spec.VolumeClaimTemplates, spec)
-		}
-		if old.Name != "" && rolling.PodUpdatePolicy == v1beta1.InPlaceOnlyPodUpdatePolicyType {
-			errs = append(errs, admit.InPlaceOnly(&old.Spec.Template, &set.Spec.Template, v.options.InPlace, spec.Child("template"))...)
-		}
+	}
+	if len(errs) == 0 && (templateChanged || claimsChanged) {
+		errs = v.templates.CheckWithClaims(ctx, set.Namespace, &set.Spec.Template, set.Spec.VolumeClaimTemplates, spec)
+	}
+	if templateChanged && old.Name != "" && rolling.PodUpdatePolicy == v1beta1.InPlaceOnlyPodUpdatePolicyType {
+		errs = append(errs, admit.InPlaceOnly(&old.Spec.Template, &set.Spec.Template, v.options.InPlace, spec.Child("template"))...)
 	}
 	if old.Name != "" && v.options.ResizeClaims && set.Spec.VolumeClaimUpdateStrategy.Type == v1beta1.OnPodRollingUpdateVolumeClaimUpdateStrategyType {
 		growth, err := v.classes.validateGrowth(ctx, old.Spec.VolumeClaimTemplates, set.Spec.VolumeClaimTemplates, spec.Child("volumeClaimTemplates"))
@@ -143,21 +145,14 @@ func rollingOf(set *v1beta1.StatefulSet) v1beta1.RollingUpdateStatefulSetStrateg
 // startGate is the feature gate without which all sets are numbered from 0 on.
 const startGate = "StatefulSetStartOrdinal"
 
-// longestName bounds the name of a set. Its pods carry the name of their revision, which is up to 11 characters longer, in a
-// label; and the name of a pod, which ends with an ordinal, is its host name.
-const longestName = validation.LabelValueMaxLength - 11
-
-// validateName checks that pods and revisions can be named after a set.
+// validateName checks that pods and revisions can be named after a set. The name of a pod, which ends with an ordinal, is its
+// host name.
 func validateName(name string) field.ErrorList {
-	path := field.NewPath("metadata", "name")
-	if problems := validation.IsDNS1123Label(name); len(problems) > 0 && len(name) <= longestName {
-		return field.ErrorList{field.Invalid(path, name, problems[0]+": it begins the host names of pods")}
+	errs := admit.RevisionLabel(name, "")
+	if problems := validation.IsDNS1123Label(name); len(errs) == 0 && len(problems) > 0 {
+		errs = append(errs, field.Invalid(field.NewPath("metadata", "name"), name, problems[0]+": it begins the host names of pods"))
 	}
-	if len(name) > longestName {
-		return field.ErrorList{field.Invalid(path, name, fmt.Sprintf(
-			"must be no more than %d characters: the names of revisions, which pods carry in a label, are longer by up to 11", longestName))}
-	}
-	return nil
+	return errs
 }
 
 // validateStart checks that a new set is numbered as it asks. One that exists is left as it is: its pods have their ordinals.

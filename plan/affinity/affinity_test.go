@@ -55,6 +55,19 @@ func annotated(key, value string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Annotations = map[string]string{key: value} }
 }
 
+// sentBack is a pod that was told to return.
+func sentBack(p *corev1.Pod) {
+	p.Annotations = map[string]string{v1beta1.InjectedPersistentPodStateKey: "keep"}
+}
+
+// selecting is a pod whose author says where it is to be.
+func selecting(key, value string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{key: value} }
+}
+
+// preferring requires nothing.
+func preferring(s *v1beta1.PersistentPodState) { s.Spec.RequiredPersistentTopology = nil }
+
 // nodes are n1 in zone a, n2 in zone b and n3, which has no zone.
 func nodes(name string) (*corev1.Node, bool) {
 	labels, ok := map[string]map[string]string{"n1": {host: "n1", zone: "a", "other": "x"}, "n2": {host: "n2", zone: "b"}, "n3": {host: "n3"}}[name]
@@ -84,8 +97,11 @@ func TestWhatIsRemembered(t *testing.T) {
 		"a pod that is not ready is remembered as it was": {state(remembering(before)), &Workload{Pods: []*corev1.Pod{on("n2", "web-0", notReady)}, Ordinals: []int{0, 3}}, before},
 		"so is one that is going":                         {state(remembering(before)), &Workload{Pods: []*corev1.Pod{on("n2", "web-0", leaving)}, Ordinals: []int{0, 3}}, before},
 		"so is one on a node that is not known":           {state(remembering(before)), &Workload{Pods: []*corev1.Pod{on("n9", "web-0")}, Ordinals: []int{0, 3}}, before},
-		"a pod that is ready elsewhere": {state(remembering(before)), &Workload{Pods: []*corev1.Pod{on("n2", "web-0")}, Ordinals: []int{0, 3}},
+		"a pod that is ready elsewhere": {state(remembering(before)), &Workload{Pods: []*corev1.Pod{on("n2", "web-0", sentBack)}, Ordinals: []int{0, 3}},
 			map[string]v1beta1.PodState{"web-0": at("n2", "b"), "web-3": at("n2", "b")}},
+		"not one that was not told to return":               {state(remembering(before)), &Workload{Pods: []*corev1.Pod{on("n2", "web-0")}, Ordinals: []int{0, 3}}, before},
+		"but one whose author said where it is to be":       {state(remembering(before)), &Workload{Pods: []*corev1.Pod{on("n2", "web-0", selecting(host, "n2"))}, Ordinals: []int{0, 3}}, map[string]v1beta1.PodState{"web-0": at("n2", "b"), "web-3": at("n2", "b")}},
+		"and one that need not return":                      {state(remembering(before), preferring), &Workload{Pods: []*corev1.Pod{on("n2", "web-0")}, Ordinals: []int{0, 3}}, map[string]v1beta1.PodState{"web-0": {NodeName: "n2", NodeTopologyLabels: map[string]string{zone: "b"}}, "web-3": at("n2", "b")}},
 		"pods that are wanted and away":                     {state(remembering(before)), &Workload{Ordinals: []int{0, 1, 2, 3}}, before},
 		"a pod that was scaled in is forgotten":             {state(remembering(before)), &Workload{Ordinals: []int{0, 1, 2}}, map[string]v1beta1.PodState{"web-0": at("n1", "a")}},
 		"but not before it is gone":                         {state(remembering(before)), &Workload{Ordinals: []int{0, 1, 2}, Pods: []*corev1.Pod{on("n2", "web-3", leaving)}}, before},
@@ -107,6 +123,35 @@ func TestWhatIsRemembered(t *testing.T) {
 			}
 			if diff := cmp.Diff(unchanged, c.state); diff != "" {
 				t.Errorf("the object was changed: %s", diff)
+			}
+		})
+	}
+}
+
+func TestAPodThatWasNotToldToReturnIsFound(t *testing.T) {
+	before := remembering(map[string]v1beta1.PodState{"web-0": at("n1", "a")})
+	for name, c := range map[string]struct {
+		state *v1beta1.PersistentPodState
+		pod   *corev1.Pod
+		want  string
+	}{
+		"it had to return": {state(before), on("n2", "web-0", notReady), "Pod web-0 was created while no manager answered for its webhook, so it was not sent back to node n1 and runs on n2. " +
+			"Where it must run, kubernetes.io/hostname=n1, is still remembered: delete the pod to have it return. To let it stay, take the topology out of spec.requiredPersistentTopology"},
+		"it might have":                     {state(before, preferring), on("n2", "web-0"), "Pod web-0 was created while no manager answered for its webhook, so it was not sent back to node n1 and runs on n2, which is remembered from now on once it is ready"},
+		"it was told to":                    {state(before), on("n2", "web-0", sentBack), ""},
+		"it returned by chance":             {state(before), on("n1", "web-0"), ""},
+		"it has no node yet":                {state(before), on("", "web-0", notReady), ""},
+		"it is going":                       {state(before), on("n2", "web-0", leaving), ""},
+		"nothing is remembered of it":       {state(before), on("n2", "web-1"), ""},
+		"its author said where it is to be": {state(before, func(s *v1beta1.PersistentPodState) { s.Spec.PreferredPersistentTopology = nil }), on("n2", "web-0", selecting(host, "n2")), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := ""
+			for _, pod := range Missed(c.state, []*corev1.Pod{c.pod}) {
+				got += pod.Note
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}
@@ -180,7 +225,7 @@ func TestAPodThatFindsNoRoomIsNamed(t *testing.T) {
 		on("", "web-1", unschedulable), on("", "web-0", unschedulable), on("n1", "web-2"), on("", "web-3", unschedulable),
 		on("", "web-4", unschedulable, leaving), on("", "web-0", unschedulable, annotated("other", "x")),
 	}
-	want := []Waits{
+	want := []Astray{
 		{"web-0", "Pod web-0 waits to run again on a node with kubernetes.io/hostname=n1: 0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. To let it run elsewhere, take the topology out of spec.requiredPersistentTopology and delete the pod"},
 		{"web-1", "Pod web-1 waits to run again on a node with kubernetes.io/hostname=n2: 0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. To let it run elsewhere, take the topology out of spec.requiredPersistentTopology and delete the pod"},
 	}

@@ -1,7 +1,8 @@
 // Package affinity decides where the pods of a StatefulSet, or of a workload that names its pods alike, are to run again: what to remember of a pod, for how long, and
 // what that means for the pod that is created in its place.
 //
-// It promises: what is remembered of a pod is what was true when it was last ready, and changes with nothing else; a pod that
+// It promises: what is remembered of a pod is what was true when it was last ready, and changes with nothing else; a pod that had to return
+// and was created without being told to does not make that forgotten; a pod that
 // is there is never forgotten, nor one that the workload still wants; with the policy WhenDeleted none is before the workload
 // goes; what the author of a pod wrote is never changed, and injecting twice changes nothing; a pod of which nothing is
 // remembered is left as it is.
@@ -77,7 +78,7 @@ func Remember(state *v1beta1.PersistentPodState, workload *Workload, node func(n
 	there := map[string]bool{}
 	for _, pod := range workload.Pods {
 		there[pod.Name] = true
-		if pod.DeletionTimestamp != nil || !ready(pod) {
+		if pod.DeletionTimestamp != nil || !ready(pod) || missed(state, pod) == mustReturn {
 			continue
 		}
 		if n, ok := node(pod.Spec.NodeName); ok { // a node that is not known says nothing yet
@@ -151,16 +152,67 @@ func conditionOf(pod *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondit
 	return corev1.PodCondition{}
 }
 
-// Waits is a pod that cannot be scheduled where it is to run again.
-type Waits struct {
+// Astray is a pod that does not run where it is to run again.
+type Astray struct {
 	Pod string
 	// Note says where it is to run, why it does not, and what to do.
 	Note string
 }
 
+// miss is what a pod missed at its creation.
+type miss uint8
+
+const (
+	// missedNothing is a pod that runs where one of its name did, or was told to.
+	missedNothing miss = iota
+	// mightReturn and mustReturn are pods that run elsewhere and were not told to return: to what is preferred, and what is required.
+	mightReturn
+	mustReturn
+)
+
+// missed says what a pod missed that was created while nobody answered for its webhook.
+func missed(state *v1beta1.PersistentPodState, pod *corev1.Pod) miss {
+	remembered, ok := state.Status.PodStates[pod.Name]
+	if !ok || pod.Spec.NodeName == "" || pod.Spec.NodeName == remembered.NodeName || pod.Annotations[v1beta1.InjectedPersistentPodStateKey] != "" {
+		return missedNothing
+	}
+	for key := range required(&state.Spec, remembered) {
+		if _, said := pod.Spec.NodeSelector[key]; !said {
+			return mustReturn
+		}
+	}
+	if len(preferred(&state.Spec, remembered)) > 0 {
+		return mightReturn
+	}
+	return missedNothing
+}
+
+// Missed lists the pods of a workload that were created without being told to return, and run elsewhere, in the order of their names.
+func Missed(state *v1beta1.PersistentPodState, pods []*corev1.Pod) []Astray {
+	var out []Astray
+	for _, pod := range pods {
+		what := missed(state, pod)
+		if what == missedNothing || pod.DeletionTimestamp != nil {
+			continue
+		}
+		remembered := state.Status.PodStates[pod.Name]
+		note := fmt.Sprintf("Pod %s was created while no manager answered for its webhook, so it was not sent back to node %s and runs on %s",
+			pod.Name, remembered.NodeName, pod.Spec.NodeName)
+		if what == mustReturn {
+			note += fmt.Sprintf(". Where it must run, %s, is still remembered: delete the pod to have it return. "+
+				"To let it stay, take the topology out of spec.requiredPersistentTopology", spell(required(&state.Spec, remembered)))
+		} else {
+			note += ", which is remembered from now on once it is ready"
+		}
+		out = append(out, Astray{Pod: pod.Name, Note: note})
+	}
+	slices.SortFunc(out, func(a, b Astray) int { return strings.Compare(a.Pod, b.Pod) })
+	return out
+}
+
 // Waiting lists the pods of a workload that must return to a topology and find no room there, in the order of their names.
-func Waiting(state *v1beta1.PersistentPodState, pods []*corev1.Pod) []Waits {
-	var out []Waits
+func Waiting(state *v1beta1.PersistentPodState, pods []*corev1.Pod) []Astray {
+	var out []Astray
 	for _, pod := range pods {
 		scheduled := conditionOf(pod, corev1.PodScheduled)
 		if pod.Annotations[v1beta1.InjectedPersistentPodStateKey] != state.Name || pod.DeletionTimestamp != nil ||
@@ -171,11 +223,11 @@ func Waiting(state *v1beta1.PersistentPodState, pods []*corev1.Pod) []Waits {
 		if len(where) == 0 {
 			continue
 		}
-		out = append(out, Waits{Pod: pod.Name, Note: fmt.Sprintf(
+		out = append(out, Astray{Pod: pod.Name, Note: fmt.Sprintf(
 			"Pod %s waits to run again on a node with %s: %s. To let it run elsewhere, take the topology out of spec.requiredPersistentTopology and delete the pod",
 			pod.Name, spell(where), strings.TrimSuffix(scheduled.Message, "."))})
 	}
-	slices.SortFunc(out, func(a, b Waits) int { return strings.Compare(a.Pod, b.Pod) })
+	slices.SortFunc(out, func(a, b Astray) int { return strings.Compare(a.Pod, b.Pod) })
 	return out
 }
 
@@ -217,5 +269,5 @@ func Keys(state *v1beta1.PersistentPodState) []string {
 // is going, and where it stands with the scheduler.
 func Standing(pod *corev1.Pod) string {
 	scheduled := conditionOf(pod, corev1.PodScheduled)
-	return fmt.Sprint(ready(pod), pod.DeletionTimestamp != nil, scheduled.Status, scheduled.Reason)
+	return fmt.Sprint(ready(pod), pod.DeletionTimestamp != nil, scheduled.Status, scheduled.Reason, pod.Spec.NodeName)
 }

@@ -287,6 +287,13 @@ func TestAChangeOfAPodIsClassed(t *testing.T) {
 			p.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(value)}
 		}
 	}
+	native := func(value, image string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			c := corev1.Container{Name: "proxy", Image: image, RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}
+			c.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(value)}
+			p.Spec.InitContainers = []corev1.Container{c}
+		}
+	}
 	restarting := func(p *corev1.Pod) {
 		p.Spec.Containers[0].ResizePolicy = []corev1.ContainerResizePolicy{{ResourceName: corev1.ResourceCPU, RestartPolicy: corev1.RestartContainer}}
 	}
@@ -299,15 +306,17 @@ func TestAChangeOfAPodIsClassed(t *testing.T) {
 		"a label that marks it as unavailable": {nil, []func(*corev1.Pod){func(p *corev1.Pod) {
 			p.Labels["unavailable-pod.kruise.io/x"] = "y"
 		}}, "UPDATE"},
-		"an image":                       {nil, []func(*corev1.Pod){func(p *corev1.Pod) { p.Spec.Containers[0].Image = "demo:2" }}, "UPDATE"},
-		"cpu":                            {[]func(*corev1.Pod){cpu("1")}, []func(*corev1.Pod){cpu("2")}, "RESIZE"},
-		"cpu, with a restart":            {[]func(*corev1.Pod){cpu("1"), restarting}, []func(*corev1.Pod){cpu("2"), restarting}, "UPDATE"},
-		"cpu, to another class":          {nil, []func(*corev1.Pod){cpu("2")}, "UPDATE"},
-		"cpu of a static pod":            {[]func(*corev1.Pod){cpu("1"), static}, []func(*corev1.Pod){cpu("2"), static}, "UPDATE"},
-		"cpu and an image":               {[]func(*corev1.Pod){cpu("1")}, []func(*corev1.Pod){cpu("2"), func(p *corev1.Pod) { p.Spec.Containers[0].Image = "demo:2" }}, "UPDATE"},
-		"the same cpu in other words":    {[]func(*corev1.Pod){cpu("1")}, []func(*corev1.Pod){cpu("1000m")}, ""},
-		"nothing but who may tolerate":   {nil, []func(*corev1.Pod){func(p *corev1.Pod) { p.Spec.Tolerations = []corev1.Toleration{{Key: "x"}} }}, "UPDATE"},
-		"a mark that was there all time": {[]func(*corev1.Pod){func(p *corev1.Pod) { p.Labels["unavailable-pod.kruise.io/x"] = "" }}, []func(*corev1.Pod){func(p *corev1.Pod) { p.Labels["unavailable-pod.kruise.io/y"] = "" }}, ""},
+		"an image":                              {nil, []func(*corev1.Pod){func(p *corev1.Pod) { p.Spec.Containers[0].Image = "demo:2" }}, "UPDATE"},
+		"cpu":                                   {[]func(*corev1.Pod){cpu("1")}, []func(*corev1.Pod){cpu("2")}, "RESIZE"},
+		"cpu, with a restart":                   {[]func(*corev1.Pod){cpu("1"), restarting}, []func(*corev1.Pod){cpu("2"), restarting}, "UPDATE"},
+		"cpu of a native sidecar":               {[]func(*corev1.Pod){native("1", "proxy:1")}, []func(*corev1.Pod){native("2", "proxy:1")}, "RESIZE"},
+		"cpu and the image of a native sidecar": {[]func(*corev1.Pod){native("1", "proxy:1")}, []func(*corev1.Pod){native("2", "proxy:2")}, "UPDATE"},
+		"cpu, to another class":                 {nil, []func(*corev1.Pod){cpu("2")}, "UPDATE"},
+		"cpu of a static pod":                   {[]func(*corev1.Pod){cpu("1"), static}, []func(*corev1.Pod){cpu("2"), static}, "UPDATE"},
+		"cpu and an image":                      {[]func(*corev1.Pod){cpu("1")}, []func(*corev1.Pod){cpu("2"), func(p *corev1.Pod) { p.Spec.Containers[0].Image = "demo:2" }}, "UPDATE"},
+		"the same cpu in other words":           {[]func(*corev1.Pod){cpu("1")}, []func(*corev1.Pod){cpu("1000m")}, ""},
+		"nothing but who may tolerate":          {nil, []func(*corev1.Pod){func(p *corev1.Pod) { p.Spec.Tolerations = []corev1.Toleration{{Key: "x"}} }}, "UPDATE"},
+		"a mark that was there all time":        {[]func(*corev1.Pod){func(p *corev1.Pod) { p.Labels["unavailable-pod.kruise.io/x"] = "" }}, []func(*corev1.Pod){func(p *corev1.Pod) { p.Labels["unavailable-pod.kruise.io/y"] = "" }}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, ok := Change(pod("a", tc.before...), pod("a", tc.after...))

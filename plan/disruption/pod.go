@@ -128,12 +128,22 @@ func Change(before, after *corev1.Pod) (o v1beta1.PubOperation, ok bool) {
 
 // resizes says whether all that changes is cpu and memory, which kubelet gives to the containers as they run.
 func resizes(before, after *corev1.Pod) bool {
-	if len(before.Spec.Containers) != len(after.Spec.Containers) || static(before) || inplace.QOSClass(&before.Spec) != inplace.QOSClass(&after.Spec) {
+	if static(before) || inplace.QOSClass(&before.Spec) != inplace.QOSClass(&after.Spec) {
 		return false
 	}
 	rest := after.Spec.DeepCopy()
-	for i := range rest.Containers {
-		old, c := &before.Spec.Containers[i], &rest.Containers[i]
+	return resize(before.Spec.Containers, rest.Containers) && resize(before.Spec.InitContainers, rest.InitContainers) &&
+		equality.Semantic.DeepEqual(before.Spec, *rest)
+}
+
+// resize takes back what kubelet gives to containers as they run; those among the init containers are native sidecars. It says
+// whether that is all that changes of their resources.
+func resize(before, after []corev1.Container) bool {
+	if len(before) != len(after) {
+		return false
+	}
+	for i := range after {
+		old, c := &before[i], &after[i]
 		for name := range changedResources(old, c) {
 			if name != corev1.ResourceCPU && name != corev1.ResourceMemory || restarts(c, name) {
 				return false
@@ -141,7 +151,7 @@ func resizes(before, after *corev1.Pod) bool {
 		}
 		c.Resources.Limits, c.Resources.Requests = old.Resources.Limits, old.Resources.Requests
 	}
-	return equality.Semantic.DeepEqual(before.Spec, *rest)
+	return true
 }
 
 // changedResources are the names of the resources of which a container gets another amount.

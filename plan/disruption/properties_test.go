@@ -2,6 +2,9 @@ package disruption
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +31,8 @@ type model struct {
 	oldIs   int
 	flights []flight
 	total   int
+	exempt  int // so many of the pods, the first ones
+	least   int // so many must be available by the limits since all was last at rest, unless fewer were then
 	uid     int
 }
 
@@ -43,17 +48,87 @@ type flight struct {
 func newModel(t *rapid.T) *model {
 	m := &model{t: t, pods: map[string]*corev1.Pod{}, shown: map[string]*corev1.Pod{}}
 	m.total = rapid.IntRange(1, 6).Draw(t, "pods")
-	for i := range m.total {
-		m.put(fmt.Sprint("web-", i), pod("", withSidecar, createdAt(-100)))
+	m.exempt = rapid.IntRange(0, min(2, m.total-1)).Draw(t, "exempt")
+	for _, name := range m.names() {
+		m.create(name, -100)
 	}
 	m.show(len(m.unseen))
 	m.budget = budgetOf(func(b *v1beta1.PodUnavailableBudget) {
-		b.Spec.MaxUnavailable = new(intstr.FromInt(rapid.IntRange(0, m.total).Draw(t, "maxUnavailable")))
+		m.limit(b)
+		if rapid.Bool().Draw(t, "a stated total") {
+			b.Spec.ProtectTotalReplicas = new(int32(m.total - m.exempt))
+		}
 		b.Status = v1beta1.PodUnavailableBudgetStatus{}
 	})
 	m.old = m.budget.DeepCopy()
 	m.reconcile()
+	m.least = min(m.floor(), m.available())
 	return m
+}
+
+// limit writes a limit into a budget, one way or the other.
+func (m *model) limit(b *v1beta1.PodUnavailableBudget) {
+	n := intstr.FromInt(rapid.IntRange(0, m.total).Draw(m.t, "limit"))
+	if rapid.Bool().Draw(m.t, "in percent") {
+		n = intstr.FromString(rapid.SampledFrom([]string{"0%", "1%", "34%", "50%", "99%", "100%"}).Draw(m.t, "limit in percent"))
+	}
+	b.Spec.MinAvailable, b.Spec.MaxUnavailable = nil, nil
+	if rapid.Bool().Draw(m.t, "minAvailable") {
+		b.Spec.MinAvailable = &n
+	} else {
+		b.Spec.MaxUnavailable = &n
+	}
+}
+
+// floor is how many pods must be available by the budget as it is stored; what is a share of a pod counts as one.
+func (m *model) floor() int {
+	total := m.total - m.exempt
+	if stated := m.budget.Spec.ProtectTotalReplicas; stated != nil {
+		total = int(*stated)
+	}
+	number := func(v *intstr.IntOrString) int {
+		if v.Type == intstr.Int {
+			return v.IntValue()
+		}
+		percent, err := strconv.Atoi(strings.TrimSuffix(v.StrVal, "%"))
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		return (total*percent + 99) / 100
+	}
+	if least := m.budget.Spec.MinAvailable; least != nil {
+		return number(least)
+	}
+	return max(total-number(m.budget.Spec.MaxUnavailable), 0)
+}
+
+// check checks that no more pods are away than any limit allowed since all was last at rest. What was permitted by one limit may be
+// carried out under the next.
+func (m *model) check() {
+	floor := m.floor()
+	m.least = min(m.least, floor)
+	is := m.available()
+	if is < m.least {
+		m.t.Fatalf("%d pods are available, and %d must be", is, m.least)
+	}
+	if len(m.flights)+len(m.unseen)+len(Permissions(m.budget)) == 0 && m.oldIs == m.version && m.counted() {
+		m.least = min(floor, is)
+	}
+}
+
+// counted says whether the status knows of the latest limit and of all pods that there should be.
+func (m *model) counted() bool {
+	s := &m.budget.Status
+	return s.ObservedGeneration == m.budget.Generation && int(s.DesiredAvailable) == m.floor()
+}
+
+// create stores a new pod, which is exempt if it is one of the first.
+func (m *model) create(name string, second int) {
+	p := pod("", withSidecar, createdAt(second))
+	if slices.Contains(m.names()[:m.exempt], name) {
+		p.Annotations[v1beta1.PodNoProtectKey] = "true"
+	}
+	m.put(name, p)
 }
 
 // put stores a pod as the API server has it.
@@ -104,7 +179,7 @@ func (m *model) ask(name string, o v1beta1.PubOperation, read *v1beta1.PodUnavai
 	}
 	f := flight{uid: string(p.UID), name: name, deletes: o == "DELETE" || o == "EVICT", until: m.now + 5}
 	f.sidecar = rapid.Bool().Draw(m.t, "of a sidecar")
-	if !Available(p) || b.Status.DesiredAvailable == 0 { // what costs nothing is carried out at once: later it might cost
+	if !Available(p) || Exempt(b, p) || b.Status.DesiredAvailable == 0 { // what costs nothing is carried out at once: later it might cost
 		m.carryOut(f)
 		return
 	}
@@ -141,7 +216,7 @@ func (m *model) heal(name string) {
 	m.now++
 	switch {
 	case p == nil:
-		m.put(name, pod("", withSidecar, createdAt(m.now)))
+		m.create(name, m.now)
 		m.now++
 	case p.DeletionTimestamp != nil:
 		gone := p.DeepCopy()
@@ -181,7 +256,7 @@ func (m *model) reconcile() {
 func (m *model) available() int {
 	n := 0
 	for _, p := range m.pods {
-		if Available(p) {
+		if Available(p) && !Exempt(m.budget, p) {
 			n++
 		}
 	}
@@ -199,9 +274,9 @@ func (m *model) names() []string {
 // step does one thing, whichever.
 func (m *model) step() {
 	name := rapid.SampledFrom(m.names()).Draw(m.t, "pod")
-	switch rapid.IntRange(0, 9).Draw(m.t, "step") {
+	switch rapid.IntRange(0, 11).Draw(m.t, "step") {
 	case 0, 1, 2:
-		o := rapid.SampledFrom([]v1beta1.PubOperation{"DELETE", "EVICT", "UPDATE"}).Draw(m.t, "operation")
+		o := rapid.SampledFrom([]v1beta1.PubOperation{"DELETE", "EVICT", "UPDATE", "RESIZE"}).Draw(m.t, "operation")
 		if rapid.Bool().Draw(m.t, "from a cache") {
 			m.ask(name, o, m.old, m.oldIs)
 		} else {
@@ -225,18 +300,26 @@ func (m *model) step() {
 		m.heal(name)
 	case 9:
 		m.now += rapid.IntRange(1, 15).Draw(m.t, "seconds")
+	case 10:
+		if rapid.IntRange(0, 3).Draw(m.t, "another limit") == 0 {
+			b := m.budget.DeepCopy()
+			b.Generation++
+			m.limit(b)
+			m.store(b)
+		}
+	case 11: // scaled out: new pods come as others come back
+		if m.total < 8 && rapid.IntRange(0, 3).Draw(m.t, "scaled out") == 0 {
+			m.total++
+		}
 	}
 }
 
 func TestABudgetIsNeverOverspentAndNoPermissionIsLost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel(t)
-		least := int(m.budget.Status.DesiredAvailable)
 		for range rapid.IntRange(1, 150).Draw(t, "steps") {
 			m.step()
-			if is := m.available(); is < least && m.budget.Status.DesiredAvailable > 0 {
-				t.Fatalf("%d pods are available, and %d must be", is, least)
-			}
+			m.check()
 		}
 		// Whoever was permitted something is lost, all pods come back, and time passes.
 		m.flights = nil
@@ -252,7 +335,8 @@ func TestABudgetIsNeverOverspentAndNoPermissionIsLost(t *testing.T) {
 			m.reconcile()
 		}
 		s := m.budget.Status
-		if len(s.DisruptedPods)+len(s.UnavailablePods) > 0 || int(s.UnavailableAllowed) != m.total-least || int(s.CurrentAvailable) != m.total {
+		counted := m.total - m.exempt
+		if len(s.DisruptedPods)+len(s.UnavailablePods) > 0 || int(s.UnavailableAllowed) != max(counted-m.floor(), 0) || int(s.CurrentAvailable) != counted {
 			t.Fatalf("at rest: %+v", s)
 		}
 	})

@@ -147,6 +147,51 @@ func TestANewerRevisionThatOvertakesAHalfDoneBatchLosesNoContainer(t *testing.T)
 	}
 }
 
+func TestANewerRevisionKeepsTheOrderOfContainersThatTheOneBeforeRestarts(t *testing.T) {
+	low := prioritised("1", "5")
+	before := made(template(low))
+	under := begin(t, before, to(t, before, template(low, image("side", "side:2"))))
+	notReady := edited(under, restart("side", "side:2", "sha256:side:2"), ready(false, 1))
+	next := template(low, image("side", "side:2"), image("web", "web:2"))
+	change := inplace.Change{Images: map[string]string{"web": "web:2"}}
+	for name, test := range map[string]struct {
+		pod   *corev1.Pod
+		grace int32
+		waits bool
+	}{
+		"not restarted yet":                     {under, 0, true},
+		"restarted and not ready":               {notReady, 0, true},
+		"the same, and a grace period to wait":  {notReady, 5, true},
+		"ready":                                 {edited(notReady, ready(true, 1)), 0, false},
+		"not restarted, and without priorities": {edited(under, func(p *corev1.Pod) { p.Spec.Containers[0].Env, p.Spec.Containers[1].Env = nil, nil }), 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target := inplace.Target{Revision: "demo-v3", Hash: "v3", Template: next, Change: change, GraceSeconds: test.grace}
+			over := begin(t, test.pod, target)
+			if test.grace > 0 {
+				patches, err := inplace.Continue(over, start().Add(time.Minute))
+				if err != nil {
+					t.Fatal(err)
+				}
+				over = apply(t, over, patches)
+			}
+			if waits := images(over)["web"] == "web:1"; waits != test.waits {
+				t.Errorf("it waits: %v, want %v", waits, test.waits)
+			}
+			if !test.waits {
+				return
+			}
+			if got := inplace.ProgressOf(over); got.Stage != inplace.Running || got.Waiting != "side" {
+				t.Errorf("progress %+v", got)
+			}
+			last := goOn(t, edited(over, restart("side", "side:2", "sha256:side:2"), ready(true, 1)))
+			if got := inplace.ProgressOf(edited(last, restart("web", "web:2", "sha256:web:2"))); got.Stage != inplace.Done || images(last)["web"] != "web:2" {
+				t.Errorf("progress %+v, images %v", got, images(last))
+			}
+		})
+	}
+}
+
 // openKruise is a pod whose container side OpenKruise has updated; the rest of its record is what is still to come.
 func openKruise(rest string, edits ...func(*corev1.Pod)) *corev1.Pod {
 	p := made(template(prioritised("1", "5"), tier, cpu("1")))

@@ -135,8 +135,9 @@ func EnvHashOf(c *corev1.Container, value func(env, kind, key string) string) (h
 }
 
 // envRenewed says whether a container was started with the labels and annotations that the pod has now. Where an agent
-// reports what is in the environment, its word decides: a container may have restarted just before the change. Where none
-// does, a new container has to do.
+// reports what is in the environment, its word decides: a container may have restarted just before the change. One that it
+// stops, or is about to, goes away, whatever is in its environment: the values may have been taken back meanwhile. Where no
+// agent reports, a new container has to do.
 func envRenewed(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState, name string, before v1beta1.InPlaceUpdateContainerStatus) bool {
 	now, c := containerStatus(pod, name), containerOf(pod, name)
 	if c == nil {
@@ -151,7 +152,7 @@ func envRenewed(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState, name string,
 	}
 	for _, r := range RuntimeMetaOf(pod).Containers {
 		if r.Name == name && r.Hashes.ExtractedEnvFromMetadataHash != 0 {
-			return r.ContainerID == now.ContainerID && r.Hashes.ExtractedEnvFromMetadataHash == wanted
+			return r.ContainerID == now.ContainerID && r.StopTime == nil && r.Hashes.ExtractedEnvFromMetadataHash == wanted
 		}
 	}
 	if before.ContainerID != "" {

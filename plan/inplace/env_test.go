@@ -2,6 +2,7 @@ package inplace_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,6 +56,10 @@ func TestALabelInAnEnvironmentWaitsForTheAgentToRestartTheContainer(t *testing.T
 		"a new container that started just before the change":     {[]func(*corev1.Pod){again, agent("front")}, waiting},
 		"a new container that the agent has not looked at":        {[]func(*corev1.Pod){agent("front"), again}, waiting},
 		"a container that has the new label already":              {[]func(*corev1.Pod){agent("back")}, inplace.Progress{}},
+		"a container that has the new label, and is being stopped": {[]func(*corev1.Pod){agent("back"), func(p *corev1.Pod) {
+			report := p.Annotations[v1beta1.RuntimeContainerMetaKey]
+			p.Annotations[v1beta1.RuntimeContainerMetaKey] = strings.Replace(report, `"restartCount"`, `"stopTime":"2026-01-01T00:00:00Z","restartCount"`, 1)
+		}}, waiting},
 		"a new container whose environment the agent cannot read": {[]func(*corev1.Pod){again, func(p *corev1.Pod) {
 			p.Annotations[v1beta1.RuntimeContainerMetaKey] = `{"containers":[{"name":"web","containerID":"x","hashes":{"plainHash":7}}]}`
 		}}, inplace.Progress{}},

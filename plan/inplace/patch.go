@@ -64,6 +64,7 @@ func Begin(pod *corev1.Pod, t Target, now time.Time) (Patches, error) {
 	gated := HasGate(pod, v1beta1.InPlaceUpdateReady)
 	if restarts && gated && t.GraceSeconds > 0 {
 		record := newRecord(pod, t.Revision, work{}, now) // for the time being, the spec stays as it is
+		record.require()
 		record.summarise()
 		record.UpdateImages = record.UpdateImages || len(todo.images) > 0
 		pending := v1beta1.UpdateSpec{
@@ -89,7 +90,7 @@ func Begin(pod *corev1.Pod, t Target, now time.Time) (Patches, error) {
 
 // change makes the patches that change the containers of the first batch, together with the record that says so.
 func change(p *podPatch, r *record, todo work, at time.Time) (Patches, error) {
-	batch, later := todo.split(p.pod)
+	batch, later := todo.split(p.pod, r.underway)
 	r.take(batch, later, at)
 	if err := p.annotateJSON(v1beta1.InPlaceUpdateStateKey, r.InPlaceUpdateState); err != nil {
 		return Patches{}, err
@@ -197,6 +198,8 @@ type Moving struct {
 	To lifecycle.State
 	// Specified adds the label that asks for the pod's deletion, so that no later decision takes it back.
 	Specified bool
+	// LeavesClaims marks the pod as one that leaves its claims to its successor. Otherwise an earlier mark is taken away.
+	LeavesClaims bool
 	// NotReady keeps the pod out of service until it is settled, where CanHold says that it can be.
 	NotReady bool
 }
@@ -207,6 +210,11 @@ func Move(pod *corev1.Pod, m Moving, now time.Time) Patches {
 	p.state(m.To, now)
 	if m.Specified {
 		p.label(v1beta1.SpecifiedDeleteKey, "true")
+	}
+	if m.LeavesClaims {
+		p.setValues(nil, map[string]string{v1beta1.LeavesClaimsKey: "true"})
+	} else {
+		p.drop(v1beta1.LeavesClaimsKey)
 	}
 	if m.NotReady && CanHold(pod) {
 		p.hold(holdFor(m.To), now)

@@ -363,6 +363,17 @@ func TestMoveChangesTheStateAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestTheMarkOfAPodThatLeavesItsClaimsGoesWhenItStays(t *testing.T) {
+	leaving := apply(t, pod(), inplace.Move(pod(), inplace.Moving{To: lifecycle.PreparingDelete, Specified: true, LeavesClaims: true}, start()))
+	if leaving.Annotations[v1beta1.LeavesClaimsKey] != "true" || leaving.Labels[v1beta1.SpecifiedDeleteKey] != "true" {
+		t.Errorf("labels %v, annotations %v", leaving.Labels, leaving.Annotations)
+	}
+	stays := apply(t, leaving, inplace.Move(leaving, inplace.Moving{To: lifecycle.PreparingNormal}, start()))
+	if _, marked := stays.Annotations[v1beta1.LeavesClaimsKey]; marked {
+		t.Errorf("annotations %v", stays.Annotations)
+	}
+}
+
 func TestAGracePeriodWhoseAnnotationsCannotBeReadIsAnErrorThatNamesThePod(t *testing.T) {
 	unreadable := pod(func(p *corev1.Pod) {
 		p.Annotations[v1beta1.InPlaceUpdateGraceKey] = `{"containerImages":{"web":"web:2"},"metaDataPatch":"bm90IGpzb24="}`

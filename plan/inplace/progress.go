@@ -129,14 +129,17 @@ func notReady(pod *corev1.Pod, state *v1beta1.InPlaceUpdateState) string {
 		return ""
 	}
 	for _, name := range state.PreCheckBeforeNext.ContainersRequiredReady {
-		if containerOf(pod, name) == nil {
-			continue
-		}
-		if cs := containerStatus(pod, name); cs == nil || !cs.Ready {
+		if containerOf(pod, name) != nil && !ready(pod, name) {
 			return name
 		}
 	}
 	return ""
+}
+
+// ready says whether kubelet reports a container as ready.
+func ready(pod *corev1.Pod, name string) bool {
+	cs := containerStatus(pod, name)
+	return cs != nil && cs.Ready
 }
 
 // restarted says whether a container was started anew since it was recorded, with all that it waits for.

@@ -41,6 +41,8 @@ type record struct {
 	// back are containers that run already what they are changed back to: kubelet may never notice that there was
 	// anything else, so nobody must wait for a restart.
 	back map[string]bool
+	// underway are containers that an earlier update restarts and that are not ready since.
+	underway map[string]bool
 }
 
 // newRecord begins the record of an update. It goes on waiting for what an earlier update changed and nobody has carried
@@ -54,7 +56,7 @@ func newRecord(pod *corev1.Pod, revision string, todo work, now time.Time) *reco
 
 // recordAfter begins the record of an update that follows the one of another record; nil for none.
 func recordAfter(pod *corev1.Pod, earlier *v1beta1.InPlaceUpdateState, revision string, todo work, now time.Time) *record {
-	r := &record{pod: pod, back: map[string]bool{}, InPlaceUpdateState: v1beta1.InPlaceUpdateState{
+	r := &record{pod: pod, back: map[string]bool{}, underway: map[string]bool{}, InPlaceUpdateState: v1beta1.InPlaceUpdateState{
 		Revision: revision,
 		// A time in an object has whole seconds. Cut off, it would make the grace period that counts from it too short.
 		UpdateTimestamp:       metav1.NewTime(now.Add(time.Second - 1).Truncate(time.Second)),
@@ -63,10 +65,17 @@ func recordAfter(pod *corev1.Pod, earlier *v1beta1.InPlaceUpdateState, revision 
 	if earlier == nil {
 		return r
 	}
+	if check := earlier.PreCheckBeforeNext; check != nil {
+		for _, name := range check.ContainersRequiredReady {
+			r.underway[name] = !ready(pod, name)
+		}
+	}
 	for name, before := range earlier.LastContainerStatuses {
 		if restarted(pod, earlier, name, before) {
+			r.underway[name] = !ready(pod, name)
 			continue
 		}
+		r.underway[name] = true
 		if neverLeft(pod, name, before, todo) {
 			r.back[name] = true
 			before = v1beta1.InPlaceUpdateContainerStatus{ContainerID: before.ContainerID, EnvFromMetadata: before.EnvFromMetadata}
@@ -85,6 +94,7 @@ func recordAfter(pod *corev1.Pod, earlier *v1beta1.InPlaceUpdateState, revision 
 	for name, wanted := range earlier.ContainerResources {
 		if c := containerOf(pod, name); c != nil && has(c.Resources, wanted) && !resized(pod, c) {
 			r.resize(name, wanted)
+			r.underway[name] = r.underway[name] || restartsFor(c, wanted)
 		}
 	}
 	return r
@@ -130,13 +140,27 @@ func (r *record) take(batch, later work, at time.Time) {
 	r.NextContainerImages, r.NextContainerRefMetadata, r.NextContainerResources = later.images, later.metadata, later.resources
 	r.PreCheckBeforeNext = nil
 	if !later.empty() {
-		r.PreCheckBeforeNext = &v1beta1.InPlaceUpdatePreCheckBeforeNext{ContainersRequiredReady: batch.names()}
+		r.require(batch.names()...)
 	}
 	if !batch.empty() {
 		r.ContainerBatchesRecord = append(slices.Clip(r.ContainerBatchesRecord),
 			v1beta1.InPlaceUpdateContainerBatch{Timestamp: metav1.NewTime(at), Containers: batch.names()})
 	}
 	r.summarise()
+}
+
+// require writes down which containers must be ready before the next ones are changed: those of a batch, and those that go before
+// the next ones and that an earlier update restarts.
+func (r *record) require(batch ...string) {
+	for i := range r.pod.Spec.Containers {
+		name := r.pod.Spec.Containers[i].Name
+		if _, ordered := priority(r.pod, i); ordered && r.underway[name] && !slices.Contains(batch, name) {
+			batch = append(batch, name)
+		}
+	}
+	if len(batch) > 0 {
+		r.PreCheckBeforeNext = &v1beta1.InPlaceUpdatePreCheckBeforeNext{ContainersRequiredReady: batch}
+	}
 }
 
 // before is what a container runs before the batch restarts it for its image or its environment, together with what an earlier update still waits for.

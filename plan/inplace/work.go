@@ -128,11 +128,12 @@ func renewed(entries, newest map[string]string) (kept, gone map[string]string) {
 
 // split divides the work into the batch that goes first and what comes later. First go the containers with the highest
 // launch priority, those without one, those that take in a label or annotation that changes with them (it cannot have two
-// values), and those that do not restart.
-func (w work) split(pod *corev1.Pod) (first, later work) {
+// values), and those that do not restart. Containers that are under way keep the ones back that come after them.
+func (w work) split(pod *corev1.Pod, underway map[string]bool) (first, later work) {
 	highest, ordered := 0, false
 	for i := range pod.Spec.Containers {
-		if p, ok := priority(pod, i); ok && w.restarts(&pod.Spec.Containers[i]) && (!ordered || p > highest) {
+		c := &pod.Spec.Containers[i]
+		if p, ok := priority(pod, i); ok && (w.restarts(c) || underway[c.Name]) && (!ordered || p > highest) {
 			highest, ordered = p, true
 		}
 	}

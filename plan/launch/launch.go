@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -31,11 +32,14 @@ const (
 	opened = "true"
 )
 
-// Asked is the CEL expression over object that holds for the pods that ask for an order. It never fails.
-func Asked() string {
-	return fmt.Sprintf("has(object.metadata.annotations) && %q in object.metadata.annotations || "+
-		"has(object.spec.containers) && object.spec.containers.exists(c, has(c.env) && c.env.exists(e, e.name == %q))",
-		v1beta1.ContainerLaunchPriorityKey, v1beta1.ContainerLaunchPriorityEnv)
+// Asked is the condition that a new pod, object, asks for an order. It never fails.
+func Asked() admissionregistrationv1.MatchCondition {
+	return admissionregistrationv1.MatchCondition{
+		Name: "asks-for-an-order",
+		Expression: fmt.Sprintf("has(object.metadata.annotations) && %q in object.metadata.annotations || "+
+			"has(object.spec.containers) && object.spec.containers.exists(c, has(c.env) && c.env.exists(e, e.name == %q))",
+			v1beta1.ContainerLaunchPriorityKey, v1beta1.ContainerLaunchPriorityEnv),
+	}
 }
 
 // Prepare makes the containers of a new pod wait for their turn, if it asks for that. name is the name that the pod gets

@@ -103,6 +103,11 @@ type run struct{ begin, end int }
 
 // play picks up to n pods.
 func (m *match) play(n int) (picked []*replica.Replica) {
+	if quota, one := m.oneQuota(); one && len(m.dimensions) == 1 {
+		picked = m.level(min(n, *quota))
+		*quota -= len(picked)
+		return picked
+	}
 	m.lineUp()
 	scores := make([]int64, len(m.teams))
 	for i, t := range m.teams {
@@ -138,6 +143,53 @@ func (m *match) play(n int) (picked []*replica.Replica) {
 		}
 		t.pods = t.pods[1:]
 		tree.replay(winner)
+	}
+	return picked
+}
+
+// oneQuota is the quota that all pods have, if they do.
+func (m *match) oneQuota() (quota *int, one bool) {
+	for _, r := range m.pods {
+		switch of := m.quota(r); {
+		case quota == nil:
+			quota = of
+		case quota != of:
+			return nil, false
+		}
+	}
+	return quota, quota != nil
+}
+
+// level picks up to n pods of one quota where there is one dimension. It does without a contest: what counts is at which height a
+// pod stands in its domain, the one with the least loss on top, since it goes when all domains are that high.
+func (m *match) level(n int) []*replica.Replica {
+	d := m.dimensions[0]
+	of, heights := make([]int, len(m.pods)), make([]int, len(m.pods))
+	left := slices.Clone(d.crowds)
+	byHeight := make([]int, slices.Max(left)+2) // how many pods stand at a height or above it
+	for i, r := range m.pods {
+		if r.Scheduled {
+			of[i] = d.of[r.Node]
+		}
+		if of[i] != 0 {
+			heights[i] = int(left[of[i]])
+			left[of[i]]--
+		}
+		byHeight[heights[i]]++
+	}
+	for h := len(byHeight) - 2; h >= 0; h-- {
+		byHeight[h] += byHeight[h+1]
+	}
+	picked := make([]*replica.Replica, max(min(n, len(m.pods)), 0))
+	for i, r := range m.pods {
+		place := &byHeight[heights[i]+1] // those who stand higher go before it, and so do those beside it with less loss
+		if *place < len(picked) {
+			picked[*place] = r
+			if of[i] != 0 {
+				d.crowds[of[i]]--
+			}
+		}
+		*place++
 	}
 	return picked
 }

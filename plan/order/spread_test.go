@@ -164,7 +164,8 @@ func TestPodsGoAsTheyWouldOneByOne(t *testing.T) {
 		spread := rapid.SampledFrom([]order.Spread{{}, regions("zone"), regions("host", "zone"), regions("type", "zone"), regions("zone", "type", "host")}).Draw(t, "spread")
 		quotas := [2]int{rapid.IntRange(0, 20).Draw(t, "odd ones that may go"), rapid.IntRange(0, 20).Draw(t, "even ones that may go")}
 		quotasLeft := quotas
-		sort := func(r *replica.Replica) int { return int(r.Name[2]-'0') % 2 }
+		sorts := rapid.IntRange(1, 2).Draw(t, "sorts")
+		sort := func(r *replica.Replica) int { return int(r.Name[2]-'0') % sorts }
 		n := rapid.IntRange(0, len(pods)).Draw(t, "surplus")
 
 		var want []string

@@ -53,7 +53,7 @@ func BenchmarkPlan(b *testing.B) {
 					Replicas: n, Rolling: budget.Rolling{MaxUnavailable: n / 5}, Policy: v1beta1.InPlaceIfPossiblePodUpdatePolicyType,
 					CurrentRevision: "benchmark-7c9f8d6b5", UpdateRevision: "benchmark-5d4c7b8f9",
 					Change:     func(_, _ string) inplace.Change { return inplace.Change{Images: map[string]string{"web": "web:2"}} },
-					FreshSlots: func(n int) []string { return slots[:n] },
+					FreshSlots: func(n int, _ string) []string { return slots[:n] },
 				}
 				pods := moment(pool, manyPods(n, now))
 				b.ReportAllocs()

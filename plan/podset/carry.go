@@ -67,7 +67,7 @@ func (s Step) Patches(w Workload, pod *corev1.Pod, now time.Time) (inplace.Patch
 	case Settle:
 		return inplace.Settle(pod, s.State, revision.ShortHash(s.Pod.Revision), now), nil
 	case Move:
-		return inplace.Move(pod, inplace.Moving{To: s.State, Specified: s.Specified, NotReady: s.NotReady}, now), nil
+		return inplace.Move(pod, inplace.Moving{To: s.State, Specified: s.Specified, LeavesClaims: s.KeepClaims, NotReady: s.NotReady}, now), nil
 	default:
 		return inplace.Patches{}, fmt.Errorf("pod %s/%s: no patch does %q", pod.Namespace, pod.Name, s.Do)
 	}

@@ -2,17 +2,22 @@ package podset_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"pgregory.net/rapid"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/lab/story"
 	"kruise.io/kruise/lab/world"
+	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
@@ -29,10 +34,13 @@ type chaos struct {
 	*rapid.T
 	w        *world.World
 	template *corev1.PodTemplateSpec // of the workload
+	inPlace  inplace.Options
 	// decide lets the controller decide, and checkEnd checks what is reached in the end.
 	decide   func() (decided, error)
 	checkEnd func(podset.Plan)
-	history  []string
+	// templateOf finds the template of a revision.
+	templateOf func(revision string) (*corev1.PodTemplateSpec, error)
+	history    []string
 }
 
 // decided is one turn of a controller.
@@ -45,7 +53,8 @@ type decided struct {
 	act   func(w *world.World, writes int) error
 }
 
-// newChaos begins with an empty world and two containers in the template.
+// newChaos begins with an empty world and two containers in the template, which may start in an order, take labels and annotations
+// into their environment, and ask for cpu.
 func newChaos(t *rapid.T, template *corev1.PodTemplateSpec) chaos {
 	r := chaos{T: t, w: world.New(), template: template}
 	r.w.Bad[badImage] = true
@@ -53,11 +62,41 @@ func newChaos(t *rapid.T, template *corev1.PodTemplateSpec) chaos {
 	if rapid.Bool().Draw(t, "same digests") {
 		r.w.Digests["web:1"], r.w.Digests["web:2"] = "sha256:same", "sha256:same"
 	}
+	r.inPlace = inplace.Options{Resources: rapid.Bool().Draw(t, "pods are resized"), EnvFromMetadata: rapid.Bool().Draw(t, "env is renewed")}
+	r.w.Agent = r.inPlace.EnvFromMetadata
+	r.w.ReadyTakes = time.Duration(rapid.SampledFrom([]int{0, 0, 2}).Draw(t, "getting ready takes")) * time.Second
 	*template = corev1.PodTemplateSpec{
-		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "demo"}, Annotations: map[string]string{}},
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "demo", tier: "silver"}, Annotations: map[string]string{tier: "silver"}},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web:1"}, {Name: "side", Image: "side:1"}}},
 	}
+	order := rapid.SampledFrom([]string{"", "", "by priority", "as listed"}).Draw(t, "containers start in an order")
+	if order == "as listed" {
+		template.Annotations[v1beta1.ContainerLaunchPriorityKey] = v1beta1.ContainerLaunchOrdered
+	}
+	for i := range template.Spec.Containers {
+		r.drawContainer(&template.Spec.Containers[i])
+		if order == "by priority" { // the sidecar first
+			c := &template.Spec.Containers[i]
+			c.Env = append(c.Env, corev1.EnvVar{Name: v1beta1.ContainerLaunchPriorityEnv, Value: fmt.Sprint(i)})
+		}
+	}
 	return r
+}
+
+// tier is a label and an annotation that containers may take into their environment.
+const tier = "tier"
+
+func (r *chaos) drawContainer(c *corev1.Container) {
+	if from := rapid.SampledFrom([]string{"", "", "labels", "annotations"}).Draw(r.T, c.Name+" takes in"); from != "" {
+		field := &corev1.ObjectFieldSelector{FieldPath: fmt.Sprintf("metadata.%s['%s']", from, tier)}
+		c.Env = []corev1.EnvVar{{Name: "TIER", ValueFrom: &corev1.EnvVarSource{FieldRef: field}}}
+	}
+	if rapid.Bool().Draw(r.T, c.Name+" asks for cpu") {
+		c.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
+	}
+	if rapid.IntRange(0, 2).Draw(r.T, c.Name+" restarts for cpu") == 0 {
+		c.ResizePolicy = []corev1.ContainerResizePolicy{{ResourceName: corev1.ResourceCPU, RestartPolicy: corev1.RestartContainer}}
+	}
 }
 
 // drawHooks draws hooks of which some hold every pod from its creation on.
@@ -98,8 +137,33 @@ func (r *chaos) rank() {
 func (r *chaos) image() {
 	r.template.Spec.Containers[0].Image = rapid.SampledFrom([]string{"web:1", "web:2", "web:3", badImage}).Draw(r.T, "image")
 	if rapid.Bool().Draw(r.T, "second image, too") {
-		r.template.Spec.Containers[1].Image = rapid.SampledFrom([]string{"side:1", "side:2"}).Draw(r.T, "second image")
+		r.template.Spec.Containers[1].Image = rapid.SampledFrom([]string{"side:1", "side:2", badImage}).Draw(r.T, "second image")
 	}
+}
+
+// tier changes a label or an annotation, which containers may take into their environment.
+func (r *chaos) tier() {
+	of := r.template.Labels
+	if rapid.Bool().Draw(r.T, "of the annotations") {
+		of = r.template.Annotations
+	}
+	of[tier] = rapid.SampledFrom([]string{"silver", "gold"}).Draw(r.T, tier)
+}
+
+// cpu asks for other cpu for a container, or for both.
+func (r *chaos) cpu() {
+	names := rapid.SampledFrom([]string{"web", "side", "web side"}).Draw(r.T, "resized")
+	for i := range r.template.Spec.Containers {
+		if c := &r.template.Spec.Containers[i]; c.Resources.Requests != nil && strings.Contains(names, c.Name) {
+			cpu := rapid.SampledFrom([]string{"1", "2", "3"}).Draw(r.T, "cpu of "+c.Name)
+			c.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}
+		}
+	}
+}
+
+// resizes changes what kubelets say to a resize.
+func (r *chaos) resizes() {
+	r.w.Resize = rapid.SampledFrom([]string{"", "", corev1.PodReasonDeferred, corev1.PodReasonInfeasible}).Draw(r.T, "a resize is")
 }
 
 func (r *chaos) metadata() {
@@ -108,9 +172,21 @@ func (r *chaos) metadata() {
 
 // env makes a change that cannot be made in place.
 func (r *chaos) env() {
-	r.template.Spec.Containers[0].Env = []corev1.EnvVar{
-		{Name: "LEVEL", Value: rapid.SampledFrom([]string{"1", "2"}).Draw(r.T, "env")},
+	c := &r.template.Spec.Containers[0]
+	others := slices.DeleteFunc(slices.Clone(c.Env), func(e corev1.EnvVar) bool { return e.Name == "LEVEL" })
+	c.Env = append(others, corev1.EnvVar{Name: "LEVEL", Value: rapid.SampledFrom([]string{"1", "2"}).Draw(r.T, "env")})
+}
+
+// repair ends all trouble, either by repairing what is bad or by asking for something good, and says which.
+func (r *chaos) repair() (asked bool) {
+	r.w.Resize = ""
+	if rapid.Bool().Draw(r.T, "the registry is repaired") {
+		clear(r.w.Bad)
+		return false
 	}
+	r.template.Spec.Containers[0].Image = rapid.SampledFrom([]string{"web:1", "web:3"}).Draw(r.T, "good image")
+	r.template.Spec.Containers[1].Image = "side:1"
+	return true
 }
 
 func (r *chaos) somePod() string {
@@ -212,7 +288,7 @@ func (r *chaos) settle() {
 		if rest++; len(plan.Steps) > 0 || !plan.Wake.IsZero() {
 			rest = 0
 		}
-		if rest > 6 { // longer than a container takes to start
+		if rest > 12 { // longer than an agent waits before it stops a container, and that takes to end, to start and to be ready
 			r.checkEnd(plan)
 			return
 		}
@@ -222,14 +298,19 @@ func (r *chaos) settle() {
 	r.fatal(fmt.Sprintf("no rest after %d rounds", enough))
 }
 
-// checkContainers checks that every container runs what its pod says.
+// checkContainers checks that every pod is as its revision says, and that every container runs what its pod says.
 func (r *chaos) checkContainers() {
 	for _, pod := range r.w.Pods {
 		for _, container := range pod.Spec.Containers {
-			if running := r.w.Running(pod, container.Name); running != container.Image {
-				r.fatal(fmt.Sprintf("pod %s runs %q in %s, its spec says %q", pod.Name, running, container.Name, container.Image))
+			if !r.w.Current(pod, container.Name) {
+				r.fatal(fmt.Sprintf("pod %s does not run in %s what it says", pod.Name, container.Name))
 			}
 		}
+		template, err := r.templateOf(pod.Labels[appsv1.ControllerRevisionHashLabelKey])
+		r.must(err)
+		template = template.DeepCopy()
+		maps.DeleteFunc(template.Labels, func(key, _ string) bool { return strings.HasPrefix(key, "hold/") })
+		r.must(story.CheckTemplate(pod, template))
 	}
 }
 

@@ -1,6 +1,7 @@
 package podset_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/inplace"
+	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
 )
@@ -89,11 +91,11 @@ func TestAHookMayKeepAPodOutOfService(t *testing.T) {
 
 // reuse are pools whose claims are used again.
 func reuse(p podset.Pool) podset.Pool {
-	p.KeepsClaims = func(slot string) bool { return slot != "" }
+	p.KeepsClaims = func(slot, _ string) bool { return slot != "" }
 	p.Policy = v1beta1.RecreatePodUpdatePolicyType
 	p.UpdateRevision, p.CurrentRevision = "demo-v2", "demo-v1"
 	p.Change = func(_, _ string) inplace.Change { return inplace.Change{} }
-	p.FreshSlots = func(n int) []string { return make([]string, n) }
+	p.FreshSlots = func(n int, _ string) []string { return make([]string, n) }
 	return p
 }
 
@@ -104,12 +106,24 @@ func TestThePodsOfARolloutLeaveTheirClaimsToTheirSuccessors(t *testing.T) {
 		keep bool
 	}{
 		"recreated for an update":                       {podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, "a v1", true},
-		"recreated for an update, once its hook let go": {podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, "a v1 leaving doomed", true},
+		"recreated for an update, once its hook let go": {podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, "a v1 leaving bequeathing", true},
+		"recreated for an update that was taken back, once its hook let go": {
+			podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, "a v2 leaving bequeathing", true},
+		"recreated for an update, and named in podsToDelete since": {
+			podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}, Doomed: map[string]bool{"a": true}}, "a v1 leaving bequeathing", false},
+		"recreated for an update that is paused since": {
+			podset.Pool{Replicas: 1, Paused: true, Rolling: rolling{MaxUnavailable: 1}}, "a v1 leaving bequeathing", true},
 		"with a surge pod, which has claims of its own": {podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1, MaxSurge: 1}}, "a v1", false},
 		"asked to be deleted":                           {podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, "a v2 doomed", false},
 		"asked to be deleted, once its hook let go":     {podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, "a v2 leaving doomed", false},
+		"asked to be deleted, of an old revision, once its hook let go": {
+			podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, "a v1 leaving doomed", false},
+		"asked to be deleted behind the partition, once its hook let go": {
+			podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1, Partition: 1}}, "a v1 leaving doomed", false},
+		"asked to be deleted while the update is paused, once its hook let go": {
+			podset.Pool{Replicas: 1, Paused: true, Rolling: rolling{MaxUnavailable: 1}}, "a v1 leaving doomed", false},
 		"scaled in": {podset.Pool{Rolling: rolling{MaxUnavailable: 1}}, "a v2", false},
-		"scaled in on its way to be recreated by a rollout": {podset.Pool{Rolling: rolling{MaxUnavailable: 1}}, "a v1 leaving doomed", false},
+		"scaled in on its way to be recreated by a rollout": {podset.Pool{Rolling: rolling{MaxUnavailable: 1}}, "a v1 leaving bequeathing", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := podOf(test.pod)
@@ -129,6 +143,64 @@ func TestThePodsOfARolloutLeaveTheirClaimsToTheirSuccessors(t *testing.T) {
 				t.Errorf("steps %+v, want the claims kept: %v", deletions, test.keep)
 			}
 		})
+	}
+}
+
+func TestAPodThatAHookHoldsRemembersWhetherItLeavesItsClaims(t *testing.T) {
+	for name, test := range map[string]struct {
+		pool podset.Pool
+		pod  string
+		want bool
+	}{
+		"recreated for an update":                       {podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, "a v1 held", true},
+		"with a surge pod, which has claims of its own": {podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1, MaxSurge: 1}}, "a v1 held", false},
+		"asked to be deleted":                           {podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}}, "a v1 held doomed", false},
+		"scaled in":                                     {podset.Pool{Rolling: rolling{MaxUnavailable: 1}}, "a v2 held", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := podOf(test.pod)
+			pod.Slot = "a"
+			pods := []replica.Replica{pod}
+			if test.pool.MaxSurge > 0 {
+				pods = append(pods, podOf("b v2"))
+			}
+			pool := reuse(test.pool)
+			var moves []podset.Step
+			for _, s := range pool.Plan(noon(), pods).Steps {
+				if s.Do == podset.Move {
+					moves = append(moves, s)
+				}
+			}
+			if len(moves) != 1 || moves[0].State != lifecycle.PreparingDelete || moves[0].KeepClaims != test.want {
+				t.Errorf("steps %+v, want the claims left: %v", moves, test.want)
+			}
+		})
+	}
+}
+
+func TestClaimsThatAreNotForTheNewestRevisionAreNotLeftToIt(t *testing.T) {
+	pod := podOf("a v1")
+	pod.Slot = "a"
+	pool := reuse(podset.Pool{Replicas: 1, Rolling: rolling{MaxUnavailable: 1}})
+	pool.KeepsClaims = func(_, to string) bool { return to != pool.UpdateRevision }
+	if steps := pool.Plan(noon(), []replica.Replica{pod}).Steps; len(steps) != 1 || steps[0].Do != podset.Delete || steps[0].KeepClaims {
+		t.Errorf("steps %+v, want a deletion with the claims", steps)
+	}
+	pod.Terminating, pod.GraceUntil = true, noon() // by somebody else: a pod of its own revision may follow
+	if plan := pool.Plan(noon(), []replica.Replica{pod}); len(plan.Steps) > 0 {
+		t.Errorf("steps %+v, want none until the pod has ended", plan.Steps)
+	}
+}
+
+func TestEachNewPodGetsASlotForItsRevision(t *testing.T) {
+	pool := reuse(podset.Pool{Replicas: 3, Rolling: rolling{MaxUnavailable: 1, Partition: 2}})
+	pool.FreshSlots = func(n int, to string) []string { return slices.Repeat([]string{to}, n) }
+	var got []string
+	for _, s := range pool.Plan(noon(), nil).Steps {
+		got = append(got, s.To+" in "+s.Slot)
+	}
+	if diff := cmp.Diff([]string{"demo-v1 in demo-v1", "demo-v1 in demo-v1", "demo-v2 in demo-v2"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

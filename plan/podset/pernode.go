@@ -62,6 +62,8 @@ type nodeDecision struct {
 	busy map[*replica.Replica]bool
 	// desired counts the nodes that are to have a pod, settled those whose pod is of the newest revision or will be.
 	desired, settled int
+	// unsettling counts those whose new pod is sent away, and is there until that is done.
+	unsettling int
 	// spent is the budget that is in use.
 	spent struct{ away, changing int }
 	// empty counts the nodes that are to have a pod, have none, and are not kept without one.

@@ -249,6 +249,8 @@ func (d *nodeDecision) fill() {
 		vacant += one(s.vacant())
 		willBeNew := s.new != nil || s.old != nil && d.IsNew(s.old.Revision) || s.Runs && s.bare() && s.used()
 		d.settled += one(s.Runs && willBeNew)
+		isNew := func(r *replica.Replica) bool { return d.IsNew(r.Revision) }
+		d.unsettling += one(s.Runs && !willBeNew && slices.ContainsFunc(s.others().surplus, isNew))
 	}
 	d.plan.Steps = slices.Grow(d.plan.Steps, vacant)
 	most := len(d.sites)

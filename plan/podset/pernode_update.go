@@ -74,7 +74,7 @@ func (d *nodeDecision) update() {
 	var up renewal
 	candidates := d.candidates(&up)
 	wanted := max(d.desired-d.Partition-d.settled, 0)
-	candidates = candidates[:min(wanted, len(candidates))]
+	candidates = candidates[:min(max(wanted-d.unsettling, 0), len(candidates))]
 	if d.Partition > 0 { // those that are left are kept as they are
 		up.lost, up.ineligible = first(wanted-len(candidates), up.lost), nil
 	}

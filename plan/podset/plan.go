@@ -60,7 +60,7 @@ type Step struct {
 	Specified bool
 	// NotReady keeps the pod out of service from this step on, where it has the readiness gate for that, for Move.
 	NotReady bool
-	// KeepClaims leaves the claims of the pod to its successor, for Delete.
+	// KeepClaims leaves the claims of the pod to its successor, for Delete. A Move to PreparingDelete writes it down on the pod.
 	KeepClaims bool
 	// Recreates marks a pod that goes for its update, and whose successor has another revision, for Delete.
 	Recreates bool

@@ -55,6 +55,8 @@ func podOf(words string) replica.Replica {
 			r.Scheduled, r.Phase, r.Ready, r.Available = false, replica.Pending, false, false
 		case "doomed":
 			r.SpecifiedDelete = true
+		case "bequeathing": // its claims, to the successor for which it goes
+			r.SpecifiedDelete, r.LeavesClaims = true, true
 		case "robbed":
 			r.Lost = replica.LostName
 		case "leaving":
@@ -92,7 +94,7 @@ func decide(pool podset.Pool, pods ...string) (steps []string, plan podset.Plan)
 	if pool.Change == nil {
 		pool.Change = func(_, _ string) inplace.Change { return inplace.Change{Images: map[string]string{"web": "web:2"}} }
 	}
-	pool.FreshSlots = func(n int) []string { return slices.Repeat([]string{"new"}, n) }
+	pool.FreshSlots = func(n int, _ string) []string { return slices.Repeat([]string{"new"}, n) }
 	var replicas []replica.Replica
 	for _, words := range pods {
 		replicas = append(replicas, podOf(words))

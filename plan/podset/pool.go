@@ -44,12 +44,13 @@ type Pool struct {
 	UpdateRevision, CurrentRevision string
 	// Change tells how to get in place from a revision, named as on a pod, to another.
 	Change func(from, to string) inplace.Change
-	// KeepsClaims says whether the claims of an instance id outlive its pod, to be used by another one. Nil: they do not.
-	KeepsClaims func(slot string) bool
+	// KeepsClaims says whether the claims of an instance id outlive its pod, to be used by one of a revision, which is named as
+	// on a pod or as UpdateRevision is. Nil: they do not.
+	KeepsClaims func(slot, to string) bool
 	// Spread says over what pods stay spread when surplus ones go. Default: over nodes.
 	Spread order.Spread
-	// FreshSlots makes up n instance ids that no pod and no claim has.
-	FreshSlots func(n int) []string
+	// FreshSlots makes up n instance ids for pods of a revision. No pod has them, and no claims but those that the pods are to use.
+	FreshSlots func(n int, to string) []string
 }
 
 // decision is the work in progress on one plan.
@@ -109,7 +110,7 @@ func (d *decision) countAll(pods []replica.Replica) {
 			d.count(r)
 		case !r.Terminating && d.isDoomed(r):
 			d.ended = append(d.ended, r)
-		case r.Terminating && d.KeepsClaims != nil && d.KeepsClaims(r.Slot):
+		case r.Terminating && d.KeepsClaims != nil && d.KeepsClaims(r.Slot, r.Revision):
 			// A pod that does not end in time, as on a lost node, is given up.
 			if giveUp := r.GraceUntil.Add(patience); d.now.Before(giveUp) {
 				d.plan.wakeAt(giveUp)
@@ -163,16 +164,24 @@ func (d *decision) surgeInUse() int {
 // update brings old pods to the newest revision, or new ones back, as the partition and the budget let. While pods are added
 // and removed it only says why it waits.
 func (d *decision) update() {
-	a := aim{to: d.UpdateRevision, wanted: d.updatable(), broken: d.brokenNew, inOrder: d.inOrderOfUpdate, keepsClaims: d.keepsClaims}
+	a := aim{to: d.target(), wanted: d.updatable(), broken: d.brokenNew, inOrder: d.inOrderOfUpdate, keepsClaims: d.keepsClaims}
 	candidates, others := d.idle.old, d.idle.new
 	if d.backwards {
-		a.to, a.wanted, a.broken = d.CurrentRevision, d.rollback, d.brokenOld
+		a.wanted, a.broken = d.rollback, d.brokenOld
 		candidates, others = others, candidates
 	}
 	if passed := d.bring(candidates, a); !d.plan.Scaling {
 		d.putBack(passed, others)
 		d.applyOverdue()
 	}
+}
+
+// target is the revision that pods are brought to.
+func (d *decision) target() string {
+	if d.backwards {
+		return d.CurrentRevision
+	}
+	return d.UpdateRevision
 }
 
 // updatable is how many old pods the partition lets be updated.

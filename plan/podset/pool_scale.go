@@ -24,8 +24,8 @@ func (d *decision) scale() bool {
 		return true
 	}
 	acted = d.finishLeaving(func(i int, r *replica.Replica) bool {
-		// Of a pod that somebody asked to go, an old one goes for its update, and a successor takes its place.
-		return !d.IsNew(r.Revision) && d.isDoomed(r) && d.active-i <= d.Replicas && d.keepsClaims(r)
+		// A pod that went for its update has a successor, unless there are too many, or the user asked for its deletion since.
+		return r.LeavesClaims && !d.Doomed[r.Name] && d.active-i <= d.Replicas && d.keepsClaims(r, d.target())
 	}) || acted
 	acted = d.deleteDoomed() || acted
 	if surplus := d.old + d.new - d.expectedScaled; surplus > 0 && d.doomed == 0 {
@@ -80,13 +80,13 @@ func (d *decision) scaleOut(missing int) bool {
 	}
 	why := fmt.Sprintf("%d of %d wanted pods exist", d.scalingPods, d.expectedScaled)
 	d.plan.Steps = slices.Grow(d.plan.Steps, allowed)
-	for i, slot := range d.FreshSlots(allowed) {
-		to := d.UpdateRevision
-		if i < ofOld {
-			to = d.CurrentRevision
+	create := func(n int, to string) {
+		for _, slot := range d.FreshSlots(n, to) {
+			d.step(Step{Do: Create, Slot: slot, To: to, Why: why})
 		}
-		d.step(Step{Do: Create, Slot: slot, To: to, Why: why})
 	}
+	create(ofOld, d.CurrentRevision)
+	create(allowed-ofOld, d.UpdateRevision)
 	return true
 }
 
@@ -122,10 +122,10 @@ func (d *decision) scaleIn(surplus int) bool {
 	return d.deleteWithin(candidates, d.toSpare(), fmt.Sprintf("%d pods exist, %d wanted", d.old+d.new, d.expectedScaled), false)
 }
 
-// keepsClaims says whether the successor of a pod that is recreated is to have its claims. A surge pod runs beside the old
-// one, so it has its own.
-func (d *decision) keepsClaims(r *replica.Replica) bool {
-	return d.surge == 0 && d.KeepsClaims != nil && d.KeepsClaims(r.Slot)
+// keepsClaims says whether the successor of a pod that is recreated for a revision is to have its claims. A surge pod runs
+// beside the old one, so it has its own.
+func (d *decision) keepsClaims(r *replica.Replica, to string) bool {
+	return d.surge == 0 && d.KeepsClaims != nil && d.KeepsClaims(r.Slot, to)
 }
 
 func first[T any](n int, all []T) []T { return all[:max(min(n, len(all)), 0)] }

@@ -11,7 +11,7 @@ import (
 // remove deletes a pod, or holds it while its preDelete hook does.
 func (d *draft) remove(r *replica.Replica, why string, specified, keepClaims bool) {
 	if next := d.decided(lifecycle.Remove, r); next != lifecycle.Absent {
-		d.step(Step{Do: Move, Pod: r, State: next, Specified: specified, NotReady: d.rules.NotReadyForDelete, Why: why})
+		d.step(Step{Do: Move, Pod: r, State: next, Specified: specified, KeepClaims: keepClaims, NotReady: d.rules.NotReadyForDelete, Why: why})
 		return
 	}
 	d.step(Step{Do: Delete, Pod: r, KeepClaims: keepClaims, Why: why})

@@ -1,7 +1,10 @@
 package podset_test
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"pgregory.net/rapid"
@@ -10,6 +13,7 @@ import (
 	"kruise.io/kruise/lab/story"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/replica"
+	"kruise.io/kruise/plan/storage"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -17,21 +21,25 @@ import (
 type rollout struct {
 	chaos
 	c *story.CloneSet
+	// wasInPlaceOnly is true once pods were not to be recreated: then changes of claim templates reach none that is there.
+	wasInPlaceOnly bool
 }
 
 func newRollout(t *rapid.T) *rollout {
 	r := &rollout{c: &story.CloneSet{Name: "demo"}}
 	r.chaos = newChaos(t, &r.c.Spec.Template)
-	r.decide, r.checkEnd = r.decidePool, r.checkPool
+	r.decide, r.checkEnd, r.templateOf = r.decidePool, r.checkPool, r.revision
 	spec := &r.c.Spec
 	if rapid.Bool().Draw(t, "claims") {
-		spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
+		spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{claimTemplate("data", "1Gi")}
 		spec.ScaleStrategy.EnablePVCReuse = rapid.Bool().Draw(t, "reuse of claims")
 	}
 	r.c.Options = workload.Options{
 		PartitionRollback:       rapid.Bool().Draw(t, "partition rollback"),
 		PreparingUpdateAsUpdate: rapid.IntRange(0, 3).Draw(t, "preparing counts as updated") == 0,
 		ShortHash:               rapid.IntRange(0, 3).Draw(t, "short hash") == 0,
+		RecreateForClaims:       rapid.Bool().Draw(t, "claims make a rollout"),
+		InPlace:                 r.inPlace,
 	}
 	spec.MinReadySeconds = int32(rapid.SampledFrom([]int{0, 0, 0, 3}).Draw(t, "minReadySeconds"))
 	spec.ScaleStrategy.ExcludePreparingDelete = rapid.Bool().Draw(t, "excludePreparingDelete")
@@ -49,6 +57,22 @@ func (r *rollout) scale() {
 	r.c.Spec.Replicas = &n
 }
 
+// claims changes the claim templates: their sizes, and which of them there are.
+func (r *rollout) claims() {
+	r.c.Spec.VolumeClaimTemplates = nil
+	for _, name := range []string{"data", "logs"} {
+		if size := rapid.SampledFrom([]string{"", "1Gi", "2Gi"}).Draw(r.T, "size of "+name); size != "" {
+			r.c.Spec.VolumeClaimTemplates = append(r.c.Spec.VolumeClaimTemplates, claimTemplate(name, size))
+		}
+	}
+}
+
+func claimTemplate(name, size string) corev1.PersistentVolumeClaim {
+	t := corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	t.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
+	return t
+}
+
 // strategy draws the parameters of the update, within what the API allows.
 func (r *rollout) strategy() {
 	s := &v1beta1.RollingUpdateCloneSetStrategy{
@@ -59,6 +83,7 @@ func (r *rollout) strategy() {
 		Paused:                rapid.IntRange(0, 4).Draw(r.T, "paused") == 0,
 		InPlaceUpdateStrategy: &v1beta1.InPlaceUpdateStrategy{GracePeriodSeconds: int32(rapid.SampledFrom([]int{0, 0, 2}).Draw(r.T, "grace"))},
 	}
+	r.wasInPlaceOnly = r.wasInPlaceOnly || s.PodUpdatePolicy == v1beta1.InPlaceOnlyPodUpdatePolicyType
 	if s.PodUpdatePolicy != v1beta1.InPlaceOnlyPodUpdatePolicyType && rapid.Bool().Draw(r.T, "surge") {
 		s.MaxSurge = r.drawCount("maxSurge", 1, 3)
 	} else if *s.MaxUnavailable == intstr.FromInt32(0) {
@@ -89,6 +114,34 @@ func (r *rollout) order(s *v1beta1.RollingUpdateCloneSetStrategy) {
 	}
 }
 
+// labelledClaim draws the one claim template, with a label.
+func (r *rollout) labelledClaim() {
+	claim := corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "data"}}
+	claim.Labels = map[string]string{"tier": rapid.SampledFrom([]string{"fast", "slow"}).Draw(r.T, "tier of the claims")}
+	size := rapid.SampledFrom([]string{"1Gi", "2Gi"}).Draw(r.T, "size of the claims")
+	claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
+	r.c.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{claim}
+}
+
+// checkEveryClaim checks that every claim is what the one template says, those that wait for another pod included, and that there are
+// such only where claims are used again.
+func (r *rollout) checkEveryClaim() {
+	used := map[string]bool{}
+	for _, pod := range r.w.Pods {
+		for _, v := range pod.Spec.Volumes {
+			used[v.PersistentVolumeClaim.ClaimName] = true
+		}
+	}
+	for _, claim := range r.w.Claims {
+		if !storage.Matches(claim, &r.c.Spec.VolumeClaimTemplates[0]) {
+			r.fatal(fmt.Sprintf("claim %s is not what its template says: %v", claim.Name, claim.ObjectMeta))
+		}
+		if !used[claim.Name] && !r.c.Spec.ScaleStrategy.EnablePVCReuse {
+			r.fatal(fmt.Sprintf("claim %s is left", claim.Name))
+		}
+	}
+}
+
 func (r *rollout) doom() {
 	name := r.somePod()
 	if rapid.Bool().Draw(r.T, "by name") {
@@ -96,6 +149,13 @@ func (r *rollout) doom() {
 	} else if name != "" {
 		r.must(r.w.Edit(name, func(m *metav1.ObjectMeta) { m.Labels[v1beta1.SpecifiedDeleteKey] = "true" }))
 	}
+}
+
+// revision is the template of a revision.
+func (r *rollout) revision(name string) (*corev1.PodTemplateSpec, error) {
+	view, err := r.c.View(r.w)
+	r.must(err)
+	return view.Template(name)
 }
 
 // pool is what the set wants.

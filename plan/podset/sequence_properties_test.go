@@ -29,16 +29,16 @@ type line struct {
 func newLine(t *rapid.T) *line {
 	r := &line{s: &story.StatefulSet{Name: "demo"}}
 	r.chaos = newChaos(t, &r.s.Spec.Template)
-	r.decide, r.checkEnd = r.decideLine, r.checkLine
+	r.decide, r.checkEnd, r.templateOf = r.decideLine, r.checkLine, r.revision
 	spec := &r.s.Spec
 	spec.PodManagementPolicy = rapid.SampledFrom([]appsv1.PodManagementPolicyType{
 		appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement}).Draw(t, "pod management")
 	r.s.Options = workload.Options{
 		AutoDeleteClaims: rapid.Bool().Draw(t, "claims may be deleted"), StartOrdinal: true, ResizeClaims: true, PodIndexLabel: true,
+		InPlace: r.inPlace,
 	}
 	if rapid.Bool().Draw(t, "claims") {
-		spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
-		spec.VolumeClaimTemplates[0].Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
+		spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{claimTemplate("data", "1Gi")}
 		spec.VolumeClaimUpdateStrategy.Type = v1beta1.OnPodRollingUpdateVolumeClaimUpdateStrategyType
 	}
 	if r.parallel() && rapid.Bool().Draw(t, "scale limit") {
@@ -138,9 +138,10 @@ func TestEveryPromiseOfASequenceHoldsWhateverHappensAndTheEndIsReachedAfterwards
 		r := newLine(t)
 		r.happen(map[string]func(){
 			"scale": r.scale, "ordinals": r.ordinals, "image": r.image, "metadata": r.metadata, "env": r.env, "strategy": r.strategy,
+			"tier": r.tier, "cpu": r.cpu, "resizes": r.resizes,
 			"retention": r.retention, "grow": r.grow, "evict": r.evict, "lose": r.lose, "remove": r.remove, "doom": r.doom,
 			"kubelet": r.kubelet, "rank": r.rank, "tick": r.tick, "hooks": r.hooks, "round": r.round,
-		}, "scale", "ordinals", "image", "metadata", "env", "strategy", "retention", "grow", "evict", "lose", "remove", "doom", "kubelet", "hooks", "rank")
+		}, "scale", "ordinals", "image", "metadata", "env", "tier", "cpu", "resizes", "strategy", "retention", "grow", "evict", "lose", "remove", "doom", "kubelet", "hooks", "rank")
 		r.finish()
 	})
 }
@@ -192,10 +193,7 @@ func (r *line) fairStrategy() {
 
 // finish ends the trouble, either by repairing what is bad or by asking for something good, and waits for the end.
 func (r *line) finish() {
-	if rapid.Bool().Draw(r.T, "the registry is repaired") {
-		clear(r.w.Bad)
-	} else {
-		r.template.Spec.Containers[0].Image = rapid.SampledFrom([]string{"web:1", "web:3"}).Draw(r.T, "good image")
+	if r.repair() {
 		r.fairStrategy()
 	}
 	r.settle()
@@ -243,6 +241,13 @@ func (r *line) checkLine(plan podset.Plan) {
 			r.fatal(fmt.Sprintf("claim %s has %s in the end, %s is wanted", claim.Name, claim.Status.Capacity.Storage(), want))
 		}
 	}
+}
+
+// revision is the template of a revision.
+func (r *line) revision(name string) (*corev1.PodTemplateSpec, error) {
+	view, err := r.s.View(r.w)
+	r.must(err)
+	return view.Template(name)
 }
 
 // decideLine lets the controller of a StatefulSet decide.

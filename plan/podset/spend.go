@@ -29,8 +29,8 @@ type aim struct {
 	inOrder func([]*replica.Replica) []*replica.Replica
 	// outOfTurn says whether a pod may go before one that the budget keeps waiting. Nil: every pod that serves nobody may.
 	outOfTurn func(*replica.Replica) bool
-	// keepsClaims says whether a pod that is recreated leaves its claims to its successor. Nil: no.
-	keepsClaims func(*replica.Replica) bool
+	// keepsClaims says whether a pod that is recreated leaves its claims to its successor of a revision. Nil: no.
+	keepsClaims func(r *replica.Replica, to string) bool
 	// claims tells how the claims of a pod stand to their templates, where they are to grow before it is updated. Nil: they
 	// are left as they are.
 	claims func(*replica.Replica) storage.State
@@ -219,7 +219,7 @@ func (s *spender) updateOne(r *replica.Replica) bool {
 	s.begun++
 	switch {
 	case !m.inPlace:
-		s.recreate(r, m.why, s.keepsClaims != nil && s.keepsClaims(r))
+		s.recreate(r, m.why, s.keepsClaims != nil && s.keepsClaims(r, s.to))
 	case next == lifecycle.PreparingUpdate:
 		s.step(Step{Do: Move, Pod: r, State: next, NotReady: s.rules.NotReadyForUpdate, Why: "its inPlaceUpdate hook goes first"})
 	default:

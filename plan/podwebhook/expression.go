@@ -2,168 +2,259 @@ package podwebhook
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// asked is the expression that holds for every request that one of the demands is about; empty when it may be any.
-func asked(demands []Demand) string {
-	for _, terms := range []func([]Demand) []string{exactly, byValue, byKey} {
-		found := terms(demands)
-		if slices.Contains(found, "") {
-			return ""
-		}
-		if expression := strings.Join(found, " || "); len(found) <= mostTerms && len(expression) <= mostExpression {
-			return expression
-		}
+// asked is the expression that holds for every request that one of the demands is about, and for as few others as can be said
+// in so many bytes; empty when requests cannot be told apart. The webhook is about the listed namespaces alone, if there are any.
+func asked(demands []Demand, listed []string, most int) string {
+	all := gather(demands, exactly)
+	expression := fitted(apart(all, mostAlternatives), listed, most)
+	if len(expression) > most {
+		expression = fitted(apart(all, 0), listed, most)
 	}
-	return ""
+	return expression
 }
 
-// exactly has a term for each demand; equal ones stand once.
-func exactly(demands []Demand) []string {
-	var terms []string
+// alternative is one of the things that demands ask for: whatever differs between those that it stands for is in a column.
+type alternative struct {
+	// fixed are expressions that all of them require.
+	fixed []string
+	// loop begins an expression about each owner or each label of a pod, one of which must be as looped says. Empty: neither matters.
+	loop   string
+	looped []string
+	// columns are what differs, and rows the values that go together.
+	columns []column
+	rows    [][]string
+	// loose has the values of each column stand by themselves, whichever go together.
+	loose   bool
+	demands []Demand
+}
+
+// column is something that has another value for each demand.
+type column struct {
+	// expression is the value that a request has.
+	expression string
+	// looped says that it is one of the loop, and namespace that it is the request's namespace.
+	looped, namespace bool
+	// values are those of all rows, sorted.
+	values []string
+	// open says that any value will do.
+	open bool
+}
+
+// gather makes alternatives of demands, in an order that does not depend on theirs.
+func gather(demands []Demand, of func(Demand) *alternative) []*alternative {
+	shapes := map[string]*alternative{}
 	for _, d := range demands {
-		var parts []string
-		if d.Namespace != "" {
-			parts = append(parts, "request.namespace == "+strconv.Quote(d.Namespace))
+		a := of(d)
+		parts := slices.Concat(a.fixed, []string{a.loop}, a.looped)
+		for _, c := range a.columns {
+			parts = append(parts, c.expression)
 		}
-		if d.Operation != Evict && d.Pods != nil {
-			for _, r := range requirements(d.Pods) {
-				parts = append(parts, labelTerm(d.Operation, r))
+		shape := strings.Join(parts, "\n")
+		if shapes[shape] == nil {
+			shapes[shape] = &alternative{fixed: a.fixed, loop: a.loop, looped: a.looped, columns: a.columns}
+		}
+		shapes[shape].rows = append(shapes[shape].rows, a.rows...)
+		shapes[shape].demands = append(shapes[shape].demands, d)
+	}
+	var out []*alternative
+	for _, shape := range slices.Sorted(maps.Keys(shapes)) {
+		a := shapes[shape]
+		slices.SortFunc(a.rows, slices.Compare[[]string])
+		a.rows = slices.CompactFunc(a.rows, slices.Equal[[]string])
+		for i := range a.columns {
+			for _, row := range a.rows {
+				a.columns[i].values = append(a.columns[i].values, row[i])
+			}
+			a.columns[i].values = distinct(a.columns[i].values)
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// exactly is what one demand asks for.
+func exactly(d Demand) *alternative {
+	a := begun(d)
+	if d.Operation == Evict {
+		return a
+	}
+	if d.Pods != nil {
+		for _, r := range requirements(d.Pods) {
+			if r.Operator == metav1.LabelSelectorOpIn && len(a.rows)*len(r.Values) <= mostRows {
+				a.fixed = append(a.fixed, there(d.Operation, r.Key))
+				a.differ(column{expression: label(d.Operation, r.Key)}, r.Values)
+			} else {
+				a.fixed = append(a.fixed, met(d.Operation, r))
 			}
 		}
-		if d.Condition != "" {
-			parts = append(parts, "("+d.Condition+")")
+	}
+	if d.Owner != nil {
+		if d.Owner.Hash != "" {
+			a.fixed = append(a.fixed, there(d.Operation, d.Owner.Hash))
 		}
-		terms = append(terms, joined(parts))
+		a.fixed = append(a.fixed, "has("+references(d.Operation)+")")
+		a.loop, a.looped = references(d.Operation)+".exists(o, ", d.Owner.is(d.Operation)
+		a.differ(column{expression: d.Owner.named(d.Operation), looped: true}, []string{d.Owner.Name})
 	}
-	return distinct(terms)
+	return a
 }
 
-// byValue asks for one label that each demand requires, with the values that any of them wants.
-func byValue(demands []Demand) []string {
-	values, rest, total := map[string][]string{}, []string(nil), 0
-	for _, d := range demands {
-		r := required(d)
-		if r == nil || len(r.Values) == 0 {
-			rest = append(rest, coarse(d, r))
-			continue
+// coarsely is what one demand asks for, told by its namespace and the key of one label alone.
+func coarsely(d Demand) *alternative {
+	a := begun(d)
+	if r := required(d.Pods); r != nil && d.Operation != Evict {
+		labels := metadata(d.Operation) + ".labels"
+		a.fixed, a.loop = append(a.fixed, "has("+labels+")"), labels+".exists(k, "
+		a.differ(column{expression: "k", looped: true}, []string{r.Key})
+	}
+	return a
+}
+
+// begun is the part that all that a demand asks for has: its conditions and its namespace.
+func begun(d Demand) *alternative {
+	a := &alternative{rows: [][]string{nil}}
+	for _, c := range d.Conditions {
+		a.fixed = append(a.fixed, "("+c.Expression+")")
+	}
+	if d.Namespace != "" {
+		a.differ(column{expression: "request.namespace", namespace: true}, []string{d.Namespace})
+	}
+	return a
+}
+
+// differ adds a column, in which each of the values will do.
+func (a *alternative) differ(c column, values []string) {
+	var rows [][]string
+	for _, row := range a.rows {
+		for _, value := range values {
+			rows = append(rows, append(slices.Clone(row), value))
 		}
-		values[r.Key] = append(values[r.Key], r.Values...)
 	}
-	for key := range values {
-		slices.Sort(values[key])
-		values[key] = slices.Compact(values[key])
-		total += len(values[key])
-	}
-	if total > mostValues {
-		return byKey(demands)
-	}
-	for key, wanted := range values {
-		rest = append(rest, labelTerm(demands[0].Operation, metav1.LabelSelectorRequirement{Key: key, Operator: metav1.LabelSelectorOpIn, Values: wanted}))
-	}
-	return distinct(rest)
+	a.columns, a.rows = append(a.columns, c), rows
 }
 
-// byKey asks for one label that each demand requires, whatever its value.
-func byKey(demands []Demand) []string {
-	var terms []string
-	for _, d := range demands {
-		terms = append(terms, coarse(d, required(d)))
+// apart keeps those alternatives that stand for most, so many of them, and tells the rest coarsely.
+func apart(all []*alternative, most int) []*alternative {
+	if len(all) <= most {
+		return all
 	}
-	return distinct(terms)
+	sorted := slices.Clone(all)
+	slices.SortStableFunc(sorted, func(a, b *alternative) int { return cmp.Compare(len(b.rows), len(a.rows)) })
+	var rest []Demand
+	for _, a := range sorted[most:] {
+		rest = append(rest, a.demands...)
+	}
+	return append(sorted[:most:most], gather(rest, coarsely)...)
 }
 
-// coarse is the term for the key of a requirement or, where a demand requires no label, for its condition alone.
-func coarse(d Demand, r *metav1.LabelSelectorRequirement) string {
-	switch {
-	case r != nil:
-		return labelTerm(d.Operation, metav1.LabelSelectorRequirement{Key: r.Key, Operator: metav1.LabelSelectorOpExists})
-	case d.Condition != "":
-		return "(" + d.Condition + ")"
-	default:
+// fitted is the expression for some alternatives. Where it is too long, what takes most room is told less exactly, step by step.
+// It is the shortest that there is if even that is too long.
+func fitted(all []*alternative, listed []string, most int) string {
+	texts, long := make([]string, len(all)), -len(" || ")
+	for i, a := range all {
+		texts[i] = a.text(listed)
+		long += len(texts[i]) + len(" || ")
+	}
+	for long > most {
+		longest := -1
+		for i, a := range all {
+			if a.canWiden() && (longest < 0 || len(texts[i]) > len(texts[longest])) {
+				longest = i
+			}
+		}
+		if longest < 0 {
+			break
+		}
+		all[longest].widen(most)
+		long -= len(texts[longest])
+		texts[longest] = all[longest].text(listed)
+		long += len(texts[longest])
+	}
+	if slices.Contains(texts, "") {
 		return ""
 	}
+	return strings.Join(distinct(texts), " || ")
 }
 
-// required is a label that every pod of a demand has: one with known values before one with any, else the first by name.
-func required(d Demand) *metav1.LabelSelectorRequirement {
-	if d.Operation == Evict || d.Pods == nil {
-		return nil
-	}
-	var some *metav1.LabelSelectorRequirement
-	for _, r := range requirements(d.Pods) {
-		switch {
-		case r.Operator == metav1.LabelSelectorOpIn:
-			return &r
-		case r.Operator == metav1.LabelSelectorOpExists && some == nil:
-			some = &r
+// text is the expression for an alternative; empty is any request.
+func (a *alternative) text(listed []string) string {
+	outside, inside := slices.Clone(a.fixed), slices.Clone(a.looped)
+	say := func(c column, values []string) {
+		if c.looped {
+			inside = append(inside, within(c.expression, values))
+		} else {
+			outside = append(outside, within(c.expression, values))
 		}
 	}
-	return some
-}
-
-// requirements lists what a selector requires, in the order of keys.
-func requirements(s *metav1.LabelSelector) []metav1.LabelSelectorRequirement {
-	var out []metav1.LabelSelectorRequirement
-	for _, key := range slices.Sorted(maps.Keys(s.MatchLabels)) {
-		out = append(out, metav1.LabelSelectorRequirement{Key: key, Operator: metav1.LabelSelectorOpIn, Values: []string{s.MatchLabels[key]}})
+	if a.together() {
+		all, values := column{looped: a.loop != ""}, []string(nil)
+		for i, c := range a.columns {
+			if i > 0 {
+				all.expression += ` + "/" + `
+			}
+			all.expression += c.expression
+		}
+		for _, row := range a.rows {
+			values = append(values, strings.Join(row, "/"))
+		}
+		all.expression = "(" + all.expression + ")"
+		say(all, distinct(values))
+	} else {
+		for _, c := range a.columns {
+			if !c.open && (!c.namespace || !slices.Equal(c.values, listed)) {
+				say(c, c.values)
+			}
+		}
 	}
-	out = append(out, sorted(s).MatchExpressions...)
-	slices.SortStableFunc(out, func(a, b metav1.LabelSelectorRequirement) int { return strings.Compare(a.Key, b.Key) })
-	return out
-}
-
-// sorted is a copy of a selector that does not depend on the order in which it was written.
-func sorted(s *metav1.LabelSelector) *metav1.LabelSelector {
-	out := s.DeepCopy()
-	for i := range out.MatchExpressions {
-		slices.Sort(out.MatchExpressions[i].Values)
+	if len(inside) > 0 {
+		outside = append(outside, a.loop+strings.Join(inside, " && ")+")")
 	}
-	slices.SortFunc(out.MatchExpressions, func(a, b metav1.LabelSelectorRequirement) int {
-		return cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(string(a.Operator), string(b.Operator)), slices.Compare(a.Values, b.Values))
-	})
-	return out
-}
-
-// labelTerm is the expression for one requirement. What a pod is before a change counts, so that no change of its labels
-// takes it out of what it was in.
-func labelTerm(o Operation, r metav1.LabelSelectorRequirement) string {
-	labels := "object.metadata.labels"
-	if o != Create {
-		labels = "oldObject.metadata.labels"
-	}
-	key := strconv.Quote(r.Key)
-	there := fmt.Sprintf("has(%s) && %s in %s", labels, key, labels)
-	var quoted []string
-	for _, value := range r.Values {
-		quoted = append(quoted, strconv.Quote(value))
-	}
-	slices.Sort(quoted)
-	among := fmt.Sprintf("%s && %s[%s] in [%s]", there, labels, key, strings.Join(quoted, ", "))
-	switch r.Operator {
-	case metav1.LabelSelectorOpIn:
-		return among
-	case metav1.LabelSelectorOpNotIn:
-		return "!(" + among + ")"
-	case metav1.LabelSelectorOpExists:
-		return there
-	default: // DoesNotExist
-		return "!(" + there + ")"
-	}
-}
-
-func joined(parts []string) string {
-	if len(parts) == 0 {
+	if len(outside) == 0 {
 		return ""
 	}
-	return "(" + strings.Join(parts, " && ") + ")"
+	return "(" + strings.Join(outside, " && ") + ")"
+}
+
+// together says whether it matters which values go together.
+func (a *alternative) together() bool {
+	all := 1
+	for _, c := range a.columns {
+		if all *= len(c.values); all > len(a.rows) {
+			return !a.loose
+		}
+	}
+	return false
+}
+
+func (a *alternative) canWiden() bool {
+	return a.together() || slices.ContainsFunc(a.columns, func(c column) bool { return !c.open })
+}
+
+// widen tells an alternative less exactly: first by the values of each column, then without the longest of these. Namespaces
+// are kept to the last, unless they are too many to name at all.
+func (a *alternative) widen(most int) {
+	if a.together() {
+		a.loose = true
+		return
+	}
+	widest, length := -1, 0
+	for i, c := range a.columns {
+		l := len(within(c.expression, c.values))
+		if c.namespace && l <= most {
+			l = 0
+		}
+		if !c.open && (widest < 0 || l > length) {
+			widest, length = i, l
+		}
+	}
+	a.columns[widest].open = true
 }
 
 func distinct(terms []string) []string {

@@ -10,21 +10,33 @@ import (
 // Owner is what controls pods, whatever the version of its kind.
 type Owner struct {
 	schema.GroupKind
-	// Name is its name, or what its name begins with.
+	// Name is its name.
 	Name string
-	// Begins says that Name is what the name begins with.
-	Begins bool
+	// Hash is a label of the pod whose value ends the owner's name, behind a dash; neither is part of Name then. Empty: Name is
+	// the whole name.
+	Hash string
 }
 
-// Condition is the CEL expression that holds for a pod, object or oldObject, that the owner controls. It never fails.
-func (o Owner) Condition(pod string) string {
-	name, group := "o.name == "+strconv.Quote(o.Name), fmt.Sprintf("o.apiVersion.startsWith(%s)", strconv.Quote(o.Group+"/"))
-	if o.Begins {
-		name = fmt.Sprintf("o.name.startsWith(%s)", strconv.Quote(o.Name))
-	}
-	if o.Group == "" {
+// references are the owners of a pod.
+func references(o Operation) string { return metadata(o) + ".ownerReferences" }
+
+// is lists what an owner's reference, o, must be besides its name.
+func (w Owner) is(o Operation) []string {
+	group := "o.apiVersion.startsWith(" + strconv.Quote(w.Group+"/") + ")"
+	if w.Group == "" {
 		group = `!o.apiVersion.contains("/")`
 	}
-	return fmt.Sprintf("has(%[1]s.metadata.ownerReferences) && %[1]s.metadata.ownerReferences.exists(o, has(o.controller) && o.controller && o.kind == %[2]s && %[3]s && %[4]s)",
-		pod, strconv.Quote(o.Kind), name, group)
+	out := []string{"has(o.controller) && o.controller", "o.kind == " + strconv.Quote(w.Kind), group}
+	if w.Hash != "" {
+		out = append(out, fmt.Sprintf(`o.name.endsWith("-" + %s)`, label(o, w.Hash)))
+	}
+	return out
+}
+
+// named is the name in an owner's reference, o.
+func (w Owner) named(o Operation) string {
+	if w.Hash == "" {
+		return "o.name"
+	}
+	return fmt.Sprintf("o.name.substring(0, size(o.name) - size(%s) - 1)", label(o, w.Hash))
 }

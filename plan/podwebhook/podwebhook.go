@@ -6,8 +6,10 @@
 // bounds leave no choice. Pods whose objects may be missed while nobody answers never wait for those whose may not. A pod
 // that is being deleted waits for nobody, nor does one that mirrors a static pod.
 //
-// Many objects are narrowed down in steps, each taken only where the one before is too big: exactly their namespaces and
-// selectors; the values of one label that each requires; the keys of those labels; the namespaces alone.
+// Demands that differ in names and values alone are one alternative of an expression, which finds them in a list, however
+// many they are. Where an expression gets too long nevertheless, what takes most room is told less exactly: first whatever
+// goes together (a namespace, the value of a label, the name of an owner) by itself, then without the values, then by
+// namespaces alone, and without these at last. The conditions of a demand are never left out.
 package podwebhook
 
 import (
@@ -45,9 +47,12 @@ type Demand struct {
 	NamespaceSelector *metav1.LabelSelector
 	// Pods selects pods by label; nil is any. It means nothing for an eviction.
 	Pods *metav1.LabelSelector
-	// Condition is a CEL expression that must hold, too, over object, oldObject and request; empty is none. It must not fail
-	// for any pod: a request for which it fails is treated as one that nobody answers.
-	Condition string
+	// Owner is what controls the pods; nil is anything. It means nothing for an eviction.
+	Owner *Owner
+	// Conditions are CEL expressions that must hold, too, over object, oldObject and request, with names for people. They come
+	// from the code and never from an object, so they are a handful, and none is ever left out. They must not fail for any pod:
+	// a request for which one fails is treated as one that nobody answers.
+	Conditions []admissionregistrationv1.MatchCondition
 }
 
 // Webhook is one webhook of a configuration.
@@ -61,16 +66,17 @@ type Webhook struct {
 	MatchConditions   []admissionregistrationv1.MatchCondition
 }
 
-// The bounds. They keep a configuration far below what the API server stores, and an expression below what it evaluates.
+// The bounds. They keep a configuration far below what the API server stores, and an expression below what it reads, which is
+// 100,000 characters, and evaluates.
 const (
 	// mostNamespaceSelectors is how many webhooks an operation and a policy have: each needs its own namespace selector.
 	mostNamespaceSelectors = 8
-	// mostNamespaces is how many namespaces are named.
-	mostNamespaces = 200
-	// mostTerms is how many alternatives an expression has, mostValues how many values of labels, mostExpression how long it is.
-	mostTerms      = 32
-	mostValues     = 500
-	mostExpression = 16 << 10
+	// mostBytes is how long the expressions of these together are, and how long their lists of namespaces.
+	mostBytes = 64 << 10
+	// mostAlternatives is how many alternatives an expression has, but for a few coarse ones, and mostRows how many values a
+	// demand adds to one.
+	mostAlternatives = 128
+	mostRows         = 64
 )
 
 // For returns the webhooks that the demands add up to, in the order of their names. Reserved namespaces are in none.
@@ -88,8 +94,10 @@ func For(demands []Demand, reserved []string) []Webhook {
 	}
 	var out []Webhook
 	for key, demands := range groups {
-		for i, part := range byNamespaceSelector(demands) {
-			w := narrow(part)
+		parts := byNamespaceSelector(demands)
+		for i, part := range parts {
+			// Half of the room is shared by what is asked, half equally: a selector that few use is not told coarsely for those of many.
+			w := narrow(part, mostBytes/2/len(parts)+mostBytes/2*len(part)/len(demands))
 			w.Operation, w.Policy = key.operation, key.policy
 			w.Name = fmt.Sprintf("%s-%s-%d.%s", key.operation, strings.ToLower(string(key.policy)), i, family(key.operation))
 			w.NamespaceSelector.MatchExpressions = append(w.NamespaceSelector.MatchExpressions, metav1.LabelSelectorRequirement{
@@ -135,62 +143,111 @@ func never(o Operation) []admissionregistrationv1.MatchCondition {
 }
 
 // byNamespaceSelector splits demands by their namespace selector, the ones without any first. Where there are too many
-// selectors, none of them narrows anything.
+// selectors, they are told by one label that each requires; where even these are too many, none of them narrows anything.
 func byNamespaceSelector(demands []Demand) [][]Demand {
-	parts := map[string][]Demand{}
-	for _, d := range demands {
-		text := ""
-		if !everything(d.NamespaceSelector) {
-			text = metav1.FormatLabelSelector(d.NamespaceSelector)
-		}
-		parts[text] = append(parts[text], d)
-	}
-	if len(parts) > mostNamespaceSelectors {
-		all := slices.Clone(demands)
-		for i := range all {
-			all[i].NamespaceSelector = nil
-		}
-		return [][]Demand{all}
-	}
 	var out [][]Demand
-	for _, text := range slices.Sorted(maps.Keys(parts)) {
-		out = append(out, parts[text])
+	for _, tell := range []func([]Demand) []Demand{slices.Clone[[]Demand], byOneLabel, byNone} {
+		parts := map[string][]Demand{}
+		for _, d := range tell(demands) {
+			text := ""
+			if !everything(d.NamespaceSelector) {
+				text = metav1.FormatLabelSelector(d.NamespaceSelector)
+			}
+			parts[text] = append(parts[text], d)
+		}
+		out = nil
+		for _, text := range slices.Sorted(maps.Keys(parts)) {
+			out = append(out, parts[text])
+		}
+		if len(out) <= mostNamespaceSelectors {
+			break
+		}
 	}
 	return out
 }
 
-// narrow makes the webhook for demands that share a namespace selector.
-func narrow(demands []Demand) Webhook {
+// byOneLabel has namespaces selected by one label, with any of the values that some demand wants.
+func byOneLabel(demands []Demand) []Demand {
+	selectors := map[string]*metav1.LabelSelectorRequirement{}
+	for _, d := range demands {
+		r := required(d.NamespaceSelector)
+		if r == nil {
+			continue
+		}
+		union := selectors[r.Key]
+		switch {
+		case union == nil:
+			selectors[r.Key] = r.DeepCopy()
+		case r.Operator == metav1.LabelSelectorOpExists:
+			union.Operator, union.Values = r.Operator, nil
+		case union.Operator == metav1.LabelSelectorOpIn:
+			union.Values = append(union.Values, r.Values...)
+		}
+	}
+	for _, r := range selectors {
+		if r.Values = distinct(r.Values); length(r.Values) > mostBytes/mostNamespaceSelectors {
+			r.Operator, r.Values = metav1.LabelSelectorOpExists, nil
+		}
+	}
+	out := byNone(demands)
+	for i, d := range demands {
+		if r := required(d.NamespaceSelector); r != nil {
+			out[i].NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{*selectors[r.Key]}}
+		}
+	}
+	return out
+}
+
+// byNone has all namespaces selected.
+func byNone(demands []Demand) []Demand {
+	out := slices.Clone(demands)
+	for i := range out {
+		out[i].NamespaceSelector = nil
+	}
+	return out
+}
+
+// narrow makes the webhook for demands that share a namespace selector, with an expression of so many bytes.
+func narrow(demands []Demand, most int) Webhook {
 	w := Webhook{NamespaceSelector: &metav1.LabelSelector{}}
 	if first := demands[0].NamespaceSelector; first != nil {
 		w.NamespaceSelector = sorted(first)
 	}
-	if names := namespaces(demands); names != nil {
+	listed := namespaces(demands, most)
+	if listed != nil {
 		w.NamespaceSelector.MatchExpressions = append(w.NamespaceSelector.MatchExpressions, metav1.LabelSelectorRequirement{
-			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: names,
+			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: listed,
 		})
-		if len(names) == 1 { // then no term needs to say so
-			demands = slices.Clone(demands)
-			for i := range demands {
-				demands[i].Namespace = ""
-			}
-		}
 	}
+	demands = slices.Clone(demands)
 	if shared := sharedSelector(demands); shared != nil {
 		w.ObjectSelector = sorted(shared)
-		demands = slices.Clone(demands)
 		for i := range demands {
 			demands[i].Pods = nil
 		}
 	}
-	if expression := asked(demands); expression != "" {
-		w.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "asked-for", Expression: expression}}
+	w.MatchConditions = sharedConditions(demands)
+	for i := range demands {
+		demands[i].Conditions = slices.DeleteFunc(slices.Clone(demands[i].Conditions), func(c admissionregistrationv1.MatchCondition) bool {
+			return slices.Contains(w.MatchConditions, c)
+		})
+	}
+	if expression := asked(demands, listed, most); expression != "" {
+		w.MatchConditions = append(w.MatchConditions, admissionregistrationv1.MatchCondition{Name: "asked-for", Expression: expression})
 	}
 	return w
 }
 
-// namespaces lists the namespaces of demands that all name one; nil when one does not, or when they are too many to list.
-func namespaces(demands []Demand) []string {
+// sharedConditions are those that all demands have.
+func sharedConditions(demands []Demand) []admissionregistrationv1.MatchCondition {
+	return slices.DeleteFunc(slices.Clone(demands[0].Conditions), func(c admissionregistrationv1.MatchCondition) bool {
+		return slices.ContainsFunc(demands, func(d Demand) bool { return !slices.Contains(d.Conditions, c) })
+	})
+}
+
+// namespaces lists the namespaces of demands that all name one; nil when one does not, or when they take more than so many
+// bytes.
+func namespaces(demands []Demand, most int) []string {
 	var names []string
 	for _, d := range demands {
 		if d.Namespace == "" {
@@ -198,11 +255,18 @@ func namespaces(demands []Demand) []string {
 		}
 		names = append(names, d.Namespace)
 	}
-	slices.Sort(names)
-	if names = slices.Compact(names); len(names) > mostNamespaces {
+	if names = distinct(names); length(names) > most {
 		return nil
 	}
 	return names
+}
+
+func length(values []string) int {
+	sum := 0
+	for _, value := range values {
+		sum += len(value) + len(`"", `)
+	}
+	return sum
 }
 
 // sharedSelector is the pod selector that all demands have, if it can be the webhook's own; an eviction has no labels.
@@ -218,14 +282,4 @@ func sharedSelector(demands []Demand) *metav1.LabelSelector {
 		}
 	}
 	return first.Pods
-}
-
-func everything(s *metav1.LabelSelector) bool {
-	return s == nil || len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0
-}
-
-// understood says whether a selector can be a webhook's. One that cannot selects nothing, whoever it belongs to.
-func understood(s *metav1.LabelSelector) bool {
-	_, err := metav1.LabelSelectorAsSelector(s)
-	return err == nil
 }

@@ -49,6 +49,7 @@ type Replica struct {
 	Terminating     bool
 	Gated           bool // it has the readiness gate InPlaceUpdateReady, so that an update in place can take it out of service
 	SpecifiedDelete bool // somebody asked for this pod to go
+	LeavesClaims    bool // it is on its way out for its update, and its successor is to have its claims
 	Unsettled       bool // a readiness condition of ours could be True and is not, or the record of a resize can be closed
 }
 
@@ -115,6 +116,7 @@ func Of(pod *corev1.Pod, o Options) Replica {
 		Gated:        inplace.HasGate(pod, v1beta1.InPlaceUpdateReady),
 	}
 	_, r.SpecifiedDelete = pod.Labels[v1beta1.SpecifiedDeleteKey]
+	_, r.LeavesClaims = pod.Annotations[v1beta1.LeavesClaimsKey]
 	for i := range pod.Status.ContainerStatuses {
 		r.Restarts += pod.Status.ContainerStatuses[i].RestartCount
 	}

@@ -79,13 +79,13 @@ func gate(kind corev1.PodConditionType) func(*corev1.Pod) {
 }
 
 func TestEveryFactOfAPodAtItsWork(t *testing.T) {
-	p := pod(annotation(corev1.PodDeletionCost, "-7"), label(v1beta1.SpecifiedDeleteKey, ""))
+	p := pod(annotation(corev1.PodDeletionCost, "-7"), label(v1beta1.SpecifiedDeleteKey, ""), annotation(v1beta1.LeavesClaimsKey, ""))
 	want := replica.Replica{
 		Name: "demo-abcde", UID: "uid", Node: "node-1", Slot: "abcde", Revision: "demo-v1", Labels: p.Labels,
 		Created: start().Add(-time.Hour), ReadySince: start().Add(-time.Minute), AvailableAt: start().Add(-time.Minute),
 		State: lifecycle.Normal, Holds: lifecycle.Holds{UpdateComplete: true, NormalComplete: true}, Stage: inplace.Done,
 		Phase: replica.Running, Restarts: 3, DeletionCost: -7,
-		Scheduled: true, Ready: true, Available: true, SpecifiedDelete: true, Gated: true,
+		Scheduled: true, Ready: true, Available: true, SpecifiedDelete: true, LeavesClaims: true, Gated: true,
 	}
 	if diff := cmp.Diff(want, replica.Of(p, options())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

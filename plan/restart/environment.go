@@ -51,7 +51,7 @@ type EnvironmentPlan struct {
 // Renew decides what the agent does for a pod whose containers take labels and annotations into their environment: it reports
 // what the environment is and, while the pod is out of service for an update in place, stops those containers that
 // were started with other values, with what is promised of every stop. A stop is announced before it begins, so that kubelet
-// knows the new values by then; one that is no longer wanted is called off.
+// knows the new values by then; one that is no longer wanted by then is called off.
 func Renew(f EnvironmentFacts) EnvironmentPlan {
 	var p EnvironmentPlan
 	written := map[string]v1beta1.RuntimeContainerMeta{}
@@ -73,7 +73,9 @@ func Renew(f EnvironmentFacts) EnvironmentPlan {
 		stale := now.Running && now.Env != nil && meta.Hashes.ExtractedEnvFromMetadataHash != wanted
 		begun := meta.StopTime != nil && !f.Now.Before(meta.StopTime.Time)
 		switch {
-		case begun && stale: // also one that the runtime refused: there is nobody to whom a failure would be the end
+		// Also one that the runtime refused: there is nobody to whom a failure would be the end. And also one whose values were
+		// taken back: nobody knows whether the runtime ends it already, and a pod out of service waits for the one that follows.
+		case begun && (stale || now.Running && updating(f.Pod)):
 			if a := f.Attempts[c.Name]; !a.Running && !a.Done {
 				p.Stops = append(p.Stops, Stop{Name: c.Name, ID: now.ID, Since: meta.StopTime.Time, Hook: f.Mine[c.Name] == now.ID})
 			}

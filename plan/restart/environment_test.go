@@ -94,6 +94,14 @@ func TestAStopForTheEnvironmentIsAnnouncedBeforeItBegins(t *testing.T) {
 	if plan := w.look(); len(plan.Stops) != 1 || plan.Stops[0].Hook {
 		t.Errorf("after the runtime refused: %+v", plan)
 	}
+	w.Pod.Labels["tier"] = "0"
+	if plan := w.look(); len(plan.Stops) > 0 {
+		t.Errorf("with the label as before, in a pod that serves: %+v", plan)
+	}
+	w.service(corev1.ConditionFalse)
+	if plan := w.look(); len(plan.Stops) != 1 {
+		t.Errorf("with the label as before, in a pod that waits for it: %+v", plan)
+	}
 }
 
 func TestAStopForTheEnvironmentIsCalledOffWhenItIsNotWantedAnyMore(t *testing.T) {

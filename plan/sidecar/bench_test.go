@@ -37,18 +37,22 @@ func BenchmarkAPodAmongSets(b *testing.B) {
 	}
 }
 
-// BenchmarkASetAmongSets is what it costs to compare a set that is written with all others.
+// BenchmarkASetAmongSets is what it costs to compare a set that is written with all others, which have so many names for their sidecars.
 func BenchmarkASetAmongSets(b *testing.B) {
-	others := make([]*v1beta1.SidecarSet, 50_000)
-	for i := range others {
-		s := &v1beta1.SidecarSet{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("set-", i)}}
-		s.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": fmt.Sprint("app-", i)}}
-		s.Spec.Containers = []v1beta1.SidecarContainer{{Container: corev1.Container{Name: fmt.Sprint("log-", i%100), Image: "log:1"}}}
-		others[i] = s
-	}
-	for b.Loop() {
-		if errs := Conflicts(others[7], others); len(errs) > 0 {
-			b.Fatal(errs)
-		}
+	for _, names := range []int{100, 1} {
+		b.Run(fmt.Sprint(names), func(b *testing.B) {
+			others := make([]*v1beta1.SidecarSet, 50_000)
+			for i := range others {
+				s := &v1beta1.SidecarSet{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("set-", i)}}
+				s.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": fmt.Sprint("app-", i)}}
+				s.Spec.Containers = []v1beta1.SidecarContainer{{Container: corev1.Container{Name: fmt.Sprint("log-", i%names), Image: "log:1"}}}
+				others[i] = s
+			}
+			for b.Loop() {
+				if errs := Conflicts(others[7], others); len(errs) > 0 {
+					b.Fatal(errs)
+				}
+			}
+		})
 	}
 }

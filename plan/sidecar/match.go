@@ -95,6 +95,19 @@ func Overlap(a, b *v1beta1.SidecarSet) bool {
 	return satisfiable(a.Spec.Selector, b.Spec.Selector) && satisfiable(a.Spec.NamespaceSelector, b.Spec.NamespaceSelector)
 }
 
+// apart says whether two selectors want different values of a label. It tells most that are satisfied by different pods alone, at once.
+func apart(a, b *metav1.LabelSelector) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	for key, value := range a.MatchLabels {
+		if other, wants := b.MatchLabels[key]; wants && other != value {
+			return true
+		}
+	}
+	return false
+}
+
 // satisfiable says whether some labels satisfy all selectors, of which nil is satisfied by any. Requirements of different
 // keys never contradict each other.
 func satisfiable(selectors ...*metav1.LabelSelector) bool {

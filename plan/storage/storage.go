@@ -73,6 +73,24 @@ func Compatible(claim, template *corev1.PersistentVolumeClaim) bool {
 		modeOf(&is) == modeOf(&want)
 }
 
+// Matches says whether a claim is what its template would make now: compatible, with at least the template's labels and
+// annotations, and filled from the same source.
+func Matches(claim, template *corev1.PersistentVolumeClaim) bool {
+	is, want := &claim.Spec, &template.Spec
+	return Compatible(claim, template) && holds(claim.Labels, template.Labels) && holds(claim.Annotations, template.Annotations) &&
+		(want.DataSource == nil || equality.Semantic.DeepEqual(is.DataSource, want.DataSource)) &&
+		(want.DataSourceRef == nil || equality.Semantic.DeepEqual(is.DataSourceRef, want.DataSourceRef))
+}
+
+func holds(all, some map[string]string) bool {
+	for key, value := range some {
+		if got, ok := all[key]; !ok || got != value {
+			return false
+		}
+	}
+	return true
+}
+
 // Ready says whether a claim has as much as its template asks for.
 func Ready(claim, template *corev1.PersistentVolumeClaim) bool {
 	has := claim.Status.Capacity[corev1.ResourceStorage]

@@ -106,6 +106,50 @@ func TestAClaimIsCompatibleWithWhatItsTemplateSays(t *testing.T) {
 	}
 }
 
+func TestAClaimIsWhatItsTemplateWouldMakeNow(t *testing.T) {
+	labels := func(pairs map[string]string) func(*corev1.PersistentVolumeClaim) {
+		return func(c *corev1.PersistentVolumeClaim) { c.Labels = pairs }
+	}
+	annotations := func(pairs map[string]string) func(*corev1.PersistentVolumeClaim) {
+		return func(c *corev1.PersistentVolumeClaim) { c.Annotations = pairs }
+	}
+	snapshot := func(name string) func(*corev1.PersistentVolumeClaim) {
+		return func(c *corev1.PersistentVolumeClaim) {
+			c.Spec.DataSource = &corev1.TypedLocalObjectReference{Kind: "VolumeSnapshot", Name: name}
+		}
+	}
+	copied := func(name string) func(*corev1.PersistentVolumeClaim) {
+		return func(c *corev1.PersistentVolumeClaim) {
+			c.Spec.DataSourceRef = &corev1.TypedObjectReference{Kind: "PersistentVolumeClaim", Name: name}
+		}
+	}
+	plain := func(*corev1.PersistentVolumeClaim) {}
+	for name, test := range map[string]struct {
+		size            string
+		claim, template func(*corev1.PersistentVolumeClaim)
+		want            bool
+	}{
+		"the same":                          {"2Gi", plain, plain, true},
+		"larger":                            {"3Gi", plain, plain, true},
+		"smaller":                           {"1Gi", plain, plain, false},
+		"labels and more":                   {"2Gi", labels(map[string]string{"tier": "fast", "id": "a"}), labels(map[string]string{"tier": "fast"}), true},
+		"another label":                     {"2Gi", labels(map[string]string{"tier": "slow"}), labels(map[string]string{"tier": "fast"}), false},
+		"no label":                          {"2Gi", plain, labels(map[string]string{"tier": ""}), false},
+		"annotations of the cluster":        {"2Gi", annotations(map[string]string{"bound": "yes"}), plain, true},
+		"another annotation":                {"2Gi", annotations(map[string]string{"note": "a"}), annotations(map[string]string{"note": "b"}), false},
+		"from the same snapshot":            {"2Gi", snapshot("a"), snapshot("a"), true},
+		"from another snapshot":             {"2Gi", snapshot("a"), snapshot("b"), false},
+		"from a snapshot that is no longer": {"2Gi", snapshot("a"), plain, true},
+		"from another claim":                {"2Gi", copied("a"), copied("b"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := storage.Matches(claim(test.size, "", test.claim), claim("2Gi", "", test.template)); got != test.want {
+				t.Errorf("matches: %v", got)
+			}
+		})
+	}
+}
+
 // patched is a claim after a strategic merge patch.
 func patched(t *testing.T, before *corev1.PersistentVolumeClaim, patch []byte) *corev1.PersistentVolumeClaim {
 	t.Helper()

@@ -2,7 +2,6 @@ package workload
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -100,7 +99,7 @@ func (c *CloneSet) Pool(newID func() string) (*podset.Pool, error) {
 	if keys := topologyKeys(&c.Set.Spec.Template); len(keys) > 0 && c.node != nil {
 		pool.Spread = order.Spread{Keys: keys, Domain: func(node, key string) string { return c.node(node)[key] }}
 	}
-	pool.FreshSlots = func(n int) []string { return c.freshIDs(n, newID) }
+	pool.FreshSlots = func(n int, to string) []string { return c.freshIDs(n, to, newID) }
 	return &pool, nil
 }
 
@@ -127,10 +126,9 @@ func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVo
 	if err != nil {
 		return nil, nil, err
 	}
-	owner := c.Owner()
 	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
 	pod.Namespace, pod.Name, pod.GenerateName = c.Set.Namespace, c.podName(step.Slot), ""
-	pod.OwnerReferences = append(pod.OwnerReferences, owner)
+	pod.OwnerReferences = append(pod.OwnerReferences, c.Owner())
 	podset.Prepare(pod, c.revisionLabel(step.To), revision.ShortHash(step.To), c.Set.Spec.Lifecycle,
 		v1beta1.InPlaceUpdateReady, v1beta1.KruisePodReadyConditionType)
 	pod.Labels[v1beta1.CloneSetInstanceID] = step.Slot
@@ -138,11 +136,9 @@ func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVo
 	var claims []*corev1.PersistentVolumeClaim
 	for i := range c.Set.Spec.VolumeClaimTemplates {
 		template := &c.Set.Spec.VolumeClaimTemplates[i]
-		claim := claimOf(template, template.Name+"-"+pod.Name, c.Set.Spec.Selector.MatchLabels, owner)
-		claim.Namespace = c.Set.Namespace
-		claim.Labels[v1beta1.CloneSetInstanceID] = step.Slot
+		claim := c.newClaim(template, step.Slot)
 		Mount(&pod.Spec, template.Name, claim.Name)
-		if !slices.ContainsFunc(c.Claims[step.Slot], func(c *corev1.PersistentVolumeClaim) bool { return c.Name == claim.Name }) {
+		if c.claimNamed(step.Slot, claim.Name) == nil {
 			claims = append(claims, claim)
 		}
 	}
@@ -152,20 +148,6 @@ func (c *CloneSet) NewPod(step podset.Step) (*corev1.Pod, []*corev1.PersistentVo
 // Target tells where an update of a pod in place leads to.
 func (c *CloneSet) Target(_ *corev1.Pod, step podset.Step) (inplace.Target, error) {
 	return c.target(step, c.revisionLabel(step.To), c.Set.Spec.Lifecycle, c.inPlaceTuning())
-}
-
-// ClaimsOf lists the claims that go with a pod.
-func (c *CloneSet) ClaimsOf(step podset.Step) []*corev1.PersistentVolumeClaim {
-	if step.KeepClaims {
-		return nil
-	}
-	return c.Claims[step.Pod.Slot]
-}
-
-// keepsClaims says whether the claims of an instance id outlive its pod, for another pod to use them.
-func (c *CloneSet) keepsClaims(id string) bool {
-	claims := c.Claims[id]
-	return c.Set.Spec.ScaleStrategy.EnablePVCReuse && len(claims) > 0 && !terminating(claims)
 }
 
 // revisionLabel is what the revision label of a pod says of a revision.
@@ -188,18 +170,6 @@ func topologyKeys(template *corev1.PodTemplateSpec) []string {
 	return keys
 }
 
-// ExpiredClaims lists claims that no pod has and no pod may have again.
-func (c *CloneSet) ExpiredClaims() []*corev1.PersistentVolumeClaim {
-	if c.Set.Spec.ScaleStrategy.EnablePVCReuse {
-		return nil
-	}
-	var out []*corev1.PersistentVolumeClaim
-	for _, id := range c.idleClaims() {
-		out = append(out, c.Claims[id]...)
-	}
-	return out
-}
-
 // RemainingPodsToDelete lists the names in podsToDelete without those of pods that are gone.
 func (c *CloneSet) RemainingPodsToDelete() []string {
 	if len(c.Set.Spec.ScaleStrategy.PodsToDelete) == 0 { // nearly always, and there may be many pods
@@ -210,34 +180,6 @@ func (c *CloneSet) RemainingPodsToDelete() []string {
 		names[pod.Name] = true
 	}
 	return slices.DeleteFunc(slices.Clone(c.Set.Spec.ScaleStrategy.PodsToDelete), func(name string) bool { return !names[name] })
-}
-
-// freshIDs makes up instance ids that are not in use. Where the set lets claims be used again, ids of claims that no pod
-// has go first.
-func (c *CloneSet) freshIDs(n int, newID func() string) []string {
-	var out []string
-	if c.Set.Spec.ScaleStrategy.EnablePVCReuse {
-		idle := c.idleClaims()
-		out = append(out, idle[:min(n, len(idle))]...)
-	}
-	for len(out) < n {
-		if id := newID(); !c.used()[id] && c.Claims[id] == nil {
-			c.used()[id] = true
-			out = append(out, id)
-		}
-	}
-	return out
-}
-
-// idleClaims lists the instance ids of claims that no pod has and nobody deletes, in order. A pod that the set let go of
-// keeps its claims.
-func (c *CloneSet) idleClaims() []string {
-	if len(c.Claims) == 0 {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.Claims)), func(id string) bool {
-		return c.used()[id] || c.podExists != nil && c.podExists(c.podName(id)) || terminating(c.Claims[id])
-	})
 }
 
 // used are the instance ids that are in use.

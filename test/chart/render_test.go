@@ -65,6 +65,22 @@ func TestAManagerIsReplacedOnlyByOneThatIsReady(t *testing.T) {
 	}
 }
 
+func TestAManagerIsLimitedToTheKindsThatAreNamed(t *testing.T) {
+	h := newHelm(t)
+	for values, want := range map[string]string{"manager.replicas=2": "", "manager.kinds={CloneSet,SidecarSet}": "CloneSet,SidecarSet"} {
+		deployment := find[appsv1.Deployment](t, h.render(t, namespace, values), "Deployment", "kruise-controller-manager")
+		got := ""
+		for _, variable := range deployment.Spec.Template.Spec.Containers[0].Env {
+			if variable.Name == "CUSTOM_RESOURCE_ENABLE" {
+				got = variable.Value
+			}
+		}
+		if got != want {
+			t.Errorf("with %s it is limited to %q, want %q", values, got, want)
+		}
+	}
+}
+
 // Some control planes reach nodes and not pods: the manager is then on the network of its node, at a port that is free there.
 func TestAManagerCanBeReachedAtAPortOfItsNode(t *testing.T) {
 	objects := newHelm(t).render(t, namespace, "manager.hostNetwork=true", "manager.webhook.port=30443")
@@ -487,6 +503,7 @@ func TestValuesThatCannotWorkAreRefused(t *testing.T) {
 		"a policy that does not exist":                  {"webhookConfiguration.failurePolicy.cloneset=Maybe", "cloneset"},
 		"a policy for pods that does not exist":         {"webhookConfiguration.failurePolicy.pods.launch-priority=Maybe", "launch-priority"},
 		"a group that is all of Kubernetes' own":        {"deletionProtection.groups={core}", "groups"},
+		"a kind in small letters":                       {"manager.kinds={cloneset}", "kinds"},
 		"a port that does not exist":                    {"manager.webhook.port=70000", "port"},
 		"a log format that does not exist":              {"manager.log.format=xml", "format"},
 		"a feature gate without a value":                {"featureGates=CloneSetShortHash", "featureGates"},

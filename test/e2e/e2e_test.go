@@ -113,7 +113,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 		{"an update goes on when the API server is killed", apiServerKilled},
 		{"an update goes on when its leader is killed", leaderKilled},
 		{"pods start and stop undisturbed while no manager runs", nothingWaits},
-		{"uninstalling leaves everything running, and installing again takes over without a restart", uninstalled},
+		{"upgrading and uninstalling leave everything running, and installing again takes over without a restart", uninstalled},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(c.space(t)) })
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -188,8 +189,11 @@ func (s *space) untilPods(what string, n int, wanted func(*corev1.Pod) bool) {
 func uninstalled(s *space) {
 	managers := s.managers()
 	openGates(s) // nothing is protected without one
-	s.start("stay", 3)
+	s.start("stay", 2)
 	locks := s.locks()
+	s.upgraded(managers, "stay")
+	locks.closed()
+	s.untilDone(s.change("stay", replicas(3)))
 	before := s.podsNow("stay")
 	end := s.guard("stay", serving(3), existing(3))
 	values := filepath.Join(s.TempDir(), "values.yaml")
@@ -215,11 +219,13 @@ func uninstalled(s *space) {
 	check()
 	locks.open()
 
-	s.helm(s.T, "install", release, "deploy/chart", "--namespace", kruiseNamespace, "--values", values, "--wait")
+	late := s.lacks("imagelistpulljobs.apps.kruise.io")
+	s.helm(s.T, "install", release, "deploy/chart", "--namespace", kruiseNamespace, "--values", values, "--set", "crds.install=false", "--wait")
 	managers.untilManagersAre(2)
 	end()
 	check()
 	locks.closed()
+	late(managers)
 
 	end = s.guard("stay", serving(3), existing(4))
 	s.untilDone(s.change("stay", replicas(4)))
@@ -234,6 +240,53 @@ func uninstalled(s *space) {
 	s.same("the containers of the pods that were there", lives(before, app), lives(kept, app))
 	s.untilDone(s.change("stay", image("1.10.3")))
 	s.same("the images", map[string]int{"1.10.3": 4}, tags(s.podsNow("stay")))
+}
+
+// upgraded replaces all managers by an upgrade of the release, which disturbs no pod of a CloneSet.
+func (s *space) upgraded(managers *space, set string) {
+	s.Helper()
+	n := len(s.podsNow(set))
+	end := s.guard(set, serving(n), existing(n))
+	old := managers.podsOfManagers()
+	s.helm(s.T, "upgrade", release, "deploy/chart", "--namespace", kruiseNamespace, "--reuse-values", "--set-string", "manager.podAnnotations.e2e=upgraded", "--wait")
+	managers.untilManagersAre(2)
+	for _, pod := range managers.podsOfManagers() {
+		if isManager(pod) && slices.ContainsFunc(old, func(before *corev1.Pod) bool { return before.UID == pod.UID }) {
+			s.Errorf("the upgrade left manager %s where it was", pod.Name)
+		}
+	}
+	end()
+}
+
+// isManager says whether a pod of the release is one of its managers.
+func isManager(pod *corev1.Pod) bool { return pod.Labels["control-plane"] == "controller-manager" }
+
+// lacks takes a kind away. It returns what has the release bring it back, and checks that managers that were started before serve it
+// then, each of which started anew for it, once.
+func (s *space) lacks(crd string) (back func(managers *space)) {
+	s.Helper()
+	s.kubectl(s.T, "", "delete", "crd", crd)
+	return func(managers *space) {
+		s.Helper()
+		s.helm(s.T, "upgrade", release, "deploy/chart", "--namespace", kruiseNamespace, "--reuse-values", "--set", "crds.install=true")
+		managers.until("each manager has started anew, and is ready", func() string {
+			text := ""
+			for _, pod := range managers.podsOfManagers() {
+				if isManager(pod) && (containerOf(pod, "manager").RestartCount == 0 || statusOf(pod, corev1.PodReady) != corev1.ConditionTrue) {
+					text += "\n  " + describePod(pod)
+				}
+			}
+			return text
+		})
+		list := &v1beta1.ImageListPullJob{ObjectMeta: metav1.ObjectMeta{Namespace: s.name, Name: "late"}}
+		list.Spec.Images = []string{demo("1.10.2")}
+		s.eventually("objects of the kind are admitted", func() bool { return s.client.Create(s.Context(), list.DeepCopy(), client.DryRunAll) == nil })
+		for _, pod := range managers.podsOfManagers() {
+			if is := containerOf(pod, "manager"); isManager(pod) && (is.RestartCount != 1 || is.LastTerminationState.Terminated == nil || is.LastTerminationState.Terminated.ExitCode != 0) {
+				s.Errorf("manager %s was restarted %d times: %+v", pod.Name, is.RestartCount, is.LastTerminationState.Terminated)
+			}
+		}
+	}
 }
 
 // locks are objects on whose account something waits for a manager: a SidecarSet whose pods must not miss it, a budget that lets no

@@ -2,10 +2,14 @@ package faults
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	clocks "k8s.io/utils/clock"
@@ -27,21 +31,21 @@ var cloneSets = &kind{
 	reconciler: func(ctx context.Context, mgr ctrl.Manager, now clocks.PassiveClock, o workload.Options) (reconcile.Reconciler, error) {
 		return cloneset.Options{Options: o}.NewReconciler(ctx, mgr, now)
 	},
-	container: func(set client.Object, name string) *corev1.Container {
-		return inTemplate(&asCloneSet(set).Spec.Template, name)
-	},
+	template:  func(set client.Object) *corev1.PodTemplateSpec { return &asCloneSet(set).Spec.Template },
 	spec:      func(set client.Object) any { return asCloneSet(set).Spec },
 	setStatus: func(into, from client.Object) { asCloneSet(into).Status = asCloneSet(from).Status },
+	hooks:     func(set client.Object) *v1beta1.Lifecycle { return asCloneSet(set).Spec.Lifecycle },
 	doom:      doomInCloneSet,
 	view:      viewOfCloneSet,
 	created:   podOfCloneSetCreated,
 	ended:     cloneSetEnded,
 	reported:  cloneSetReported,
 	draw:      generator.cloneSet,
-	image:     generator.mainImage,
-	images:    mainImages,
-	person:    func(g generator) string { return pick(g, "delete ", "doom ", "pin ") + g.somePod() },
+	image:     generator.templateImage,
+	images:    templateImages,
+	person:    generator.cloneSetPerson,
 	options:   []string{shortHash, partitionRollback, excludeLeaving, prepareIsUpdate}, odds: 6, share: 1,
+	usual:   []string{resizePods, envFromMetadata, recreateForClaims},
 	simpler: simplerCloneSets,
 }
 
@@ -70,7 +74,7 @@ func viewOfCloneSet(p *process, set client.Object) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &view{newest: about.Revisions.Update, wanted: wanted{
+	return &view{newest: about.Revisions.Update, template: about.Template, wanted: wanted{
 		replicas: pool.Replicas, surge: pool.MaxSurge, partition: pool.Partition, floor: pool.Replicas - pool.MaxUnavailable,
 		paused: pool.Paused || pool.OnDelete, stuck: pool.Paused && pool.MaxUnavailable == 0, excludesLeaving: pool.ExcludePreparingDelete,
 		doomed: pool.Doomed, selector: spec.Selector,
@@ -109,6 +113,47 @@ func cloneSetEnded(m *machine, v *view) {
 			m.brokenf("claim %s is left, and nobody will use it", claim.Name)
 		}
 	}
+	m.checkClaimTemplates(v, used)
+}
+
+// checkClaimTemplates checks what became of a change of claim templates, where that is a rollout: each pod of the newest revision has claims as
+// the templates say or, where claims are used again, none that are smaller, and none that are smaller wait for a pod once all are updated.
+func (m *machine) checkClaimTemplates(v *view, used map[string]bool) {
+	spec, status := &asCloneSet(v.set).Spec, &asCloneSet(v.set).Status
+	inPlaceOnly := spec.UpdateStrategy.RollingUpdate != nil && spec.UpdateStrategy.RollingUpdate.PodUpdatePolicy == v1beta1.InPlaceOnlyPodUpdatePolicyType
+	if !m.options.RecreateForClaims || inPlaceOnly {
+		return
+	}
+	updated := map[string]bool{}
+	for _, pod := range m.active() {
+		if !ours(pod, v.set.GetUID()) || !v.isNew(revisionOf(pod)) || m.ledger.adopted[pod.UID] > 0 {
+			continue
+		}
+		want, is := map[string]string{}, map[string]string{}
+		for i := range spec.VolumeClaimTemplates {
+			t := &spec.VolumeClaimTemplates[i]
+			want[t.Name+"-"+pod.Name] = t.Spec.Resources.Requests.Storage().String()
+		}
+		for _, name := range claimsOf(pod) {
+			updated[name] = true
+			if claim, there := m.tables[kindClaim].objects[name].(*corev1.PersistentVolumeClaim); there {
+				is[name] = claim.Spec.Resources.Requests.Storage().String()
+			}
+		}
+		if !spec.ScaleStrategy.EnablePVCReuse && !maps.Equal(want, is) {
+			m.brokenf("pod %s has the newest revision and the claims %v, its claim templates ask for %v", pod.Name, is, want)
+		}
+	}
+	for _, claim := range list[*corev1.PersistentVolumeClaim](m.server, kindClaim) {
+		waits := !used[claim.Name] && status.CurrentRevision == status.UpdateRevision
+		for i := range spec.VolumeClaimTemplates {
+			t := &spec.VolumeClaimTemplates[i]
+			has, wanted := claim.Spec.Resources.Requests.Storage(), t.Spec.Resources.Requests.Storage()
+			if strings.HasPrefix(claim.Name, t.Name+"-") && (waits || updated[claim.Name]) && has.Cmp(*wanted) < 0 {
+				m.brokenf("claim %s asks for %s in the end, and its template for %s:\n%s", claim.Name, has, wanted, m.describe())
+			}
+		}
+	}
 }
 
 func cloneSetReported(set client.Object) reported {
@@ -132,11 +177,7 @@ func (g generator) cloneSet() client.Object {
 	replicas := int32(1 + g.IntN(7))
 	spec.Replicas = &replicas
 	spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
-	spec.Template.Labels = map[string]string{"app": "web"}
-	spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Image: "main:1"}}
-	if g.IntN(3) == 0 {
-		spec.Template.Spec.Containers = append(spec.Template.Spec.Containers, corev1.Container{Name: "side", Image: "side:1"})
-	}
+	spec.Template = g.podTemplate()
 	spec.MinReadySeconds = pick[int32](g, 0, 0, 0, 2)
 	g.claims(spec)
 	spec.Lifecycle = g.hooks(&spec.Template)
@@ -187,10 +228,46 @@ func (g generator) strategy() *v1beta1.RollingUpdateCloneSetStrategy {
 	return s
 }
 
+// cloneSetPerson draws what a person does to a CloneSet alone.
+func (g generator) cloneSetPerson() string {
+	switch g.IntN(6) {
+	case 0, 1:
+		return fmt.Sprintf("claims data=%dGi", 1+g.IntN(3))
+	case 2:
+		return "claims " + pick(g, "logs=1Gi", "logs-", "data-", "data=2Gi logs=1Gi")
+	default:
+		return pick(g, "delete ", "doom ", "pin ") + g.somePod()
+	}
+}
+
+// changeClaims changes the claim templates of a CloneSet: their sizes, and which of them there are.
+func changeClaims(set client.Object, text string) error {
+	c, ok := set.(*v1beta1.CloneSet)
+	if !ok {
+		return nil
+	}
+	templates := &c.Spec.VolumeClaimTemplates
+	for change := range strings.FieldsSeq(text) {
+		name, size, sized := strings.Cut(change, "=")
+		if !sized {
+			name, _ = strings.CutSuffix(change, "-")
+		}
+		rest := slices.DeleteFunc(slices.Clone(*templates), func(t corev1.PersistentVolumeClaim) bool { return t.Name == name })
+		if sized {
+			quantity, err := resource.ParseQuantity(size)
+			if err != nil {
+				return err
+			}
+			rest = append(rest, claimTemplate(name, quantity))
+		}
+		*templates = rest
+	}
+	return nil
+}
+
 // simplerCloneSets are parts of a CloneSet that may have nothing to do with a failure.
 var simplerCloneSets = []func(client.Object){
 	cloneSetPart(func(s *v1beta1.CloneSetSpec) { s.Lifecycle = nil }),
-	cloneSetPart(func(s *v1beta1.CloneSetSpec) { s.Template.Labels = s.Selector.MatchLabels }),
 	cloneSetPart(func(s *v1beta1.CloneSetSpec) { s.VolumeClaimTemplates = nil }),
 	cloneSetPart(func(s *v1beta1.CloneSetSpec) { s.ScaleStrategy = v1beta1.CloneSetScaleStrategy{} }),
 	cloneSetPart(func(s *v1beta1.CloneSetSpec) { s.ScaleStrategy.EnablePVCReuse = false }),
@@ -198,7 +275,6 @@ var simplerCloneSets = []func(client.Object){
 	cloneSetPart(func(s *v1beta1.CloneSetSpec) { s.ProgressDeadlineSeconds = nil }),
 	cloneSetPart(func(s *v1beta1.CloneSetSpec) { s.RevisionHistoryLimit = nil }),
 	cloneSetPart(func(s *v1beta1.CloneSetSpec) { s.MinReadySeconds = 0 }),
-	cloneSetPart(func(s *v1beta1.CloneSetSpec) { s.Template.Spec.Containers = s.Template.Spec.Containers[:1] }),
 	cloneSetPart(func(s *v1beta1.CloneSetSpec) { one := int32(1); s.Replicas = &one }),
 	cloneSetPart(func(s *v1beta1.CloneSetSpec) { two := int32(2); s.Replicas = &two }),
 }

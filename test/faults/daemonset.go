@@ -28,22 +28,22 @@ var daemonSets = &kind{
 	reconciler: func(ctx context.Context, mgr ctrl.Manager, now clocks.PassiveClock, o workload.Options) (reconcile.Reconciler, error) {
 		return daemonset.Options{Options: o}.NewReconciler(ctx, mgr, now)
 	},
-	container: func(set client.Object, name string) *corev1.Container {
-		return inTemplate(&asDaemonSet(set).Spec.Template, name)
-	},
+	template:  func(set client.Object) *corev1.PodTemplateSpec { return &asDaemonSet(set).Spec.Template },
 	spec:      func(set client.Object) any { return asDaemonSet(set).Spec },
 	setStatus: func(into, from client.Object) { asDaemonSet(into).Status = asDaemonSet(from).Status },
+	hooks:     func(set client.Object) *v1beta1.Lifecycle { return asDaemonSet(set).Spec.Lifecycle },
 	doom:      func(client.Object, string) {}, // a label does it
 	view:      viewOfDaemonSet,
 	ended:     daemonSetEnded,
 	tallies:   func(t *podset.Tally) { t.UpdatedReady, t.UpdatedAvailable = 0, 0 },
 	reported:  daemonSetReported,
 	draw:      generator.daemonSet,
-	image:     generator.mainImage,
-	images:    mainImages,
+	image:     generator.templateImage,
+	images:    templateImages,
 	person:    generator.daemonPerson,
 	resize:    func(g generator) string { return g.nodeIs("gone", "gone", "marked") },
 	options:   []string{bindDirectly, pruneIneligible}, odds: 3, share: 3,
+	usual:   []string{resizePods, envFromMetadata},
 	simpler: simplerDaemonSets,
 }
 
@@ -79,7 +79,7 @@ func viewOfDaemonSet(p *process, set client.Object) (*view, error) {
 	if spec.Lifecycle != nil {
 		facts.Hooks = &v1beta1.Lifecycle{PreDelete: spec.Lifecycle.PreDelete}
 	}
-	return &view{newest: about.Revisions.Update, wanted: wanted{
+	return &view{newest: about.Revisions.Update, template: about.Template, wanted: wanted{
 		replicas: desired, partition: max(d.Partition, excluded), paused: d.Paused || d.OnDelete, selector: spec.Selector, facts: facts, perNode: d,
 	}}, nil
 }
@@ -102,16 +102,12 @@ func (g generator) daemonSet() client.Object {
 	set := &v1beta1.DaemonSet{}
 	spec := &set.Spec
 	spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
-	spec.Template.Labels = map[string]string{"app": "web"}
-	spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Image: "main:1"}}
-	if g.IntN(3) == 0 {
-		spec.Template.Spec.Containers = append(spec.Template.Spec.Containers, corev1.Container{Name: "side", Image: "side:1"})
-	}
+	spec.Template = g.podTemplate()
 	if g.IntN(3) == 0 {
 		spec.Template.Spec.NodeSelector = marked()
 	}
-	if hooks := g.hooks(&spec.Template); hooks != nil {
-		spec.Lifecycle = &v1beta1.Lifecycle{PreDelete: hooks.PreDelete}
+	if hook := g.hook("preDelete", &spec.Template); hook != nil {
+		spec.Lifecycle = &v1beta1.Lifecycle{PreDelete: hook}
 	}
 	spec.MinReadySeconds = pick[int32](g, 0, 0, 0, 2)
 	if g.IntN(4) == 0 {
@@ -173,7 +169,6 @@ func (g generator) daemonPerson() string {
 // simplerDaemonSets are parts of a DaemonSet that may have nothing to do with a failure.
 var simplerDaemonSets = []func(client.Object){
 	daemonSetPart(func(s *v1beta1.DaemonSetSpec) { s.Lifecycle = nil }),
-	daemonSetPart(func(s *v1beta1.DaemonSetSpec) { s.Template.Labels = s.Selector.MatchLabels }),
 	daemonSetPart(func(s *v1beta1.DaemonSetSpec) { s.Template.Spec.NodeSelector = nil }),
 	daemonSetPart(func(s *v1beta1.DaemonSetSpec) { s.ScaleStrategy = nil }),
 	daemonSetPart(func(s *v1beta1.DaemonSetSpec) { s.BurstReplicas = nil }),
@@ -182,7 +177,6 @@ var simplerDaemonSets = []func(client.Object){
 	daemonSetPart(func(s *v1beta1.DaemonSetSpec) { s.UpdateStrategy = v1beta1.DaemonSetUpdateStrategy{} }),
 	daemonSetPart(func(s *v1beta1.DaemonSetSpec) { s.RevisionHistoryLimit = nil }),
 	daemonSetPart(func(s *v1beta1.DaemonSetSpec) { s.MinReadySeconds = 0 }),
-	daemonSetPart(func(s *v1beta1.DaemonSetSpec) { s.Template.Spec.Containers = s.Template.Spec.Containers[:1] }),
 }
 
 func daemonSetPart(simplify func(*v1beta1.DaemonSetSpec)) func(client.Object) {

@@ -1,6 +1,7 @@
 // Package faults runs the real reconcilers of CloneSets, StatefulSets, DaemonSets and SidecarSets, with everything that they
 // stand on, on an API server in memory, while faults with names happen: caches lag behind, watches are lost, answers are lost,
-// writes are refused, the process dies between two writes, clocks differ, nodes are lost and users change their minds.
+// writes are refused, webhooks do not answer, the process dies between two writes, clocks differ, nodes are lost, hooks and others keep pods
+// out of service, and users change their minds.
 //
 // A run is a script: one line for each thing that happens, drawn from a seed or read from testdata. Nothing happens that
 // the script does not say: requests that the reconciler sends side by side are put in an order that the seed decides, so

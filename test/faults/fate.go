@@ -10,7 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
@@ -28,6 +30,8 @@ type fate struct {
 	err   error
 	after bool // the request is carried out all the same
 	crash bool // the process dies once it is
+	// webhook is the failurePolicy of a webhook that does not answer; empty: it answers.
+	webhook admissionregistrationv1.FailurePolicyType
 }
 
 // doRequests arms faults.
@@ -48,6 +52,8 @@ func (m *machine) doRequests(verb, rest string) error {
 		return err
 	case "crash-after":
 		m.fate.crash = true
+	case "webhook":
+		m.fate.webhook = admissionregistrationv1.FailurePolicyType(rest)
 	default: // fail and lose
 		if failures[rest] == nil {
 			return fmt.Errorf("there is no error %q", rest)
@@ -78,10 +84,37 @@ func (m *machine) fateOf(r *request) fate {
 			m.fate = fate{err: failures[rule.reason]()}
 		}
 	}
+	if m.fate.webhook != "" {
+		m.webhook(r)
+	}
 	if m.fate != (fate{}) {
 		m.faults++
 	}
 	return m.fate
+}
+
+// webhookTimeout is how long the API server waits for a webhook of ours, unless users say otherwise.
+const webhookTimeout = 10
+
+// webhook has the API server call a webhook of ours that does not answer, as while the managers are cut off from it or have too
+// much to do. The request waits until the API server gives the call up. Everything else takes its course meanwhile. Then the
+// failurePolicy decides: with Fail the request is refused in the API server's words, and nothing of it was carried out; with
+// Ignore it is carried out, on what is there by then, as if there were no webhook. What the webhook would have done to the object
+// is not modelled: others promise it. Of what the controllers under test write only pods have webhooks of ours (admission when
+// they are created, budgets when they are changed or deleted), and their status has none: other requests are left alone.
+func (m *machine) webhook(r *request) {
+	if r.kind != kindPod || !r.writes() || r.sub == "status" {
+		m.fate.webhook = ""
+		return
+	}
+	m.tracef("%s: a webhook does not answer", r)
+	for range webhookTimeout {
+		m.hear()
+		m.pass(time.Second)
+	}
+	if m.fate.webhook == admissionregistrationv1.Fail {
+		m.fate.err, m.fate.after = failures["Webhook"](), false
+	}
 }
 
 // failures are the errors that a client may see, by their names in scripts.
@@ -96,6 +129,10 @@ var failures = map[string]func() error{
 	},
 	"Conflict": func() error {
 		return apierrors.NewConflict(resourceOf(kindPod), "", errors.New("the object has been modified"))
+	},
+	"Webhook": func() error {
+		return apierrors.NewInternalError(errors.New(`failed calling webhook "mpod.kb.io": failed to call webhook: ` +
+			`Post "https://kruise-webhook-service.kruise-system.svc:443/mutate-pod?timeout=10s": context deadline exceeded`))
 	},
 	"EOF":      func() error { return &url.Error{Op: "Post", URL: "https://api", Err: io.ErrUnexpectedEOF} },
 	"Reset":    func() error { return &url.Error{Op: "Post", URL: "https://api", Err: syscall.ECONNRESET} },

@@ -31,7 +31,7 @@ func (m *machine) finish() {
 	clear(m.world.Unready)
 	clear(m.steady)
 	m.must(m.do("make-set"))
-	m.narrow = false
+	m.narrow, m.world.Resize = false, ""
 	m.heal()
 	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
 		m.edit(pod, func(meta *metav1.ObjectMeta) {
@@ -41,6 +41,7 @@ func (m *machine) finish() {
 			}
 		})
 	}
+	m.letGo()
 	began := m.world.Now
 	for turns := 0; !m.quiet(); turns++ {
 		if m.failure != nil {
@@ -146,15 +147,18 @@ func (m *machine) checkPods(v *view) {
 		if !m.runs(pod) {
 			m.brokenf("pod %s does not run what its spec says:\n%s", pod.Name, m.describe())
 		}
+		m.checkRevision(v, pod)
 	}
 }
 
-// checkClaims checks that each pod has its claims.
+// checkClaims checks that each pod has its claims. One that was adopted brings those that it has: they may be ending with the set
+// before, which left the pod to itself.
 func (m *machine) checkClaims(v *view) {
 	for _, pod := range list[*corev1.Pod](m.server, kindPod) {
 		for _, name := range claimsOf(pod) {
 			claim := m.tables[kindClaim].objects[name]
-			if ours(pod, v.set.GetUID()) && pod.DeletionTimestamp == nil && (claim == nil || claim.GetDeletionTimestamp() != nil) {
+			lost := claim == nil || claim.GetDeletionTimestamp() != nil && m.ledger.adopted[pod.UID] == 0
+			if ours(pod, v.set.GetUID()) && pod.DeletionTimestamp == nil && lost {
 				m.brokenf("pod %s lives, and its claim %s is lost:\n%s", pod.Name, name, m.describe())
 			}
 		}

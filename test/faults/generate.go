@@ -15,10 +15,16 @@ import (
 
 // Generate draws a script about a workload of a kind from a seed.
 func Generate(of *kind, seed uint64) Script {
-	g := generator{rand.New(rand.NewPCG(seed, 0)), of, of.stored()}
+	g := generator{Rand: rand.New(rand.NewPCG(seed, 0)), kind: of, kinds: of.stored()}
 	s := Script{Seed: seed, Kind: of, Set: of.draw(g)}
+	g.marks = of.marks(s.Set)
 	for _, option := range of.options {
 		if g.IntN(of.odds) == 0 {
+			s.Options = append(s.Options, option)
+		}
+	}
+	for _, option := range of.usual {
+		if g.IntN(3) > 0 {
 			s.Options = append(s.Options, option)
 		}
 	}
@@ -27,6 +33,9 @@ func Generate(of *kind, seed uint64) Script {
 	}
 	if g.IntN(8) == 0 {
 		s.Lines = append(s.Lines, "old-kubelets")
+	}
+	if g.IntN(3) == 0 {
+		s.Lines = append(s.Lines, "takes 1s 2s")
 	}
 	if g.IntN(4) > 0 {
 		s.Lines = append(s.Lines, "go 12s") // begin with pods that run
@@ -46,34 +55,23 @@ type generator struct {
 	*rand.Rand
 	kind  *kind
 	kinds []string
+	// marks is true where hooks keep pods out of service.
+	marks bool
 }
 
 func pick[T any](g generator, of ...T) T { return of[g.IntN(len(of))] }
 
-// hooks draws hooks, of which some hold every pod from its creation on.
-func (g generator) hooks(template *corev1.PodTemplateSpec) *v1beta1.Lifecycle {
-	if g.IntN(2) == 0 {
-		return nil
-	}
-	hold := func(name string) *v1beta1.LifecycleHook {
-		if g.IntN(3) > 0 {
-			return nil
-		}
-		if name != "preNormal" && g.IntN(2) == 0 {
-			template.Labels["hold/"+name] = "yes"
-		}
-		return &v1beta1.LifecycleHook{LabelsHandler: map[string]string{"hold/" + name: "yes"}}
-	}
-	return &v1beta1.Lifecycle{PreDelete: hold("preDelete"), InPlaceUpdate: hold("inPlaceUpdate"), PreNormal: hold("preNormal")}
-}
-
 // claimTemplates are templates of claims.
 func claimTemplates() []corev1.PersistentVolumeClaim {
+	return []corev1.PersistentVolumeClaim{claimTemplate("data", resource.MustParse("1Gi"))}
+}
+
+func claimTemplate(name string, size resource.Quantity) corev1.PersistentVolumeClaim {
 	claim := corev1.PersistentVolumeClaim{}
-	claim.Name = "data"
+	claim.Name = name
 	claim.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
-	claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
-	return []corev1.PersistentVolumeClaim{claim}
+	claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: size}
+	return claim
 }
 
 func (g generator) number(low, high int) *intstr.IntOrString {
@@ -111,8 +109,13 @@ func (g generator) line() string {
 // scene draws a few things that belong together: somebody wants something, and while the controller does it, its caches
 // lag behind and an answer is lost, or it dies.
 func (g generator) scene() []string {
-	wish := pick(g, g.person(), g.resize(9), g.kind.image(g))
-	lines := []string{"go 3s", wish}
+	if g.marks && g.IntN(2) == 0 {
+		return g.crossing()
+	}
+	lines := []string{"go 3s", pick(g, g.person(), g.resize(9), g.kind.image(g))}
+	if g.IntN(3) == 0 {
+		lines = append(lines, g.person()) // at the same time
+	}
 	if g.IntN(4) > 0 {
 		lines = append(lines, "freeze "+pick(g, kindPod, kindPod, kindPod, kindClaim, kindRevision))
 	}
@@ -148,17 +151,17 @@ func (g generator) resize(most int) string {
 	return fmt.Sprintf(`patch {"replicas":%d}`, g.IntN(most))
 }
 
-// mainImages are images of a container main that break.
-var mainImages = []string{"main:2", "main:3"}
+// templateImages are images of the containers of a template that break.
+var templateImages = []string{"main:2", "main:3", "main:3", "side:2"}
 
-// mainImage draws that the container main is to run another image.
-func (g generator) mainImage() string { return fmt.Sprintf("image main=main:%d", 1+g.IntN(3)) }
+// templateImage draws that the container main is to run another image.
+func (g generator) templateImage() string { return fmt.Sprintf("image main=main:%d", 1+g.IntN(3)) }
 
 func (g generator) somePod() string { return fmt.Sprintf("#%d", g.IntN(8)) }
 
 // atRequest draws what happens to a request, or while a reconcile is under way.
 func (g generator) atRequest() string {
-	switch g.IntN(10) {
+	switch g.IntN(11) {
 	case 0, 1:
 		return "crash"
 	case 2, 3:
@@ -168,10 +171,12 @@ func (g generator) atRequest() string {
 	case 6, 7:
 		return g.loss()
 	case 8:
+		return "webhook " + pick(g, "Fail", "Fail", "Ignore")
+	case 9:
 		if g.kind.guests {
 			return pick(g, g.hear(), "neighbour "+g.somePod(), "neighbour "+g.somePod())
 		}
-		return pick(g, g.hear(), g.time())
+		return pick(g, g.hear(), g.time(), g.hold())
 	default:
 		return pick(g, g.person(), g.fault())
 	}
@@ -186,7 +191,7 @@ func (g generator) fault() string {
 	case 3:
 		return "skew " + pick(g, "0s", "2s", "-2s", "30s")
 	case 4:
-		return "takes " + pick(g, "0s", "2s", "9s")
+		return "takes " + pick(g, "0s", "2s", "9s", "1s 3s")
 	case 5:
 		return "lose " + g.somePod()
 	case 6:
@@ -209,7 +214,7 @@ func (g generator) refusal() string {
 	case g.IntN(3) == 0:
 		verb, kind = pick(g, "patch", "delete"), pick(g, kindPod, g.kind.name)
 	}
-	return fmt.Sprintf("refuse %s %s %s", verb, kind, pick(g, "Forbidden", "Internal", "Timeout", "TooMany"))
+	return fmt.Sprintf("refuse %s %s %s", verb, kind, pick(g, "Forbidden", "Internal", "Timeout", "TooMany", "Webhook"))
 }
 
 // person draws what a person does.
@@ -218,25 +223,27 @@ func (g generator) person() string {
 		return g.kind.person(g)
 	}
 	rolling := func(text string) string { return `patch {"updateStrategy":{"rollingUpdate":{` + text + `}}}` }
-	switch g.IntN(15) {
+	switch g.IntN(20) {
 	case 0, 1, 2:
 		return g.resize(8)
-	case 3, 4, 5, 6:
+	case 3, 4, 5:
 		return g.kind.image(g)
-	case 7:
+	case 6:
 		return fmt.Sprintf(`patch {"template":{"metadata":{"annotations":{"note":"%d"}}}}`, g.IntN(2))
-	case 8:
+	case 7:
 		return rolling(fmt.Sprintf(`"partition":%d`, g.IntN(5)))
-	case 9:
+	case 8:
 		return rolling(fmt.Sprintf(`"paused":%v`, g.IntN(2) == 0))
-	case 10:
+	case 9:
 		return rolling(fmt.Sprintf(`"maxUnavailable":%d`, 1+g.IntN(3)))
-	case 11:
+	case 10:
 		return strings.Join([]string{"label", g.somePod(), pick(g, "app=other", "app=web", v1beta1.SpecifiedDeleteKey+"=true")}, " ")
-	case 12:
+	case 11, 12:
 		return g.kind.person(g)
 	case 13:
-		return pick(g, "drop-set", "make-set", "make-set", "hooks")
+		return pick(g, "drop-set", "make-set", "make-set", "hooks", g.hold(), g.hold())
+	case 14, 15, 16, 17, 18:
+		return g.templateChange()
 	default:
 		return "hooks"
 	}

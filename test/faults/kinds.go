@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -10,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/plan/podset"
 	"kruise.io/kruise/plan/workload"
 )
@@ -36,11 +38,15 @@ type kind struct {
 	written func(m *machine, v *view, r *request, before, after *corev1.Pod)
 	// admit does to a set what admission does to a new one (old is nil) and to one that changes; nil: nothing.
 	admit func(set, old client.Object) error
-	// container finds a container by its name in what a set makes pods from, or puts into them; nil: there is none.
+	// template is what a set makes pods from; nil where it makes none.
+	template func(set client.Object) *corev1.PodTemplateSpec
+	// container finds a container by its name in what a set puts into the pods of others; nil: there is none.
 	container func(set client.Object, name string) *corev1.Container
 	// spec is the spec of a set, and setStatus gives one set the status of another.
 	spec      func(client.Object) any
 	setStatus func(into, from client.Object)
+	// hooks are those that count for the pods of a set; nil where none do.
+	hooks func(client.Object) *v1beta1.Lifecycle
 	// doom puts a pod on the list of those to delete; nil where there is none.
 	doom func(set client.Object, pod string)
 	// view is what a set wants.
@@ -64,8 +70,9 @@ type kind struct {
 	image   func(generator) string
 	// images are those that break, some in one way and some in another.
 	images []string
-	// options are what may be switched on, each in one of so many runs as odds says.
+	// options are what may be switched on, each in one of so many runs as odds says, and usual what is on in two of three.
 	options []string
+	usual   []string
 	odds    int
 	// simpler are parts of a set that may have nothing to do with a failure.
 	simpler []func(client.Object)
@@ -104,11 +111,26 @@ func (k *kind) stored() []string {
 	return kinds
 }
 
-// inTemplate finds a container of a pod template.
-func inTemplate(template *corev1.PodTemplateSpec, name string) *corev1.Container {
-	for i := range template.Spec.Containers {
-		if c := &template.Spec.Containers[i]; c.Name == name {
-			return c
+// simplifications take parts out of a set that may have nothing to do with a failure.
+func (k *kind) simplifications() []func(client.Object) {
+	all := slices.Clone(k.simpler)
+	for _, simplify := range simplerTemplates {
+		if k.template != nil {
+			all = append(all, func(set client.Object) { simplify(k.template(set)) })
+		}
+	}
+	return all
+}
+
+// containerOf finds a container of a set by its name; nil: there is none.
+func (k *kind) containerOf(set client.Object, name string) *corev1.Container {
+	if k.template == nil {
+		return k.container(set, name)
+	}
+	containers := k.template(set).Spec.Containers
+	for i := range containers {
+		if containers[i].Name == name {
+			return &containers[i]
 		}
 	}
 	return nil

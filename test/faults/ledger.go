@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/lab/story"
 	"kruise.io/kruise/plan/lifecycle"
 	"kruise.io/kruise/plan/placement"
 	"kruise.io/kruise/plan/podset"
@@ -39,9 +40,11 @@ type view struct {
 	wanted wanted
 	// newest is the revision of its template.
 	newest string
-	now    time.Time
-	at     int64 // the resource version that the cache of pods had reached
-	pods   map[types.UID]*replica.Replica
+	// template finds the pod template of a revision.
+	template func(revision string) (*corev1.PodTemplateSpec, error)
+	now      time.Time
+	at       int64 // the resource version that the cache of pods had reached
+	pods     map[types.UID]*replica.Replica
 	// selected are the pods that the set's selector chose, and those on their way out.
 	selected map[types.UID]bool
 }
@@ -276,7 +279,9 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 		leaves = to == lifecycle.PreparingDelete && from != to
 		prepares = to == lifecycle.PreparingUpdate && from != to
 		revises = revisionOf(after) != revisionOf(before)
-		restarts = slices.ContainsFunc(after.Spec.Containers, func(c corev1.Container) bool { return c.Image != imageOf(before, c.Name) })
+		restarts = len(story.Restarts(before, after)) > 0
+		m.must(m.order.Wrote(before, after))
+		m.checkServing(after)
 		closes = gate(before) != corev1.ConditionFalse && gate(after) == corev1.ConditionFalse || lifecycle.Serves(from) && !lifecycle.Serves(to)
 		if leaves || from == lifecycle.PreparingDelete && to != from {
 			m.ledger.moved[uid] = m.version
@@ -284,6 +289,7 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 		if revises {
 			m.ledger.revised[uid] = m.version
 		}
+		m.checkHolds(v, r, before, after)
 		if restarts && gate(before) != corev1.ConditionFalse {
 			m.brokenf("pod %s restarts, and was not taken out of service first", before.Name)
 		}
@@ -301,8 +307,9 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 		m.brokenf("%s: the pod is not in the cache that was decided on", r)
 		return
 	}
+	m.checkState(v, r, known, before, after)
 	if v.wanted.perNode != nil {
-		m.podOnNodeWritten(v, known, were, ends || leaves || prepares || revises, ends)
+		m.podOnNodeWritten(v, known, were, ends || leaves || prepares || revises)
 		return
 	}
 	is := m.count(v)
@@ -311,6 +318,9 @@ func (m *machine) podWritten(v *view, r *request, before, after *corev1.Pod) {
 	}
 	if is.serving < was.serving && is.serving < v.wanted.floor {
 		m.brokenf("%s leaves %d pods available in all, at least %d must stay", r, is.serving, v.wanted.floor)
+	}
+	if revises {
+		m.checkResized(v, r, after)
 	}
 	m.checkUpdate(v, r, was, known, ends || leaves, prepares || revises)
 }
@@ -372,15 +382,6 @@ func stateOf(pod *corev1.Pod) lifecycle.State {
 }
 
 func revisionOf(pod *corev1.Pod) string { return pod.Labels[appsv1.ControllerRevisionHashLabelKey] }
-
-func imageOf(pod *corev1.Pod, container string) string {
-	for i := range pod.Spec.Containers {
-		if pod.Spec.Containers[i].Name == container {
-			return pod.Spec.Containers[i].Image
-		}
-	}
-	return ""
-}
 
 // gate is the condition by which a pod is taken out of service.
 func gate(pod *corev1.Pod) corev1.ConditionStatus {

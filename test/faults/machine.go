@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/lab/story"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -52,6 +53,7 @@ type machine struct {
 	rules  []rule
 
 	ledger  ledger
+	order   story.Order
 	guests  guests
 	steady  map[types.UID]*corev1.Pod
 	trace   []string
@@ -96,6 +98,7 @@ func newMachine(ctx context.Context, script Script, mutant Mutant) *machine {
 	}
 	utilrand.Seed(int64(script.Seed)) // instance ids are drawn from it
 	m.must(v1beta1.AddToScheme(m.scheme))
+	m.world.Agent = m.options.InPlace.EnvFromMetadata
 	for node := range script.Kind.marked {
 		m.must(m.changeNode(fmt.Sprintf("%d marked", node), true))
 	}
@@ -242,6 +245,7 @@ func (m *machine) kubelet(pod *corev1.Pod) {
 	still := m.runs(pod)
 	m.world.Sync(pod.Name)
 	m.absorb()
+	m.checkServing(m.pod(pod.Name))
 	if still && m.pod(pod.Name) == pod && m.runs(pod) {
 		m.steady[pod.UID] = pod
 	}
@@ -258,7 +262,12 @@ func (m *machine) runs(pod *corev1.Pod) bool {
 	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 	unready := slices.ContainsFunc(statuses, func(c corev1.ContainerStatus) bool { return !c.Ready })
 	containers := slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
-	return !unready && !slices.ContainsFunc(containers, func(c corev1.Container) bool { return m.world.Running(pod, c.Name) != c.Image })
+	return !unready && !slices.ContainsFunc(containers, func(c corev1.Container) bool {
+		if m.kind.guests { // where nobody renews an environment
+			return m.world.Running(pod, c.Name) != c.Image
+		}
+		return !m.world.Current(pod, c.Name)
+	})
 }
 
 // allSteady says whether kubelet has nothing left to do at all.
@@ -311,7 +320,7 @@ func (m *machine) describe() string {
 			fmt.Fprintf(&b, " %s=%s", c.Type, c.Status)
 		}
 		for _, c := range pod.Spec.Containers {
-			fmt.Fprintf(&b, " %s wants %s runs %s", c.Name, c.Image, m.world.Running(pod, c.Name))
+			fmt.Fprintf(&b, " %s wants %s runs %s current %v", c.Name, c.Image, m.world.Running(pod, c.Name), m.world.Current(pod, c.Name))
 		}
 		b.WriteByte('\n')
 	}

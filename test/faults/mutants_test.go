@@ -19,7 +19,7 @@ import (
 )
 
 // enough is the number of seeds within which every mutant must be found.
-const enough = 400
+const enough = 800
 
 // TestWhatIsWrongOnPurposeIsFound proves that a broken promise is noticed. Each mutant does one thing wrong, and one of
 // the words must be in what is found.
@@ -49,8 +49,49 @@ func TestWhatIsWrongOnPurposeIsFound(t *testing.T) {
 		"it does not know pauses": {
 			seeing(func(_ *v1beta1.CloneSetSpec, r *v1beta1.RollingUpdateCloneSetStrategy) { r.Paused = false }),
 			[]string{"paused"}},
+		"it does not wait for hooks": {
+			seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) { s.Lifecycle = nil }), []string{"no such move"}},
+		"it keeps pods in service that wait for their hook": {
+			seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) { keepReady(s.Lifecycle) }), []string{"is not taken out of service"}},
+		"it takes the holds of others away": {
+			telling(func(body string) string { return strangersHold.ReplaceAllString(body, "") }), []string{"others held the pod"}},
+		"it writes the holds that it read a while ago": {
+			telling(func(body string) string { return versionFirst.ReplaceAllString(body, "") }), []string{"others held the pod"}},
+		"it does not take its own holds away": {
+			telling(func(body string) string {
+				if !versionFirst.MatchString(body) { // a pod whose gate was never open before
+					return body
+				}
+				return opening.ReplaceAllString(body, "")
+			}), []string{"available in the end", "no rest"}},
 		"it does not look again after a failure": {
 			Mutant{reconciler: func(r reconcile.Reconciler) reconcile.Reconciler { return careless{r} }}, []string{"in the end", "no rest", "the status"}},
+		"it does not wait for containers that go first": {
+			sending(func(body string) string { return firstReady.ReplaceAllString(body, "") }), []string{"which goes first"}},
+		"it changes one image of two": {
+			sending(func(body string) string { return sideImage.ReplaceAllString(body, "") }), []string{"its revision says"}},
+		"it resizes more pods than may be broken": {
+			seeing(func(s *v1beta1.CloneSetSpec, r *v1beta1.RollingUpdateCloneSetStrategy) {
+				r.MaxUnavailable = new(intstr.FromString("100%"))
+			}),
+			[]string{"resized at a time"}},
+		"it does not wait for labels and annotations in an environment": {
+			sending(func(body string) string {
+				if strings.Contains(body, renews) {
+					return restarting.ReplaceAllString(strings.Replace(body, renews, "", 1), `\"lastContainerStatuses\":{}`)
+				}
+				return body
+			}), []string{"in its environment"}},
+		"it does not know that claim templates change": {
+			seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) {
+				if len(s.VolumeClaimTemplates) > 0 {
+					s.VolumeClaimTemplates = claimTemplates()
+				}
+			}), []string{"old revisions in the end"}},
+		"it makes claims of another size": {
+			wrapped(func(c *faulty) { c.makes = smallClaim }), []string{"its claim templates ask for"}},
+		"it takes a webhook that does not answer for one that does": {
+			wrapped(func(c *faulty) { c.answer = answered }), []string{"in the end", "no rest", "the status"}},
 	} {
 		t.Run(name, func(t *testing.T) { find(t, cloneSets, c.mutant, c.words...) })
 	}
@@ -63,7 +104,7 @@ func TestWhatIsWrongWithStatefulSetsOnPurposeIsFound(t *testing.T) {
 		words  []string
 	}{
 		"it takes its caches to show its own writes": {
-			Mutant{cachesLie: true}, []string{"must stay", "before those below", "no rest", "is not in the cache"}},
+			Mutant{cachesLie: true}, []string{"must stay", "before those below", "no rest", "is not in the cache", "does not exist", "its claim"}},
 		"it restarts pods that are in service": {
 			wrapped(func(c *faulty) { c.drops = v1beta1.StartInPlaceUpdateReason }), []string{"was not taken out of service"}},
 		"it takes deletions for done": {
@@ -135,7 +176,7 @@ func TestWhatIsWrongWithDaemonSetsOnPurposeIsFound(t *testing.T) {
 		"it does not know pauses": {
 			rolling(func(r *v1beta1.RollingUpdateDaemonSet) { r.Paused = nil }), []string{"paused"}},
 		"it does not wait for hooks": {
-			seeingOnNodes(func(s *v1beta1.DaemonSetSpec) { s.Lifecycle = nil }), []string{"its hook holds it"}},
+			seeingOnNodes(func(s *v1beta1.DaemonSetSpec) { s.Lifecycle = nil }), []string{"no such move"}},
 		"it does not look again after a failure": {
 			Mutant{reconciler: func(r reconcile.Reconciler) reconcile.Reconciler { return careless{r} }}, []string{"in the end", "no rest", "the status"}},
 	} {
@@ -154,9 +195,6 @@ func TestWhatIsWrongWithSidecarSetsOnPurposeIsFound(t *testing.T) {
 			}
 		})
 	}
-	sends := func(change func(body string) string) Mutant {
-		return wrapped(func(f *faulty) { f.sends = change })
-	}
 	for name, c := range map[string]struct {
 		mutant Mutant
 		words  []string
@@ -172,13 +210,13 @@ func TestWhatIsWrongWithSidecarSetsOnPurposeIsFound(t *testing.T) {
 		"it upgrades what is not to be upgraded": {
 			strategy(func(s *v1beta1.SidecarSetUpdateStrategy) { s.Type = "" }), []string{"NotUpdate"}},
 		"it writes what it read a while ago": {
-			sends(func(body string) string { return version.ReplaceAllString(body, "") }), []string{"changes what others wrote"}},
+			sending(func(body string) string { return version.ReplaceAllString(body, "") }), []string{"changes what others wrote"}},
 		"it restarts the twin that serves": {
-			sends(func(body string) string { return twin.ReplaceAllString(body, `"name":"hot-1"`) }), []string{"serves on"}},
+			sending(func(body string) string { return twin.ReplaceAllString(body, `"name":"hot-1"`) }), []string{"serves on"}},
 		"it restarts the containers of the pods' authors": {
-			sends(func(body string) string { return strings.ReplaceAll(body, `"name":"cold"`, `"name":"main"`) }), []string{"changes what others wrote"}},
+			sending(func(body string) string { return strings.ReplaceAll(body, `"name":"cold"`, `"name":"main"`) }), []string{"changes what others wrote"}},
 		"it labels the pods": {
-			sends(func(body string) string {
+			sending(func(body string) string {
 				return strings.Replace(body, `{"annotations":{`, `{"labels":{"upgraded":"yes"},"annotations":{`, 1)
 			}),
 			[]string{"changes what others wrote"}},
@@ -192,10 +230,29 @@ func TestWhatIsWrongWithSidecarSetsOnPurposeIsFound(t *testing.T) {
 	}
 }
 
+// renews is in the record of an update for which containers restart for their environment.
+const renews = `,\"updateEnvFromMetadata\":true`
+
+// firstReady is in the record of an update which containers must be ready before it goes on, and restarting which restart. sideImage is
+// the image of the second container in a patch.
+var (
+	restarting = regexp.MustCompile(`\\"lastContainerStatuses\\":\{(\\"[a-z]+\\":\{[^}]*\},?)*\}`)
+	firstReady = regexp.MustCompile(`,\\"preCheckBeforeNext\\":\{[^}]*\}`)
+	sideImage  = regexp.MustCompile(`,?\{"name":"side","image":"[^"]*"\}`)
+)
+
 // version is the resource version in a patch, and twin the name of a twin.
 var (
 	version = regexp.MustCompile(`,?"resourceVersion":"[0-9]+"`)
 	twin    = regexp.MustCompile(`"name":"hot-[12]"`)
+)
+
+// strangersHold is the hold of somebody else in a patch, versionFirst the resource version before the UID, and opening the gate that
+// is opened.
+var (
+	strangersHold = regexp.MustCompile(`\{\\"userAgent\\":\\"` + stranger + `\\",\\"key\\":\\"[a-z]+\\"\},?`)
+	versionFirst  = regexp.MustCompile(`"resourceVersion":"[0-9]+",`)
+	opening       = regexp.MustCompile(`,?\{"type":"KruisePodReady","status":"True"[^}]*\}`)
 )
 
 // find looks for a seed that finds what is wrong, in one of the words.
@@ -212,9 +269,13 @@ func find(t *testing.T, of *kind, mutant Mutant, words ...string) {
 
 func TestAScriptThatFailsIsMadeShorter(t *testing.T) {
 	mutant := seeing(func(s *v1beta1.CloneSetSpec, _ *v1beta1.RollingUpdateCloneSetStrategy) { *s.Replicas++ })
-	script := Generate(cloneSets, 1)
-	if Run(t, script, mutant).Failure == nil {
-		t.Fatal("nothing is broken")
+	var script Script
+	for seed, broken := uint64(1), ""; broken == "" || promise(Run(t, script, mutant).Failure) != broken; seed++ {
+		if seed > enough {
+			t.Fatal("nothing is broken")
+		}
+		script = Generate(cloneSets, seed)
+		broken = promise(Run(t, Script{Seed: seed, Kind: cloneSets, Set: script.Set}, mutant).Failure)
 	}
 	if short := Shrink(t, script, mutant); len(short.Lines) > 0 {
 		t.Errorf("nothing needs to happen for this mutant to fail, and the script is %q", short.Lines)
@@ -227,19 +288,33 @@ type faulty struct {
 	see      func(client.Object)
 	answer   func(error) error
 	keepPods bool
-	// drops is what is in the patches of a status that are not sent.
+	// drops is what is in the patches of a status that are not sent, and tells changes those that are.
 	drops string
-	// sends changes the patches of pods, and recreates turns them into deletions.
+	tells func(body string) string
+	// makes changes what is created, sends the patches of pods, and recreates turns these into deletions.
+	makes     func(client.Object)
 	sends     func(body string) string
 	recreates bool
 }
 
 func wrapped(change func(*faulty)) Mutant {
 	return Mutant{client: func(c client.Client) client.Client {
-		f := &faulty{Client: c, see: func(client.Object) {}, answer: func(err error) error { return err }, sends: func(body string) string { return body }}
+		f := &faulty{Client: c, see: func(client.Object) {}, answer: func(err error) error { return err }, makes: func(client.Object) {}}
+		f.sends = func(body string) string { return body }
+		f.tells = f.sends
 		change(f)
 		return f
 	}}
+}
+
+// sending is a mutant that sends other patches of pods.
+func sending(change func(body string) string) Mutant {
+	return wrapped(func(f *faulty) { f.sends = change })
+}
+
+// telling is a mutant that sends other patches of the status of pods.
+func telling(change func(body string) string) Mutant {
+	return wrapped(func(f *faulty) { f.tells = change })
 }
 
 // seeing is a mutant that reads another spec than the one that is there.
@@ -251,6 +326,18 @@ func seeing(change func(*v1beta1.CloneSetSpec, *v1beta1.RollingUpdateCloneSetStr
 			}
 		}
 	})
+}
+
+// keepReady keeps pods in service that hooks are waited for.
+func keepReady(hooks *v1beta1.Lifecycle) {
+	if hooks == nil {
+		return
+	}
+	for _, hook := range []*v1beta1.LifecycleHook{hooks.PreDelete, hooks.InPlaceUpdate} {
+		if hook != nil {
+			hook.MarkPodNotReady = false
+		}
+	}
 }
 
 // seeingStateful is the same for StatefulSets.
@@ -283,6 +370,21 @@ func refusal(err error) error {
 	return apierrors.NewBadRequest(err.Error())
 }
 
+// smallClaim makes a claim as small as those are that runs begin with.
+func smallClaim(obj client.Object) {
+	if claim, ok := obj.(*corev1.PersistentVolumeClaim); ok {
+		claim.Spec.Resources = claimTemplates()[0].Spec.Resources
+	}
+}
+
+// answered turns the error of a webhook that does not answer into none.
+func answered(err error) error {
+	if err != nil && strings.Contains(err.Error(), "failed calling webhook") {
+		return nil
+	}
+	return err
+}
+
 // Get implements client.Reader.
 func (f *faulty) Get(ctx context.Context, at client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 	err := f.Client.Get(ctx, at, obj, opts...)
@@ -294,6 +396,7 @@ func (f *faulty) Get(ctx context.Context, at client.ObjectKey, obj client.Object
 
 // Create implements client.Writer.
 func (f *faulty) Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error {
+	f.makes(obj)
 	return f.answer(f.Client.Create(ctx, obj, opts...))
 }
 
@@ -334,7 +437,8 @@ func (s faultyStatus) Patch(ctx context.Context, obj client.Object, patch client
 	if drops := s.client.drops; drops != "" && strings.Contains(string(body), drops) {
 		return nil
 	}
-	return s.client.answer(s.SubResourceWriter.Patch(ctx, obj, patch, opts...))
+	told := client.RawPatch(patch.Type(), []byte(s.client.tells(string(body))))
+	return s.client.answer(s.SubResourceWriter.Patch(ctx, obj, told, opts...))
 }
 
 // careless forgets failures.

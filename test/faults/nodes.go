@@ -125,13 +125,10 @@ func (m *machine) podOnNodeCreated(v *view, pod *corev1.Pod, were story.NodeCens
 	}
 }
 
-// podOnNodeWritten checks what a change of a pod of a DaemonSet promises, which may take the pod away or update it, or end it.
-func (m *machine) podOnNodeWritten(v *view, pod *replica.Replica, were story.NodeCensus, takes, ends bool) {
+// podOnNodeWritten checks what a change of a pod of a DaemonSet promises, which may take the pod away or update it.
+func (m *machine) podOnNodeWritten(v *view, pod *replica.Replica, were story.NodeCensus, takes bool) {
 	node := v.node(pod.Node)
 	m.checkNodes(v, were)
-	if ends && pod.Active() && pod.Holds.Delete {
-		m.brokenf("pod %s is deleted, and its hook holds it", pod.Name)
-	}
 	if old := were.OldOn(v.wanted.perNode, node); takes && old != nil && old.UID == pod.UID && pod.Active() {
 		m.checkRenewal(v, node, were, pod.Name)
 	}

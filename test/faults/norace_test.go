@@ -3,4 +3,4 @@
 package faults
 
 // usualSeeds is how many seeds a usual run has.
-const usualSeeds = 1700
+const usualSeeds = 1200

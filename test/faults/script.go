@@ -15,8 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"kruise.io/kruise/api/apps/v1beta1"
-	"kruise.io/kruise/plan/lifecycle"
+	"kruise.io/kruise/plan/inplace"
 	"kruise.io/kruise/plan/workload"
 )
 
@@ -107,6 +106,9 @@ const (
 	resizeClaims      = "ResizeClaims"
 	bindDirectly      = "BindDirectly"
 	pruneIneligible   = "PruneIneligible"
+	recreateForClaims = "RecreateForClaims"
+	resizePods        = "ResizePods"
+	envFromMetadata   = "EnvFromMetadata"
 )
 
 func (s Script) options() workload.Options {
@@ -115,6 +117,7 @@ func (s Script) options() workload.Options {
 		ShortHash: on(shortHash), PartitionRollback: on(partitionRollback), ExcludePreparingDelete: on(excludeLeaving),
 		PreparingUpdateAsUpdate: on(prepareIsUpdate), AutoDeleteClaims: on(deleteClaims), ResizeClaims: on(resizeClaims),
 		StartOrdinal: true, PodIndexLabel: true, BindDirectly: on(bindDirectly), PruneIneligible: on(pruneIneligible),
+		RecreateForClaims: on(recreateForClaims), InPlace: inplace.Options{Resources: on(resizePods), EnvFromMetadata: on(envFromMetadata)},
 	}
 }
 
@@ -134,7 +137,10 @@ func (s Script) options() workload.Options {
 //	at 2 fail Timeout       the request is not carried out
 //	at 2 lose Timeout       the request is carried out, and its answer is an error
 //	at 2 crash-after        the request is carried out, and the process dies
-//	takes 5s, bad a:2, good a:2           how long containers take to start, and which images cannot be pulled
+//	at 2 webhook Fail       a webhook that is called for the request does not answer in time: the request is refused, or with
+//	                        Ignore carried out all the same
+//	takes 5s, takes 2s 3s   how long containers take to start, and then to be ready
+//	bad a:2, good a:2       which images cannot be pulled
 //	sick a:2, well a:2      whether containers of an image get ready
 //	old-kubelets            kubelets do not say which generation of a pod they saw
 //	delete #1, lose #1, evict #1, node 2  pods end: gracefully, at once, as Failed; all those of a node at once
@@ -142,6 +148,7 @@ func (s Script) options() workload.Options {
 //	pin #1                  a user puts a finalizer on a pod, which holds it until the end of the script
 //	doom #1                 a user puts a pod on podsToDelete
 //	hooks                   whoever is behind the hooks does what the pods' states ask for
+//	hold #1 one, let-go #1 one            somebody else keeps a pod out of service, or does no more
 //	grow 2Gi                a user makes the claim templates of a StatefulSet larger
 //	narrow, wide            volumes do not grow, and grow again
 //	node-is 1 cordoned, node-is-not 1 cordoned    something is wrong with a node, or no more: cordoned, tainted (pods that do
@@ -153,7 +160,10 @@ func (s Script) options() workload.Options {
 //	env 2                   a user changes the environment of the first sidecar, which no running pod can take over
 //	select app=web,zone=a   a user has a SidecarSet select other pods
 //	drop-set, make-set      a user deletes the workload, and makes it anew, as it was in the beginning
-//	image main=main:2       a user has a container run another image
+//	image main=main:2 side=side:2         a user has containers run other images
+//	cpu main=2              a user asks for other cpu for containers that ask for some
+//	claims data=2Gi logs=1Gi, claims logs-  a user changes the claim templates of a CloneSet
+//	resizes Deferred        kubelets put resizes off, or with Infeasible refuse them, until they make them AtOnce
 //	patch {…}               a user changes the spec of the workload
 //
 // #n is the pod at that place among those that exist, counted around, the oldest first. Without pods nothing happens.
@@ -168,12 +178,12 @@ func (m *machine) do(line string) error {
 		m.frozen[rest] = verb == "freeze"
 	case "hear", "relist":
 		return m.doCaches(verb, rest)
-	case "refuse", "allow", "at", "fail", "lose", "crash-after":
+	case "refuse", "allow", "at", "fail", "lose", "crash-after", "webhook":
 		if verb == "lose" && strings.HasPrefix(rest, "#") {
 			return m.doPod(verb, rest)
 		}
 		return m.doRequests(verb, rest)
-	case "kubelet", "delete", "evict", "label", "doom", "pin":
+	case "kubelet", "delete", "evict", "label", "doom", "pin", "hold", "let-go":
 		return m.doPod(verb, rest)
 	case "bad", "good":
 		m.world.Bad[rest] = verb == "bad"
@@ -199,8 +209,10 @@ func (m *machine) do(line string) error {
 		m.hooks()
 	case "patch":
 		return m.change(rest)
-	case "image":
-		return m.image(rest)
+	case "image", "cpu", "resizes":
+		return m.doTemplate(verb, rest)
+	case "claims":
+		return m.changeSet(func(set client.Object) error { return changeClaims(set, rest) })
 	default:
 		return fmt.Errorf("there is no verb %q", verb)
 	}
@@ -241,6 +253,7 @@ func (m *machine) turn(d time.Duration) {
 }
 
 func (m *machine) doTime(verb, rest string) error {
+	rest, more, two := strings.Cut(rest, " ")
 	d, err := time.ParseDuration(rest)
 	if err != nil {
 		return err
@@ -252,10 +265,13 @@ func (m *machine) doTime(verb, rest string) error {
 		m.faults++
 		m.skew = d
 	default:
-		m.world.StartTakes = d
+		m.world.StartTakes, m.world.ReadyTakes = d, 0
+		if two {
+			m.world.ReadyTakes, err = time.ParseDuration(more)
+		}
 		clear(m.steady) // containers that started a short while ago may not be ready any more
 	}
-	return nil
+	return err
 }
 
 func (m *machine) doCaches(verb, rest string) error {
@@ -319,6 +335,8 @@ func (m *machine) doPod(verb, rest string) error {
 				meta.Finalizers = append(meta.Finalizers, pin)
 			}
 		})
+	case "hold", "let-go":
+		return m.keepOut(pod, rest, verb == "hold")
 	case "doom":
 		return m.changeSet(func(set client.Object) error {
 			m.kind.doom(set, pod.Name)
@@ -357,44 +375,9 @@ func (m *machine) loseNode(number string) error {
 	return nil
 }
 
-// hooks lets go of every pod, or holds it again, as its state asks for.
-func (m *machine) hooks() {
-	for _, pod := range slices.Clone(m.world.Pods) {
-		set, value := "", ""
-		switch lifecycle.State(pod.Labels[v1beta1.LifecycleStateKey]) {
-		case lifecycle.PreparingDelete:
-			set = "hold/preDelete"
-		case lifecycle.PreparingUpdate:
-			set = "hold/inPlaceUpdate"
-		case lifecycle.Updated:
-			set, value = "hold/inPlaceUpdate", "yes"
-		case lifecycle.PreparingNormal:
-			set, value = "hold/preNormal", "yes"
-		}
-		if set != "" && pod.Labels[set] != value {
-			m.edit(pod, func(meta *metav1.ObjectMeta) {
-				if meta.Labels[set] = value; value == "" {
-					delete(meta.Labels, set)
-				}
-			})
-		}
-	}
-}
-
 // change changes the spec of the workload. What the text does not name stays.
 func (m *machine) change(text string) error {
 	return m.changeSet(func(set client.Object) error { return yaml.UnmarshalStrict([]byte(`{"spec":`+text+`}`), set) })
-}
-
-// image changes the image of a container in the template.
-func (m *machine) image(text string) error {
-	name, image, _ := strings.Cut(text, "=")
-	return m.changeSet(func(set client.Object) error {
-		if c := m.kind.container(set, name); c != nil {
-			c.Image = image
-		}
-		return nil
-	})
 }
 
 func (m *machine) changeSet(change func(client.Object) error) error {

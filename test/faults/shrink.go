@@ -30,11 +30,13 @@ func Shrink(t *testing.T, script Script, mutant Mutant) Script {
 			}
 		}
 	}
-	plain := script
-	if plain.Options = nil; fails(plain) {
-		script = plain
+	for i := len(script.Options) - 1; i >= 0; i-- {
+		plain := script
+		if plain.Options = slices.Delete(slices.Clone(script.Options), i, i+1); fails(plain) {
+			script = plain
+		}
 	}
-	for _, simplify := range script.Kind.simpler {
+	for _, simplify := range script.Kind.simplifications() {
 		plain := script
 		set, err := copyOf(script.Set)
 		if err != nil {

@@ -244,7 +244,7 @@ func (m *machine) doGuests(verb, rest string) error {
 		return m.doPod(verb, rest)
 	case "env":
 		return m.changeSet(func(set client.Object) error {
-			m.kind.container(set, cold).Env = []corev1.EnvVar{{Name: "LEVEL", Value: rest}}
+			m.kind.containerOf(set, cold).Env = []corev1.EnvVar{{Name: "LEVEL", Value: rest}}
 			return nil
 		})
 	case "select":

@@ -29,21 +29,21 @@ var statefulSets = &kind{
 	reconciler: func(ctx context.Context, mgr ctrl.Manager, now clocks.PassiveClock, o workload.Options) (reconcile.Reconciler, error) {
 		return statefulset.Options{Options: o}.NewReconciler(ctx, mgr, now)
 	},
-	container: func(set client.Object, name string) *corev1.Container {
-		return inTemplate(&asStatefulSet(set).Spec.Template, name)
-	},
+	template:  func(set client.Object) *corev1.PodTemplateSpec { return &asStatefulSet(set).Spec.Template },
 	spec:      func(set client.Object) any { return asStatefulSet(set).Spec },
 	setStatus: func(into, from client.Object) { asStatefulSet(into).Status = asStatefulSet(from).Status },
+	hooks:     func(set client.Object) *v1beta1.Lifecycle { return asStatefulSet(set).Spec.Lifecycle },
 	doom:      func(client.Object, string) {}, // a label does it
 	view:      viewOfStatefulSet,
 	created:   podOfStatefulSetCreated,
 	ended:     statefulSetEnded,
 	reported:  statefulSetReported,
 	draw:      generator.statefulSet,
-	image:     generator.mainImage,
-	images:    mainImages,
+	image:     generator.templateImage,
+	images:    templateImages,
 	person:    generator.statefulPerson,
 	options:   []string{deleteClaims, resizeClaims}, odds: 2, share: 2,
+	usual:   []string{resizePods, envFromMetadata},
 	simpler: simplerStatefulSets,
 }
 
@@ -66,7 +66,7 @@ func viewOfStatefulSet(p *process, set client.Object) (*view, error) {
 		return nil, err
 	}
 	facts := replica.Options{Hooks: spec.Lifecycle, MinReadySeconds: workload.MinReadySeconds(spec)}
-	return &view{newest: about.Revisions.Update, wanted: wanted{
+	return &view{newest: about.Revisions.Update, template: about.Template, wanted: wanted{
 		replicas: len(s.Ordinals), partition: s.Partition, floor: len(s.Ordinals) - s.MaxUnavailable,
 		paused: s.Paused || s.OnDelete, selector: spec.Selector, facts: facts, sequence: s,
 	}}, nil
@@ -150,11 +150,7 @@ func (g generator) statefulSet() client.Object {
 	spec := &set.Spec
 	spec.Replicas = new(int32(1 + g.IntN(5)))
 	spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
-	spec.Template.Labels = map[string]string{"app": "web"}
-	spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Image: "main:1"}}
-	if g.IntN(3) == 0 {
-		spec.Template.Spec.Containers = append(spec.Template.Spec.Containers, corev1.Container{Name: "side", Image: "side:1"})
-	}
+	spec.Template = g.podTemplate()
 	spec.PodManagementPolicy = pick(g, appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement)
 	if g.IntN(2) == 0 {
 		spec.VolumeClaimTemplates = claimTemplates()
@@ -208,12 +204,12 @@ func (g generator) statefulStrategy(spec *v1beta1.StatefulSetSpec) {
 
 // statefulPerson draws what a person does to a StatefulSet alone.
 func (g generator) statefulPerson() string {
-	switch g.IntN(7) {
+	switch g.IntN(8) {
 	case 0:
 		return fmt.Sprintf(`patch {"reserveOrdinals":[%s]}`, pick(g, "", "0", "1", `"1-2"`, `2,"0-1"`))
 	case 1:
 		return fmt.Sprintf(`patch {"ordinals":{"start":%d}}`, g.IntN(3))
-	case 2, 3:
+	case 2, 3, 7:
 		return fmt.Sprintf(`grow %dGi`, 1+g.IntN(4))
 	case 4:
 		return pick(g, "narrow", "wide", "wide")
@@ -238,7 +234,6 @@ func growClaims(set client.Object, size string) error {
 // simplerStatefulSets are parts of a StatefulSet that may have nothing to do with a failure.
 var simplerStatefulSets = []func(client.Object){
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.Lifecycle = nil }),
-	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.Template.Labels = s.Selector.MatchLabels }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) {
 		s.VolumeClaimTemplates, s.PersistentVolumeClaimRetentionPolicy = nil, nil
 	}),
@@ -249,7 +244,6 @@ var simplerStatefulSets = []func(client.Object){
 		s.UpdateStrategy.RollingUpdate = &v1beta1.RollingUpdateStatefulSetStrategy{}
 	}),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.RevisionHistoryLimit = nil }),
-	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.Template.Spec.Containers = s.Template.Spec.Containers[:1] }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.Replicas = new(int32(1)) }),
 	statefulSetPart(func(s *v1beta1.StatefulSetSpec) { s.Replicas = new(int32(2)) }),
 }

@@ -91,7 +91,7 @@ type CloneSetScaleStrategy struct {
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')",message="maxUnavailable must be an integer of 0 or more, or a percentage from \"0%\" to \"100%\"; a number in quotes is neither"
 	// +optional
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
-	// enablePVCReuse lets a new pod take the instance id and the claims of a pod that vanished. Default: false.
+	// enablePVCReuse lets a new pod take the instance id and the claims of a pod that vanished, or was recreated for an update. Default: false.
 	// +optional
 	EnablePVCReuse bool `json:"enablePVCReuse,omitempty"`
 	// excludePreparingDelete leaves pods in the state PreparingDelete out of the count of replicas. Default: false.

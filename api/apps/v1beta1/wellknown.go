@@ -26,6 +26,9 @@ const (
 const (
 	// LifecycleTimestampKey holds the time of the last change of the life-cycle state (RFC 3339).
 	LifecycleTimestampKey = "lifecycle.apps.kruise.io/timestamp"
+	// LeavesClaimsKey marks a pod that a preDelete hook holds while it goes for its update, and whose claims its successor is
+	// to have: of a pod that somebody asked to go they are deleted. Presence counts.
+	LeavesClaimsKey = "apps.kruise.io/leaves-claims"
 	// InPlaceUpdateStateKey holds an InPlaceUpdateState as JSON.
 	InPlaceUpdateStateKey = "apps.kruise.io/inplace-update-state"
 	// InPlaceUpdateStateKeyOld is the older name of InPlaceUpdateStateKey; it is still read.

@@ -2,7 +2,8 @@
 // runs the manager's webhooks against it as a cluster would call them: over TLS, with the certificates that the manager
 // makes and the CAs that it places.
 //
-// It promises that nothing is simulated but the cluster's other controllers, which do not run; that a test which cannot
+// It promises that nothing is simulated but the cluster's other controllers, which do not run, and the network that leads from the
+// API server to the Service of the managers, where a test has it called; that a test which cannot
 // start a server fails and says what to do; and that tests in namespaces of their own do not disturb each other.
 package apiserver
 
@@ -37,6 +38,7 @@ type Server struct {
 	Client client.WithWatch
 
 	environment *envtest.Environment
+	network     *network
 	webhookPort int
 	// atEnd is what Main ends before the server.
 	atEnd []func() error
@@ -58,6 +60,10 @@ func Start(ctx context.Context) (*Server, error) {
 		ControlPlaneStartTimeout: time.Minute,
 		ControlPlaneStopTimeout:  time.Minute,
 	}}
+	if s.network, err = newNetwork(ctx); err != nil {
+		return nil, err
+	}
+	s.environment.ControlPlane.GetAPIServer().Configure().Set("egress-selector-config-file", s.network.configuration())
 	if s.Config, err = s.environment.Start(); err != nil {
 		// Part of it may run: what is left running would outlive the test.
 		return nil, errors.Join(fmt.Errorf("starting kube-apiserver and etcd of %s: %w", programs, err), s.Stop())
@@ -84,7 +90,7 @@ func (s *Server) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	objects := append(webhookConfigurations(s.webhookPort), namespace(ownNamespace))
+	objects := append(webhookConfigurations(s.webhookPort), namespace(ownNamespace), service())
 	for _, crd := range crds {
 		objects = append(objects, crd)
 	}
@@ -109,10 +115,11 @@ func (s *Server) As(user string) *Server {
 
 // Stop stops the server and forgets everything that it stored.
 func (s *Server) Stop() error {
-	if err := s.environment.Stop(); err != nil {
-		return fmt.Errorf("stopping kube-apiserver and etcd: %w", err)
+	err := s.environment.Stop()
+	if err != nil {
+		err = fmt.Errorf("stopping kube-apiserver and etcd: %w", err)
 	}
-	return nil
+	return errors.Join(err, s.network.close())
 }
 
 // Namespace makes a namespace for one test.

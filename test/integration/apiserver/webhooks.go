@@ -24,10 +24,10 @@ import (
 )
 
 const (
-	ownNamespace         = "kruise-system"
-	mutatingWebhooks     = "kruise-mutating-webhook-configuration"
-	validatingWebhooks   = "kruise-validating-webhook-configuration"
-	webhooksReadyTimeout = time.Minute
+	ownNamespace       = "kruise-system"
+	mutatingWebhooks   = "kruise-mutating-webhook-configuration"
+	validatingWebhooks = "kruise-validating-webhook-configuration"
+	patience           = time.Minute
 )
 
 // webhookConfigurations are those of the chart, but that they call this machine and not a service.
@@ -172,6 +172,19 @@ func (r *Replica) Stop() error {
 	return err
 }
 
+// AwaitEnd waits until the replica ends by itself, and returns what its process would have failed with.
+func (r *Replica) AwaitEnd(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case err := <-r.done:
+		r.done <- nil
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting until the manager ends: %w", ctx.Err())
+	}
+}
+
 // Alive asks /healthz once.
 func (r *Replica) Alive(ctx context.Context) bool { return r.ask(ctx, "/healthz") }
 
@@ -193,7 +206,7 @@ func (r *Replica) ask(ctx context.Context, path string) bool {
 
 // AwaitReady waits until the replica is ready.
 func (r *Replica) AwaitReady(ctx context.Context) error {
-	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, webhooksReadyTimeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
 		select {
 		case err := <-r.done:
 			r.done <- err

@@ -1,6 +1,7 @@
 package cloneset
 
 import (
+	"strings"
 	"testing"
 
 	"kruise.io/kruise/test/integration/apiserver"
@@ -19,6 +20,10 @@ func refusedSpecs() map[string]apiserver.Refusal {
 		"negative replicas, v1beta1": {Version: v1beta1,
 			Set:  `{spec: {replicas: -1}}`,
 			Want: `[spec.replicas: Invalid value: -1: spec.replicas in body should be greater than or equal to 0, .spec.replicas: Invalid value: -1: should be a non-negative integer]`},
+		"a name too long for its revisions": {Version: v1beta1,
+			Set: `{metadata: {name: ` + strings.Repeat("a", 53) + `}}`,
+			Want: `metadata.name: Invalid value: "` + strings.Repeat("a", 53) + `": must be no more than 52 characters, or the feature gate CloneSetShortHash of kruise-manager on: ` +
+				`the names of revisions, which pods carry in a label, are longer by up to 11`},
 		"no selector": {Version: v1alpha1,
 			Set:  `{spec: {selector: null}}`,
 			Want: `[spec.selector: Required value` + apiserver.Unchecked},
@@ -178,7 +183,7 @@ func refusedTemplates() map[string]apiserver.Refusal {
 			Want: `spec.template.metadata.labels: Invalid value: "a b": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`},
 		"a template that mounts a volume that does not exist": {Version: v1beta1,
 			Set:  `{spec: {template: {spec: {containers: [{name: main, image: "demo:1", volumeMounts: [{name: data, mountPath: /data}]}]}}}}`,
-			Want: `spec.template.spec.containers[0].volumeMounts[0].name: Not found: "data"`},
+			Want: unmounted},
 		"a template made invalid by an update": {Version: v1alpha1,
 			Old:  `{}`,
 			Set:  `{spec: {template: {spec: {containers: [{name: main, image: "demo:1", ports: [{containerPort: 70000}]}]}}}}`,
@@ -197,8 +202,21 @@ func refusedTemplates() map[string]apiserver.Refusal {
 	}
 }
 
+// unmounted is what is said of a mount of data, where there is no volume of that name.
+const unmounted = `spec.template.spec.containers[0].volumeMounts[0].name: Not found: "data" is neither in spec.template.spec.volumes nor in spec.volumeClaimTemplates, so no container can mount it`
+
 func refusedClaims() map[string]apiserver.Refusal {
+	const claim = `volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]`
+	const mount = `template: {spec: {containers: [{name: main, image: "demo:1", volumeMounts: [{name: data, mountPath: /data}]}]}}`
 	return map[string]apiserver.Refusal{
+		"a claim taken away that a container mounts": {Version: v1beta1,
+			Old:  `{spec: {` + mount + `, ` + claim + `}}`,
+			Set:  `{spec: {` + mount + `}}`,
+			Want: unmounted},
+		"a claim renamed that a container mounts": {Version: v1alpha1,
+			Old:  `{spec: {` + mount + `, ` + claim + `}}`,
+			Set:  `{spec: {` + mount + `, ` + strings.Replace(claim, "name: data", "name: disk", 1) + `}}`,
+			Want: unmounted},
 		"a claim without a name": {Version: v1alpha1,
 			Set:  `{spec: {volumeClaimTemplates: [{spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}}`,
 			Want: `spec.volumeClaimTemplates[0].metadata.name: Required value: a pod mounts the claim by this name`},

@@ -3,6 +3,7 @@
 package images
 
 import (
+	"context"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,17 +18,41 @@ import (
 
 const configNamespace = images.DefaultConfigNamespace
 
-var server *apiserver.Server
+var (
+	server  *apiserver.Server
+	replica *apiserver.Replica
+)
 
 // user is who the manager is: it may do what the chart lets it, and no more.
 const user = "system:serviceaccount:kruise-system:kruise-manager"
 
-// The manager runs what pulls images ahead, and nothing else.
+// The tests run beside one manager with its controllers.
 func TestMain(m *testing.M) {
-	apiserver.Main(m, &server, apiserver.Installed(user), apiserver.ManagerAs(user, func(m *manager.Options, o *serve.Options) {
-		m.WebhooksOnly, m.Kinds = false, []string{"NodeImage", "ImagePullJob", "ImageListPullJob"}
-		m.Images = images.Options{Enabled: true, NodeWorkers: 3, JobWorkers: 3, ListWorkers: 3, Keep: 300, ConfigNamespace: configNamespace}
-	}))
+	apiserver.Main(m, &server, apiserver.Installed(user), func(ctx context.Context, s *apiserver.Server) error {
+		if err := pulling(ctx, true); err != nil {
+			return err
+		}
+		s.AtEnd(func() error { return replica.Stop() })
+		return nil
+	})
+}
+
+// pulling starts the manager, in place of the one before, with the gates of pulling on or off. It runs what pulls images ahead, and
+// nothing else.
+func pulling(ctx context.Context, on bool) error {
+	if replica != nil {
+		if err := replica.Stop(); err != nil {
+			return err
+		}
+	}
+	next, err := server.As(user).RunWebhooks(ctx, func(m *manager.Options, _ *serve.Options) {
+		m.WebhooksOnly, m.Kinds = false, []string{"ImageListPullJob"}
+		m.Images = images.Options{Enabled: on, NodeWorkers: 3, JobWorkers: 3, ListWorkers: 3, Keep: 300, ConfigNamespace: configNamespace}
+	})
+	if err == nil {
+		replica = next
+	}
+	return err
 }
 
 // object reads an object from YAML.

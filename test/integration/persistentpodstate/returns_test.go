@@ -19,6 +19,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"kruise.io/kruise/api/apps/v1beta1"
+	"kruise.io/kruise/kit/serve"
+	"kruise.io/kruise/manager"
 )
 
 const zone = "topology.kubernetes.io/zone"
@@ -103,6 +105,21 @@ func remembered(t *testing.T, s *v1beta1.PersistentPodState, pods ...string) {
 // sent says whether a new pod is sent back to a node.
 func sent(p *corev1.Pod, node string) bool {
 	return p.Spec.NodeSelector["kubernetes.io/hostname"] == node && p.Annotations["kruise.io/injected-persistent-pod-state"] == "demo"
+}
+
+func TestAPodReturnsToAManagerThatIsLimitedToTheKind(t *testing.T) {
+	server.As(user).Managed(t, func(m *manager.Options, _ *serve.Options) {
+		m.WebhooksOnly, m.Kinds = false, []string{"PersistentPodState"}
+	})
+	on, set := node(t), native(t, server.Namespace(t), 1)
+	s := states(t, set, "")
+	pod := ready(t, set, 0, on)
+	remembered(t, s, "web-0")
+	remove(t, pod)
+	eventually(t, "a pod is sent back", func() bool {
+		p := podOf(set, 0)
+		return server.Client.Create(t.Context(), p, client.DryRunAll) == nil && sent(p, on)
+	})
 }
 
 func TestAPodReturns(t *testing.T) {
@@ -231,5 +248,32 @@ func told(t *testing.T, namespace, name, reason, begins string) {
 		return slices.ContainsFunc(events.Items, func(e eventsv1.Event) bool {
 			return e.Regarding.Name == name && e.Reason == reason && strings.HasPrefix(e.Note, begins) && e.Type == "Warning"
 		})
+	})
+}
+
+func TestAPodThatWasNotSentBackIsToldAndWhereItMustRunIsNotForgotten(t *testing.T) {
+	managed(t)
+	namespace := server.Namespace(t)
+	before, now := node(t), node(t)
+	set := native(t, namespace, 1)
+	pod := podOf(set, 0) // created before anybody asks about it, as while no manager answers
+	pod.Spec.NodeName = now
+	create(t, pod)
+	s := states(t, set, "")
+	remembered(t, s)
+	s.Status.PodStates = map[string]v1beta1.PodState{"web-0": {NodeName: before, NodeTopologyLabels: map[string]string{"kubernetes.io/hostname": before}}}
+	if err := server.Client.Status().Update(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	if err := server.Client.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	told(t, namespace, "demo", "PodNotSentBack", "Pod web-0 was created while no manager answered for its webhook, so it was not sent back to node "+before+" and runs on "+now)
+	remove(t, pod)
+	eventually(t, "the next pod is sent back", func() bool {
+		p := podOf(set, 0)
+		return server.Client.Create(t.Context(), p, client.DryRunAll) == nil && sent(p, before)
 	})
 }

@@ -1,7 +1,6 @@
 package pod
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -30,11 +29,7 @@ func TestWhetherAPodOfABudgetGoesWhileNoManagerAnswersIsAPolicy(t *testing.T) {
 			b := &policyv1beta1.PodUnavailableBudget{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"}}
 			b.Spec.Selector, b.Spec.MaxUnavailable = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}, new(intstr.FromInt32(0))
 			apiserver.Eventually(t, "the budget is created", func() bool { return server.Client.Create(t.Context(), b) == nil })
-			t.Cleanup(func() {
-				if err := server.Client.Delete(context.WithoutCancel(t.Context()), b); err != nil {
-					t.Error(err)
-				}
-			})
+			leaves(t, b)
 			serves, idle := plain(namespace), plain(namespace)
 			for p, ready := range map[*corev1.Pod]corev1.ConditionStatus{serves: corev1.ConditionTrue, idle: corev1.ConditionFalse} {
 				if err := server.Client.Create(t.Context(), p); err != nil {

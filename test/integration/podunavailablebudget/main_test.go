@@ -3,6 +3,7 @@
 package podunavailablebudget
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -25,11 +26,38 @@ const user = "manager"
 
 var server *apiserver.Server
 
+// running is the manager beside which the tests run.
+var running *apiserver.Replica
+
 // The tests run beside one manager with its controllers, which has the rights that the chart gives it.
 func TestMain(m *testing.M) {
-	apiserver.Main(m, &server, apiserver.Installed(user), apiserver.ManagerAs(user, func(m *manager.Options, _ *serve.Options) {
-		m.WebhooksOnly, m.Budgets = false, disruption.Options{Deletions: true, Changes: true, ResizesApart: true}
-	}))
+	apiserver.Main(m, &server, apiserver.Installed(user), func(ctx context.Context, s *apiserver.Server) error {
+		s.AtEnd(func() error { return running.Stop() })
+		return run(ctx, s)
+	})
+}
+
+func run(ctx context.Context, s *apiserver.Server) (err error) {
+	running, err = s.As(user).RunWebhooks(ctx, protecting)
+	return err
+}
+
+// protecting are the options of every manager here.
+func protecting(m *manager.Options, _ *serve.Options) {
+	m.WebhooksOnly, m.Budgets = false, disruption.Options{Deletions: true, Changes: true, ResizesApart: true}
+}
+
+// withoutManager stops the manager until the test ends.
+func withoutManager(t *testing.T) {
+	t.Helper()
+	if err := running.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := run(context.WithoutCancel(t.Context()), server); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // eventually waits for a state of the world.

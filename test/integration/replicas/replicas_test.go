@@ -25,13 +25,17 @@ import (
 	"kruise.io/kruise/api/apps/v1alpha1"
 	"kruise.io/kruise/kit/serve"
 	"kruise.io/kruise/manager"
+	"kruise.io/kruise/manager/images"
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
 var server *apiserver.Server
 
+// user is who the manager is where it may do what the chart lets it, and no more.
+const user = "system:serviceaccount:kruise-system:kruise-manager"
+
 func TestMain(m *testing.M) {
-	apiserver.Main(m, &server)
+	apiserver.Main(m, &server, apiserver.Installed(user))
 }
 
 func asIs(*manager.Options, *serve.Options) {}
@@ -60,7 +64,26 @@ func secret(t *testing.T) *corev1.Secret {
 	return s
 }
 
-// forget takes away the Secret and every CA, as on a fresh cluster.
+// installed runs a manager with its controllers, as the chart installs one on a fresh cluster, with the gate of pulling ahead.
+func installed(t *testing.T, change func(*manager.Options, *serve.Options)) *apiserver.Replica {
+	t.Helper()
+	return replica(t, server.As(user).RunWebhooks, func(m *manager.Options, o *serve.Options) {
+		m.WebhooksOnly, o.LeaderElection = false, true
+		m.Images, m.Workloads.PullAhead = images.Options{Enabled: true, ConfigNamespace: images.DefaultConfigNamespace}, true
+		change(m, o)
+	})
+}
+
+// fresh makes the empty Secret of the chart, and takes every CA away.
+func fresh(t *testing.T) {
+	t.Helper()
+	forget(t)
+	if err := server.Client.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "kruise-system", Name: "kruise-webhook-certs"}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// forget takes away the Secret and every CA.
 func forget(t *testing.T) {
 	t.Helper()
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "kruise-system", Name: "kruise-webhook-certs"}}

@@ -12,28 +12,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kruise.io/kruise/api/apps/v1beta1"
-	"kruise.io/kruise/kit/serve"
-	"kruise.io/kruise/manager"
 	"kruise.io/kruise/test/integration/apiserver"
 )
 
 func TestTheRolesOfTheChartAreEnough(t *testing.T) {
-	forget(t)
-	const user = "system:serviceaccount:kruise-system:kruise-manager"
-	create := func(object client.Object) {
-		t.Helper()
-		if err := server.Client.Create(t.Context(), object); err != nil {
-			t.Fatal(err)
-		}
-	}
-	create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kruise-daemon-config"}})
-	if err := server.Grant(t.Context(), user); err != nil {
-		t.Fatal(err)
-	}
-	create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "kruise-system", Name: "kruise-webhook-certs"}})
-	replica(t, server.As(user).RunWebhooks, func(m *manager.Options, o *serve.Options) {
-		m.WebhooksOnly, o.LeaderElection = false, true
-	})
+	fresh(t)
+	installed(t, asIs)
 
 	set := &v1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "granted"}}
 	set.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "granted"}}

@@ -165,6 +165,7 @@ func refusedClaims() map[string]apiserver.Refusal {
 		return `{spec: {volumeClaimUpdateStrategy: {type: OnPodRollingUpdate}, volumeClaimTemplates: [` + strings.NewReplacer("%s}}}}", storage+"}}}}", "%s,", class+",").Replace(claim) + `]}}`
 	}
 	const more = `, and with volumeClaimUpdateStrategy OnPodRollingUpdate claims can only grow; for other changes, which reach new claims alone, set its type to OnDelete`
+	const mount = `template: {spec: {containers: [{name: main, image: "demo:1", volumeMounts: [{name: data, mountPath: /data}]}]}}`
 	return map[string]apiserver.Refusal{
 		"a claim without a name": {Version: v1alpha1,
 			Set:  `{spec: {volumeClaimTemplates: [{spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}}`,
@@ -175,6 +176,10 @@ func refusedClaims() map[string]apiserver.Refusal {
 		"a retention that does not exist": {Version: v1beta1,
 			Set:  `{spec: {persistentVolumeClaimRetentionPolicy: {whenDeleted: Keep}}}`,
 			Want: `[spec.persistentVolumeClaimRetentionPolicy.whenDeleted: Unsupported value: "Keep": supported values: "Retain", "Delete"` + apiserver.Unchecked},
+		"a claim taken away that a container mounts": {Version: v1beta1,
+			Old:  `{spec: {` + mount + `, volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}}`,
+			Set:  `{spec: {` + mount + `}}`,
+			Want: `spec.template.spec.containers[0].volumeMounts[0].name: Not found: "data" is neither in spec.template.spec.volumes nor in spec.volumeClaimTemplates, so no container can mount it`},
 		"claims that cannot grow": {Version: v1beta1,
 			Old: with("fixed", "1Gi"), Set: with("fixed", "2Gi"),
 			Want: `spec.volumeClaimTemplates[0].spec.resources.requests[storage]: Forbidden: cannot grow from 1Gi to 2Gi: StorageClass "fixed" does not allow it; allowVolumeExpansion must be true`},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"kruise.io/kruise/api/apps/v1beta1"
 	"kruise.io/kruise/test/builder"
@@ -66,6 +67,43 @@ func TestWhatTheSetDeletesItDeletesWithItsClaims(t *testing.T) {
 			w.Finish()
 			w.wantClaims("after the deletion of a pod that was asked to go")
 		})
+	}
+}
+
+func TestAPodThatAHookHeldLeavesItsClaimsOnlyToWhatReplacesItForAnUpdate(t *testing.T) {
+	w := running(t, builder.CloneSet(web).Replicas(2).Claim("data").ReuseClaims().MaxUnavailable("1").TemplateLabel("hold", "yes"))
+	w.change(func(s *v1beta1.CloneSetSpec) {
+		s.Lifecycle = &v1beta1.Lifecycle{PreDelete: &v1beta1.LifecycleHook{LabelsHandler: map[string]string{"hold": "yes"}}}
+		s.UpdateStrategy.RollingUpdate.Partition = ptr.To(intstr.FromInt32(1))
+	})
+	w.image("a:2")
+	w.Finish()
+	var updated, asked string
+	for _, pod := range w.active() {
+		if pod.Labels[v1beta1.LifecycleStateKey] == "PreparingDelete" {
+			updated = pod.Name
+		} else {
+			asked = pod.Name
+		}
+	}
+	if updated == "" {
+		t.Fatalf("no pod is held for its update: %v", w.names())
+	}
+	w.label(updated, "hold", "")
+	w.Finish()
+	if !slices.Contains(w.names(), updated) || !slices.Contains(w.claims(), "data-"+updated) {
+		t.Errorf("pods %v and claims %v, want a successor of %s with its claim", w.names(), w.claims(), updated)
+	}
+	w.label(asked, v1beta1.SpecifiedDeleteKey, "true") // it is of the old revision, behind the partition
+	w.Finish()
+	if state := w.Pod(asked).Labels[v1beta1.LifecycleStateKey]; state != "PreparingDelete" {
+		t.Fatalf("pod %s is in state %s", asked, state)
+	}
+	w.label(asked, "hold", "")
+	w.Finish()
+	w.wantClaims("in the end")
+	if slices.Contains(w.claims(), "data-"+asked) || w.images() != "a:1 ×1, a:2 ×1" {
+		t.Errorf("claims %v and pods of %s, want no claim of %s and one pod of each revision", w.claims(), w.images(), asked)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -91,6 +92,58 @@ func TestClaimTemplatesMayMakeARollout(t *testing.T) {
 	}
 	if revisions := w.Revisions(); len(revisions) != 2 || string(revisions[0].Data.Raw) != string(revisions[1].Data.Raw) {
 		t.Errorf("%d revisions", len(revisions))
+	}
+}
+
+// sizes are the sizes that the claims ask for which are not being deleted.
+func (w *world) sizes() map[string]string {
+	w.Helper()
+	out := map[string]string{}
+	for _, name := range w.claims() {
+		claim := &corev1.PersistentVolumeClaim{}
+		w.Get(name, claim)
+		out[name] = claim.Spec.Resources.Requests.Storage().String()
+	}
+	return out
+}
+
+func TestClaimsAreUsedAgainAsLongAsTheyAreWhatTheirTemplatesSay(t *testing.T) {
+	options := cloneset.Options{Options: workload.Options{RecreateForClaims: true}}
+	w := runningWith(t, options, builder.CloneSet(web).Replicas(3).Claim("data").ReuseClaims())
+	size := func(size string) func(*v1beta1.CloneSetSpec) {
+		return func(s *v1beta1.CloneSetSpec) {
+			s.VolumeClaimTemplates[0].Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
+		}
+	}
+	for _, step := range []struct {
+		name   string
+		change func(*v1beta1.CloneSetSpec)
+		keeps  bool
+		size   string
+	}{
+		{"another image", func(s *v1beta1.CloneSetSpec) { s.Template.Spec.Containers[0].Image = "a:2" }, true, "1Gi"},
+		{"larger claims", size("2Gi"), false, "2Gi"},
+		{"another image once more", func(s *v1beta1.CloneSetSpec) { s.Template.Spec.Containers[0].Image = "a:3" }, true, "2Gi"},
+		{"smaller claims", size("1Gi"), true, "2Gi"},
+		{"another label of claims", func(s *v1beta1.CloneSetSpec) { s.VolumeClaimTemplates[0].Labels = map[string]string{"tier": "fast"} }, false, "1Gi"},
+	} {
+		pods, claims := w.uids(), w.claims()
+		w.change(step.change)
+		w.Finish()
+		for uid, name := range w.uids() {
+			if pods[uid] != "" {
+				t.Errorf("%s: pod %s was not recreated", step.name, name)
+			}
+		}
+		w.wantClaims(step.name)
+		for name, size := range w.sizes() {
+			if slices.Contains(claims, name) != step.keeps || size != step.size {
+				t.Errorf("%s: claim %s of %s, the claims before were %v; want them kept: %v, and %s", step.name, name, size, claims, step.keeps, step.size)
+			}
+		}
+		if set := w.Object(); set.Status.CurrentRevision != set.Status.UpdateRevision || set.Status.UpdatedAvailableReplicas != 3 {
+			t.Errorf("%s: status %+v", step.name, set.Status)
+		}
 	}
 }
 
