@@ -50,7 +50,8 @@ func BenchmarkCreatingAPod(b *testing.B) {
 	}
 }
 
-// among runs a manager, without admission of pods if sets is less than 0, and makes so many sets.
+// among runs a manager, without admission of pods if sets is less than 0, makes so many sets, and waits until the manager is done with
+// them.
 func among(b *testing.B, sets int) {
 	b.Helper()
 	background := context.WithoutCancel(b.Context())
@@ -66,6 +67,14 @@ func among(b *testing.B, sets int) {
 			b.Error(err)
 		}
 	})
+	looked := lookedAt(b)
+	createSets(b, max(sets, 0))
+	awaitRest(b, looked, float64(max(sets, 0)))
+}
+
+// createSets creates so many sets.
+func createSets(b *testing.B, sets int) {
+	b.Helper()
 	next := make(chan int)
 	var writers sync.WaitGroup
 	for range 8 {
@@ -77,7 +86,7 @@ func among(b *testing.B, sets int) {
 			}
 		})
 	}
-	for i := range max(sets, 0) {
+	for i := range sets {
 		next <- i
 	}
 	close(next)
