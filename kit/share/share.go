@@ -131,10 +131,10 @@ func adoptSlice(to, from reflect.Value) bool {
 func adoptStruct(to, from reflect.Value) bool {
 	switch ours := to.Addr().Interface().(type) { // of what has no parts that could be set
 	case *metav1.Time:
-		theirs, ok := from.Addr().Interface().(*metav1.Time)
+		theirs, ok := reflect.TypeAssert[*metav1.Time](from.Addr())
 		return ok && *ours == *theirs
 	case *resource.Quantity:
-		theirs, ok := from.Addr().Interface().(*resource.Quantity)
+		theirs, ok := reflect.TypeAssert[*resource.Quantity](from.Addr())
 		return ok && *ours == *theirs
 	}
 	equal := true
@@ -148,10 +148,10 @@ func adoptStruct(to, from reflect.Value) bool {
 func adoptAnyMap(to, from reflect.Value) bool {
 	switch ours := to.Addr().Interface().(type) {
 	case *map[string]string:
-		theirs, ok := from.Addr().Interface().(*map[string]string)
+		theirs, ok := reflect.TypeAssert[*map[string]string](from.Addr())
 		return ok && adoptMap(ours, theirs)
 	case *corev1.ResourceList:
-		theirs, ok := from.Addr().Interface().(*corev1.ResourceList)
+		theirs, ok := reflect.TypeAssert[*corev1.ResourceList](from.Addr())
 		return ok && adoptMap(ours, theirs)
 	default:
 		return to.IsNil() && from.IsNil()

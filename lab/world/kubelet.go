@@ -326,13 +326,5 @@ func (w *World) condition(pod *corev1.Pod, kind corev1.PodConditionType, yes boo
 }
 
 func isTrue(pod *corev1.Pod, kind corev1.PodConditionType) bool {
-	return conditionIs(pod, kind, corev1.ConditionTrue)
-}
-
-func isFalse(pod *corev1.Pod, kind corev1.PodConditionType) bool {
-	return conditionIs(pod, kind, corev1.ConditionFalse)
-}
-
-func conditionIs(pod *corev1.Pod, kind corev1.PodConditionType, status corev1.ConditionStatus) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind && c.Status == status })
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind && c.Status == corev1.ConditionTrue })
 }

@@ -40,7 +40,7 @@ type answering interface {
 	answer(context.Context, *admission.Request) (admission.Response, error)
 }
 
-// answers answers requests once the caches are filled, if it can. Where it cannot it does as a manager that is not there, so
+// answers replies to requests once the caches are filled, if it can. Where it cannot it does as a manager that is not there, so
 // that the policy of the webhook decides: no pod is let through unchanged because its objects were not seen yet, nor refused
 // for what is our fault alone where it may do without us.
 type answers struct {

@@ -174,7 +174,8 @@ func (r *chaos) metadata() {
 func (r *chaos) env() {
 	c := &r.template.Spec.Containers[0]
 	others := slices.DeleteFunc(slices.Clone(c.Env), func(e corev1.EnvVar) bool { return e.Name == "LEVEL" })
-	c.Env = append(others, corev1.EnvVar{Name: "LEVEL", Value: rapid.SampledFrom([]string{"1", "2"}).Draw(r.T, "env")})
+	others = append(others, corev1.EnvVar{Name: "LEVEL", Value: rapid.SampledFrom([]string{"1", "2"}).Draw(r.T, "env")})
+	c.Env = others
 }
 
 // repair ends all trouble, either by repairing what is bad or by asking for something good, and says which.

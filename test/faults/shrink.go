@@ -30,7 +30,7 @@ func Shrink(t *testing.T, script Script, mutant Mutant) Script {
 			}
 		}
 	}
-	for i := len(script.Options) - 1; i >= 0; i-- {
+	for i := range slices.Backward(script.Options) {
 		plain := script
 		if plain.Options = slices.Delete(slices.Clone(script.Options), i, i+1); fails(plain) {
 			script = plain
