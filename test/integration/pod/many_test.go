@@ -27,11 +27,13 @@ func waited(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "failed calling webhook")
 }
 
-// stands creates a pod, whose label app and whose StatefulSet are called so, and which is ready or not.
+// stands creates a pod, whose label app and whose StatefulSet are called so if it has any, and which is ready or not.
 func stands(t *testing.T, namespace, app, owner string, ready corev1.ConditionStatus) *corev1.Pod {
 	t.Helper()
 	p := plain(namespace)
-	p.Labels = map[string]string{"app": app}
+	if p.Labels = nil; app != "" {
+		p.Labels = map[string]string{"app": app}
+	}
 	if owner != "" {
 		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: owner, UID: "u", Controller: new(true)}}
 	}
@@ -74,7 +76,7 @@ func manyObjects(t *testing.T, namespaces []string) {
 	for i := range 250 {
 		name := fmt.Sprint("web-", i)
 		b := &policyv1beta1.PodUnavailableBudget{ObjectMeta: metav1.ObjectMeta{Namespace: namespaces[i%len(namespaces)], Name: name}}
-		b.Spec.MaxUnavailable = new(intstr.FromInt32(0))
+		b.Spec.MaxUnavailable, b.Spec.ProtectTotalReplicas = new(intstr.FromInt32(0)), new(int32(1)) // there is no StatefulSet to ask
 		if i%2 == 0 {
 			b.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}
 		} else {
