@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -76,7 +77,7 @@ func manyObjects(t *testing.T, namespaces []string) {
 	for i := range 250 {
 		name := fmt.Sprint("web-", i)
 		b := &policyv1beta1.PodUnavailableBudget{ObjectMeta: metav1.ObjectMeta{Namespace: namespaces[i%len(namespaces)], Name: name}}
-		b.Spec.MaxUnavailable, b.Spec.ProtectTotalReplicas = new(intstr.FromInt32(0)), new(int32(1)) // there is no StatefulSet to ask
+		b.Spec.MaxUnavailable = new(intstr.FromInt32(0))
 		if i%2 == 0 {
 			b.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}
 		} else {
@@ -104,6 +105,12 @@ func TestWithHundredsOfObjectsNothingButTheirPodsWaitsForAManager(t *testing.T) 
 		stands(t, selected, "web-248", "", corev1.ConditionFalse), stands(t, named, "other", "web-249", corev1.ConditionFalse), // not ready
 		stands(t, selected, "web-249", "web-248", corev1.ConditionTrue), stands(t, named, "web-248", "", corev1.ConditionTrue), // of others
 		stands(t, away, "web-248", "web-249", corev1.ConditionTrue), // where there is no object
+	}
+	owner := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: named, Name: "web-249"}} // a budget of a workload that is gone lets its pods go
+	owner.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "other"}}
+	owner.Spec.Template.Labels, owner.Spec.Template.Spec = owner.Spec.Selector.MatchLabels, plain(named).Spec
+	if err := server.Client.Create(t.Context(), owner); err != nil {
+		t.Fatal(err)
 	}
 	manyObjects(t, homes)
 	apiserver.Eventually(t, "the budgets keep their pods", func() bool {
