@@ -47,7 +47,7 @@ type link struct{ text, target string }
 
 // links are the links of a page to files of the repository.
 func links(page string) (out []link) {
-	page = regexp.MustCompile("(?ms:^```.*?^```)|`[^`\n]*`").ReplaceAllString(page, "")
+	page = regexp.MustCompile("(?s:```.*?\n```)|`[^`\n]*`").ReplaceAllString(page, "")
 	for _, found := range regexp.MustCompile(`\[([^\]]*)\]\(([^()\s]+)\)`).FindAllStringSubmatch(page, -1) {
 		target, _, _ := strings.Cut(found[2], "#")
 		if target != "" && !strings.Contains(target, ":") {
