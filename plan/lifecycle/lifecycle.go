@@ -214,23 +214,37 @@ func Transitions() []Transition {
 
 // Applies says whether the line is one for a pod in a state to which something happens.
 func (t *Transition) Applies(s State, e Event, f Facts) bool {
-	if t.On != e || t.From != s && (t.From != Any || s == PreparingDelete || s == Absent) {
-		return false
-	}
-	return t.Match == nil || t.Match(f)
+	return t.On == e && t.leaves(s) && t.holds(f)
 }
 
+// leaves says whether the line is one for pods in a state.
+func (t *Transition) leaves(s State) bool {
+	return t.From == s || t.From == Any && s != PreparingDelete && s != Absent
+}
+
+// holds says whether the facts match.
+func (t *Transition) holds(f Facts) bool { return t.Match == nil || t.Match(f) }
+
 // Machine runs the table.
-type Machine struct{ table []Transition }
+type Machine struct {
+	// lines are those of each event: hardly any pod of a large set has another one than that time passes.
+	lines [TakeBack + 1][]Transition
+}
 
 // NewMachine makes a machine that runs Transitions.
-func NewMachine() Machine { return Machine{Transitions()} }
+func NewMachine() *Machine {
+	m := &Machine{}
+	for _, t := range Transitions() {
+		m.lines[t.On] = append(m.lines[t.On], t)
+	}
+	return m
+}
 
 // Next returns the state that follows when something happens to a pod, which is the same one when the pod stays.
-func (m Machine) Next(s State, e Event, f Facts) State {
-	for i := range m.table {
-		if m.table[i].Applies(s, e, f) {
-			return m.table[i].To
+func (m *Machine) Next(s State, e Event, f Facts) State {
+	for i := range m.lines[e] {
+		if t := &m.lines[e][i]; t.leaves(s) && t.holds(f) {
+			return t.To
 		}
 	}
 	return s

@@ -15,7 +15,7 @@ type draft struct {
 	// isDoomed says whether a pod is to be deleted. Another one may take its place or not: that is the kind's affair.
 	isDoomed func(*replica.Replica) bool
 	now      time.Time
-	machine  lifecycle.Machine
+	machine  *lifecycle.Machine
 	plan     Plan
 	census
 	// idle are the pods that have no step from their life cycle, by what they are for.

@@ -121,8 +121,13 @@ func settleReason(r *replica.Replica, to lifecycle.State) string {
 
 // putBack brings pods back into service that were prepared for an update that is not wanted any more.
 func (d *draft) putBack(pods ...[]*replica.Replica) {
-	goesBack := func(r *replica.Replica) bool { return d.decided(lifecycle.PutBack, r) != r.State }
-	for _, r := range order.Sorted(filter(slices.Concat(pods...), goesBack)) {
+	var back []*replica.Replica
+	for _, r := range slices.Concat(pods...) {
+		if d.decided(lifecycle.PutBack, r) != r.State {
+			back = append(back, r)
+		}
+	}
+	for _, r := range order.Sorted(back) {
 		d.step(Step{Do: Settle, Pod: r, State: d.decided(lifecycle.PutBack, r), Why: "its update is not wanted any more"})
 	}
 }
