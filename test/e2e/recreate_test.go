@@ -142,23 +142,31 @@ func (s *space) reportsForItsNode(own, other client.Client, home string) {
 	marker.Spec.Probes = []v1alpha1.PodContainerProbe{{Name: "page", ContainerName: "app", PodConditionType: "example.org/page"}}
 	marker.Spec.Probes[0].Probe.TCPSocket = &corev1.TCPSocketAction{Port: intstr.FromInt32(8080)}
 	s.create(marker)
-	const nothing = `{"status":{}}`
+	// Says what stands there already; a NodeImage that nobody reported on yet has no status, and one must have its counter.
+	nothing := func(object client.Object) string {
+		if image, is := object.(*v1beta1.NodeImage); is {
+			return fmt.Sprintf(`{"status":{"desired":%d}}`, image.Status.Desired)
+		}
+		return `{"status":{}}`
+	}
 	for what, write := range map[string]struct {
 		object client.Object
-		patch  client.Patch
+		says   func(client.Object) string
 	}{
-		"the NodeImage":    {&v1beta1.NodeImage{ObjectMeta: metav1.ObjectMeta{Name: home}}, client.RawPatch(types.MergePatchType, []byte(nothing))},
-		"the NodePodProbe": {&v1alpha1.NodePodProbe{ObjectMeta: metav1.ObjectMeta{Name: home}}, client.RawPatch(types.MergePatchType, []byte(nothing))},
-		"the annotation of a pod": {s.pod("web"), client.RawPatch(types.StrategicMergePatchType,
-			[]byte(`{"metadata":{"annotations":{"`+v1beta1.RuntimeContainerMetaKey+`":"{}"}}}`))},
+		"the NodeImage":    {&v1beta1.NodeImage{ObjectMeta: metav1.ObjectMeta{Name: home}}, nothing},
+		"the NodePodProbe": {&v1alpha1.NodePodProbe{ObjectMeta: metav1.ObjectMeta{Name: home}}, nothing},
+		"the annotation of a pod": {s.pod("web"), func(client.Object) string {
+			return `{"metadata":{"annotations":{"` + v1beta1.RuntimeContainerMetaKey + `":"{}"}}}`
+		}},
 	} {
 		s.eventually(what+" of the node is there", func() bool {
 			return s.client.Get(s.Context(), client.ObjectKeyFromObject(write.object), write.object) == nil
 		})
-		if err := own.Status().Patch(s.Context(), write.object, write.patch); err != nil {
+		patch := client.RawPatch(types.MergePatchType, []byte(write.says(write.object)))
+		if err := own.Status().Patch(s.Context(), write.object, patch); err != nil {
 			s.Errorf("the daemon of node %s cannot write %s there: %v", home, what, err)
 		}
-		if err := other.Status().Patch(s.Context(), write.object, write.patch); err == nil || !strings.Contains(err.Error(), "this one belongs to node \""+home+"\"") {
+		if err := other.Status().Patch(s.Context(), write.object, patch); err == nil || !strings.Contains(err.Error(), "this one belongs to node \""+home+"\"") {
 			s.Errorf("the daemon of another node writes %s of node %s: %v", what, home, err)
 		}
 	}

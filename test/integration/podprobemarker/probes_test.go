@@ -184,12 +184,18 @@ func TestOnANodeOfAVirtualKubeletConditionsAreHeard(t *testing.T) {
 	namespace, n := server.Namespace(t), node(t, map[string]string{"type": "virtual-kubelet"})
 	pod := running(t, namespace, "a", n.Name)
 	create(t, newMarker(namespace, "m", "p"))
-	for status, want := range map[corev1.ConditionStatus]string{corev1.ConditionTrue: "yes", corev1.ConditionFalse: ""} {
-		read(t, pod)
-		pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == "example.org/p" })
-		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: "example.org/p", Status: status})
-		apiserver.Eventually(t, "the kubelet reports", func() bool { return server.Client.Status().Update(t.Context(), pod) == nil })
-		apiserver.Eventually(t, "what follows from "+string(status)+" is on the pod", func() bool { read(t, pod); return pod.Labels["p"] == want })
+	for _, step := range []struct {
+		status corev1.ConditionStatus
+		label  string
+	}{{corev1.ConditionTrue, "yes"}, {corev1.ConditionFalse, ""}} {
+		apiserver.Eventually(t, "the kubelet reports", func() bool {
+			// The manager writes on the pod as well, so a report is made anew upon a conflict.
+			read(t, pod)
+			pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == "example.org/p" })
+			pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: "example.org/p", Status: step.status})
+			return server.Client.Status().Update(t.Context(), pod) == nil
+		})
+		apiserver.Eventually(t, "what follows from "+string(step.status)+" is on the pod", func() bool { read(t, pod); return pod.Labels["p"] == step.label })
 	}
 	if got := handed(t, n.Name); got != "none" {
 		t.Errorf("the node has no agent and is handed %q", got)
