@@ -20,42 +20,79 @@ type By func(*replica.Replica) int64
 
 // Sorted returns the pods in the order of the first rank that tells two apart. The pods are not copied.
 func Sorted(pods []*replica.Replica, by ...By) []*replica.Replica {
-	var names []int64 // made when first needed: ranks seldom leave many pods alike
-	columns := columnsOf(pods, by)
-	if len(columns) == 0 && len(pods) > 1 {
-		names = nameRanks(pods)
-		columns = [][]int64{names}
+	keys, _ := ranked(pods, by)
+	sorted := make([]*replica.Replica, len(keys))
+	for i, k := range keys {
+		sorted[i] = pods[k.pod]
 	}
-	keys, width, columns := packed(columns, len(pods))
+	return sorted
+}
+
+// First returns the first n of the pods, or all, in the order of Sorted. One alone is found without sorting the others.
+func First(n int, pods []*replica.Replica, by ...By) []*replica.Replica {
+	if n != 1 || len(pods) == 0 {
+		sorted := Sorted(pods, by...)
+		return sorted[:min(max(n, 0), len(sorted))]
+	}
+	best, ranks := pods[0], make([]int64, len(by)) // its ranks
+	for j, rank := range by {
+		ranks[j] = rank(best)
+	}
+	for _, r := range pods[1:] {
+		better, at := 0, 0
+		for ; at < len(by) && better == 0; at++ {
+			better = cmp.Compare(ranks[at], by[at](r))
+		}
+		if better > 0 || better == 0 && r.Name < best.Name {
+			best = r
+			for j := max(at-1, 0); j < len(by); j++ { // those before it are the same
+				ranks[j] = by[j](r)
+			}
+		}
+	}
+	return []*replica.Replica{best}
+}
+
+// ranked sorts keys of the pods by the first rank that tells two apart. With them come the ranks, a column for each: the rank
+// of each pod; none where the rank is the same for all.
+func ranked(pods []*replica.Replica, by []By) (keys []key, columns [][]int64) {
+	columns = columnsOf(pods, by)
+	telling := slices.DeleteFunc(slices.Clone(columns), func(column []int64) bool { return column == nil })
+	var names []int64 // made when first needed: ranks seldom leave many pods alike
+	if len(telling) == 0 && len(pods) > 1 {
+		names = nameRanks(pods)
+		telling = [][]int64{names}
+	}
+	keys, width, left := packed(telling, len(pods))
 	keys = sortedByRanks(keys, width)
 	byTheRest := func(a, b key) int {
-		for _, column := range columns {
+		for _, column := range left {
 			if c := cmp.Compare(column[a.pod], column[b.pod]); c != 0 {
 				return c
 			}
 		}
-		if names == nil {
-			names = nameRanks(pods)
-		}
-		if c := cmp.Compare(names[a.pod], names[b.pod]); c != 0 {
+		if c := cmp.Compare(a.ranks, b.ranks); c != 0 {
 			return c
 		}
 		return strings.Compare(pods[a.pod].Name, pods[b.pod].Name)
 	}
-	sorted := make([]*replica.Replica, 0, len(pods))
 	for begin := 0; begin < len(keys); {
 		end := begin + 1
 		for end < len(keys) && keys[end].ranks == keys[begin].ranks {
 			end++
 		}
-		alike := keys[begin:end]
-		slices.SortFunc(alike, byTheRest)
-		for _, k := range alike {
-			sorted = append(sorted, pods[k.pod])
+		if alike := keys[begin:end]; len(alike) > 1 {
+			if names == nil {
+				names = nameRanks(pods)
+			}
+			for i, k := range alike { // what they have in common tells no more
+				alike[i].ranks = uint64(names[k.pod])
+			}
+			slices.SortFunc(alike, byTheRest)
 		}
 		begin = end
 	}
-	return sorted
+	return keys, columns
 }
 
 // sortedByRanks sorts keys by their ranks, of which only the lower bits up to width are in use. It compares nothing: it deals
@@ -81,8 +118,8 @@ func sortedByRanks(keys []key, width int) []key {
 	return keys
 }
 
-// columnsOf computes each rank of each pod once, so that 100,000 pods are sorted within a decision's time. A rank that is
-// the same for all pods makes no column.
+// columnsOf computes each rank of each pod once, so that 100,000 pods are sorted within a decision's time. The column of a
+// rank that is the same for all pods is nil.
 func columnsOf(pods []*replica.Replica, by []By) [][]int64 {
 	columns, first := make([][]int64, len(by)), make([]int64, len(by))
 	for i, r := range pods {
@@ -99,7 +136,7 @@ func columnsOf(pods []*replica.Replica, by []By) [][]int64 {
 			}
 		}
 	}
-	return slices.DeleteFunc(columns, func(column []int64) bool { return column == nil })
+	return columns
 }
 
 // key is what a pod is sorted by: as many of its ranks as fit into one number, the first of them in the highest bits.

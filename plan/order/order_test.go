@@ -101,5 +101,10 @@ func TestTheOrderIsThatOfTheRanksOneByOne(t *testing.T) {
 		if diff := gocmp.Diff(names(want), names(order.Sorted(pods, rank(0), rank(1), rank(2)))); diff != "" {
 			t.Fatalf("(-want +got):\n%s", diff)
 		}
+		for n := range len(pods) + 2 {
+			if diff := gocmp.Diff(names(want[:min(n, len(want))]), names(order.First(n, pods, rank(0), rank(1), rank(2)))); diff != "" {
+				t.Fatalf("the first %d (-want +got):\n%s", n, diff)
+			}
+		}
 	})
 }

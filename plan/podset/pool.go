@@ -187,10 +187,13 @@ func (d *decision) target() string {
 // updatable is how many old pods the partition lets be updated.
 func (d *decision) updatable() int { return max(min(d.oldDiff, -d.newDiff), 0) }
 
-// inOrderOfUpdate puts pods in the order in which they are updated: by the user's priorities, then those that serve the
-// least; the user's scattered pods evenly among the others; and those that were prepared for it before all.
-func (d *decision) inOrderOfUpdate(pods []*replica.Replica) []*replica.Replica {
-	sorted := order.Sorted(pods, slices.Concat([]order.By{prepared}, d.Priority, order.LeastLoss())...)
+// inOrderOfUpdate tells the first n pods in the order in which they are updated: by the user's priorities, then those that
+// serve the least; the user's scattered pods evenly among the others; and those that were prepared for it before all.
+func (d *decision) inOrderOfUpdate(n int, pods []*replica.Replica) []*replica.Replica {
+	if len(d.Scatter) > 0 { // which takes them all
+		n = len(pods)
+	}
+	sorted := order.First(n, pods, slices.Concat([]order.By{prepared}, d.Priority, order.LeastLoss())...)
 	if len(d.Scatter) > 0 {
 		sorted = order.Scattered(sorted, d.Scatter)
 		slices.SortStableFunc(sorted, func(a, b *replica.Replica) int { return cmp.Compare(prepared(a), prepared(b)) })

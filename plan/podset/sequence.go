@@ -185,13 +185,13 @@ func (d *sequel) candidates() (candidates, others []*replica.Replica) {
 	return candidates, others
 }
 
-// inOrderOfUpdate puts pods in the order in which they are updated: those that were prepared for it before all.
-func (d *sequel) inOrderOfUpdate(pods []*replica.Replica) []*replica.Replica {
+// inOrderOfUpdate tells the first n pods in the order in which they are updated: those that were prepared for it before all.
+func (d *sequel) inOrderOfUpdate(n int, pods []*replica.Replica) []*replica.Replica {
 	by := []order.By{prepared}
 	if d.Unordered {
 		by = slices.Concat(by, d.Priority, order.LeastLoss())
 	}
-	return order.Sorted(pods, append(by, highest)...)
+	return order.First(n, pods, append(by, highest)...)
 }
 
 // stuck says whether a pod that is not available will not be by itself: kubelet says that it is in trouble, it is in an

@@ -113,7 +113,7 @@ func (d *sidecarDecision) update(all []*replica.Replica) {
 
 // heldLast puts those last that a budget holds, and leaves the order otherwise. They are tried all the same, so that it is told
 // what they wait for.
-func (d *sidecarDecision) heldLast(pods []*replica.Replica) []*replica.Replica {
+func (d *sidecarDecision) heldLast(_ int, pods []*replica.Replica) []*replica.Replica {
 	if d.Held == nil {
 		return pods
 	}

@@ -25,8 +25,8 @@ type aim struct {
 	// repairsFreely brings pods that serve nobody there however many of that revision are broken: whoever updates pods of
 	// others cannot tell which of them are broken for reasons of their own.
 	repairsFreely bool
-	// inOrder puts pods in the order in which they are updated.
-	inOrder func([]*replica.Replica) []*replica.Replica
+	// inOrder tells the first n pods, or more, in the order in which they are updated.
+	inOrder func(n int, pods []*replica.Replica) []*replica.Replica
 	// outOfTurn says whether a pod may go before one that the budget keeps waiting. Nil: every pod that serves nobody may.
 	outOfTurn func(*replica.Replica) bool
 	// keepsClaims says whether a pod that is recreated leaves its claims to its successor of a revision. Nil: no.
@@ -50,23 +50,35 @@ func (d *draft) bring(candidates []*replica.Replica, a aim) (passed []*replica.R
 		d.note(WishUpdate, a.wanted, "updateStrategy.type is OnDelete: pods get the new revision when they are deleted", cause{Cause: CauseOnDelete})
 		return candidates
 	}
-	s := spender{
-		draft: d, aim: a, methods: map[string]*method{},
-		left: d.available - (d.rules.Replicas - d.rules.MaxUnavailable),
-		// With maxUnavailable 0 a broken pod may still be repaired: that takes nobody out of service.
-		limit: max(d.rules.MaxUnavailable+max(d.active-d.rules.Replicas, 0), 1),
-	}
-	steps := len(d.plan.Steps)
-	s.spend(a.inOrder(candidates))
+	var s spender
 	if d.plan.Scaling {
-		d.plan.Steps = d.plan.Steps[:steps]
-		s.deferred, s.begun, s.taken = s.begun > 0, 0, nil
+		s = d.tryUpdate(candidates, a)
+	} else {
+		s = d.spender(a)
+		s.plan.Steps = slices.Grow(s.plan.Steps, min(s.wanted, len(candidates), max(s.limit-s.broken, 0)))
+		s.spend(a.inOrder(len(candidates), candidates))
 	}
 	if missing := a.wanted - s.begun; missing > 0 {
 		because, cause := s.reason()
 		d.note(WishUpdate, missing, because, cause)
 	}
 	return s.passed
+}
+
+// tryUpdate finds out what would keep an update from going on, were no pods added and removed, and takes no step. The first
+// pod mostly tells, so that the others need not be put in order.
+func (d *draft) tryUpdate(candidates []*replica.Replica, a aim) (s spender) {
+	steps := len(d.plan.Steps)
+	for _, n := range []int{1, len(candidates)} {
+		s = d.spender(a)
+		s.spend(a.inOrder(n, candidates))
+		d.plan.Steps = d.plan.Steps[:steps]
+		if s.begun > 0 {
+			break
+		}
+	}
+	s.deferred, s.begun, s.taken = s.begun > 0, 0, nil
+	return s
 }
 
 // prepared puts pods first that are prepared for the update.
@@ -93,12 +105,23 @@ type spender struct {
 	deferred bool
 }
 
+func (d *draft) spender(a aim) spender {
+	return spender{
+		draft: d, aim: a, methods: map[string]*method{},
+		left: d.available - (d.rules.Replicas - d.rules.MaxUnavailable),
+		// With maxUnavailable 0 a broken pod may still be repaired: that takes nobody out of service.
+		limit: max(d.rules.MaxUnavailable+max(d.active-d.rules.Replicas, 0), 1),
+	}
+}
+
 // spend goes through the candidates until as many as wanted are under way, or the budget is spent.
 func (s *spender) spend(candidates []*replica.Replica) {
-	s.plan.Steps = slices.Grow(s.plan.Steps, min(s.wanted, len(candidates), max(s.limit-s.broken, 0)))
 	for i, r := range candidates {
 		if s.begun+len(s.held)+len(s.growing) == s.wanted {
 			s.passed = append(s.passed, candidates[i:]...)
+			return
+		}
+		if s.plan.Scaling && s.begun > 0 { // it could go on, which is all that tryUpdate asks
 			return
 		}
 		if s.spent && s.outOfTurn != nil && !s.outOfTurn(r) {
