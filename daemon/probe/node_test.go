@@ -54,7 +54,8 @@ func newNode(t *testing.T) *node {
 // begin starts the daemon.
 func (n *node) begin() {
 	n.Helper()
-	runtimes := cri.NewNode([]string{n.runtime.Socket()}, cri.Options{Timeout: time.Second, Slack: 50 * time.Millisecond, ReconnectWithin: 5 * time.Millisecond})
+	// Limits count real time, in which a busy machine may do little: none is ever reached but by what hangs.
+	runtimes := cri.NewNode([]string{n.runtime.Socket()}, cri.Options{Timeout: time.Minute, Slack: 50 * time.Millisecond, ReconnectWithin: 5 * time.Millisecond})
 	n.clock = clocktesting.NewFakeClock(time.Unix(1_900_000_000, 0))
 	objects := agentfake.Cache[*v1alpha1.NodePodProbe]{Context: n.Context(), Client: n.api, New: func() *v1alpha1.NodePodProbe { return &v1alpha1.NodePodProbe{} }}
 	n.controller = newController(Options{Node: nodeName, Runtimes: runtimes}, objects, agentfake.API{Client: n.api}, n, n.clock)
@@ -174,6 +175,7 @@ func (n *node) attempts(id string, more int) {
 // exec is a probe by a command.
 func exec(name string, change ...func(*v1alpha1.ContainerProbeSpec)) v1alpha1.ContainerProbe {
 	p := v1alpha1.ContainerProbe{Name: "m#" + name, ContainerName: "main"}
+	p.Probe.TimeoutSeconds = 60
 	p.Probe.Exec = &corev1.ExecAction{Command: []string{name}}
 	for _, c := range change {
 		c(&p.Probe)

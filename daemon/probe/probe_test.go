@@ -178,7 +178,8 @@ func TestACommandThatHangsHoldsUpNoOtherAndFails(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)
 	n.runtime.Break("ExecSync", fake.Fault{Times: 1, Hold: hold})
-	n.hand(exec("p"), exec("q"))
+	hasty := func(s *v1alpha1.ContainerProbeSpec) { s.TimeoutSeconds = 1 }
+	n.hand(exec("p", hasty), exec("q", hasty))
 	n.until("one of the two is found", func() bool { return n.state("m#p") == "Succeeded yes" || n.state("m#q") == "Succeeded yes" })
 	failed := func(name string) bool { return n.state(name) == "Failed the command did not end within 1s" }
 	n.until("the other is found to have failed, or well again", func() bool {

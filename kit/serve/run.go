@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -94,6 +95,9 @@ func Run(ctx context.Context, config *rest.Config, c Component, o *Options) erro
 			return err
 		}
 		mgr.GetWebhookServer().Register(convert.Path, handler)
+	}
+	if err := answers(ctx, config, time.Second); err != nil {
+		return err
 	}
 	if err := c.Setup(ctx, mgr, newPlace(o, keeper.Authority)); err != nil {
 		return err

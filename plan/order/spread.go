@@ -31,7 +31,7 @@ func (s Spread) Surplus(n int, pods []*replica.Replica, quota func(*replica.Repl
 	for len(left) > 0 && len(picked) < n {
 		alike := 1
 		for alike < len(left) && !slices.ContainsFunc(columns[:worth], func(column []int64) bool {
-			return column != nil && column[left[alike].pod] != column[left[0].pod]
+			return len(column) > 0 && column[left[alike].pod] != column[left[0].pod]
 		}) {
 			alike++
 		}

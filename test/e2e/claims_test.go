@@ -114,6 +114,47 @@ func claimsGo(s *space) {
 	}
 }
 
+// claimsChange asks for more in a claim template, which recreates the pods with other claims; then for less, which what they have is
+// enough for.
+func claimsChange(s *space) {
+	s.watch(&corev1.PersistentVolumeClaim{})
+	s.start("swap", 2, withClaims, claimsAreReused)
+	before, old := s.podsNow("swap"), s.claims(s.client)
+	s.leaveMarks(before)
+
+	end := s.guard("swap", serving(1))
+	s.untilDone(s.change("swap", claiming("2Mi")))
+	s.untilGone("swap", before...)
+	fresh := s.podsNow("swap")
+	s.until("there are other claims, and those of before are gone", func() string {
+		now := s.claims(s.seen)
+		for name, uid := range now {
+			if old[name] != "" || slices.Contains(slices.Collect(maps.Values(old)), uid) || len(now) != 2 {
+				return fmt.Sprint(now)
+			}
+		}
+		return ""
+	})
+	for id, mark := range s.marks(fresh) {
+		s.same("the mark in the volume of "+id, "", mark)
+	}
+	s.leaveMarks(fresh)
+
+	claims := s.claims(s.client)
+	s.untilDone(s.change("swap", claiming("1Mi")))
+	s.untilGone("swap", fresh...)
+	end()
+	s.same("the claims that are large enough", claims, s.claims(s.client))
+	s.same("the marks in them", instances(fresh), s.marks(s.podsNow("swap")))
+}
+
+// claiming has the pods of a CloneSet ask for a volume of a size.
+func claiming(size string) func(*v1beta1.CloneSet) {
+	return func(set *v1beta1.CloneSet) {
+		set.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse(size)
+	}
+}
+
 func instance(pod *corev1.Pod) string { return pod.Labels[v1beta1.CloneSetInstanceID] }
 
 func claimOf(pod *corev1.Pod) string {

@@ -266,7 +266,7 @@ func progressOnNodes(set *v1beta1.DaemonSet) v1beta1.DaemonSetCondition {
 func nodeGoneAndBack(s *space) {
 	s.beginOnNodes("return", tolerating(leaving))
 	s.untilOnNodes("return", everywhere+1)
-	before := s.podsNow("return")
+	before, lost := s.podsNow("return"), s.onNode("return", leavingNode)
 	node := &corev1.Node{}
 	if err := s.client.Get(s.Context(), client.ObjectKey{Name: leavingNode}, node); err != nil {
 		s.Fatal(err)
@@ -284,9 +284,8 @@ func nodeGoneAndBack(s *space) {
 		}
 		return ""
 	})
-	lost := s.onNode("return", leavingNode)
 	end := s.guard("return", existing(everywhere+1))
-	if err := s.client.Delete(s.Context(), lost, client.GracePeriodSeconds(0)); err != nil {
+	if err := s.client.Delete(s.Context(), lost, client.GracePeriodSeconds(0)); client.IgnoreNotFound(err) != nil { // Kubernetes may be first
 		s.Fatal(err)
 	}
 	s.untilGone("return", lost)

@@ -93,6 +93,7 @@ func TestWorkloadsOnARealCluster(t *testing.T) {
 			{"more cpu than a node has stops the update", resizesTooMuch},
 			{"memory changes with a restart where the container wants one", resizesWithRestart},
 			{"pods go back in place when the partition is raised", rollsBack},
+			{"claims that do not fit their changed templates are replaced with their pods, and others are used again", claimsChange},
 			{"images are pulled ahead of an update, whose second batch does not wait for them", pullsAhead},
 			{"images are pulled ahead of the update of a DaemonSet, once a node has tried it", pullsAheadOnNodes},
 			{"the walk-through of volumes that grow works word for word", walkThroughVolumes},

@@ -31,6 +31,12 @@ func endsSidecars(s *space) {
 	if says := kubectl("create", "-f", "job.yaml"); says != "job.batch/report created\n" {
 		s.Errorf("kubectl create printed %q", says)
 	}
+	for _, name := range []string{"report", "silent"} {
+		s.eventually("job "+name+" is complete", func() bool {
+			job := &batchv1.Job{}
+			return s.client.Get(s.Context(), client.ObjectKey{Namespace: s.name, Name: name}, job) == nil && job.Status.CompletionTime != nil
+		})
+	}
 	if says := kubectl("wait", "job/report", "--for=condition=Complete", "--timeout=60s"); says != "job.batch/report condition met\n" {
 		s.Errorf("kubectl wait printed %q", says)
 	}

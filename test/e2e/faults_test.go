@@ -76,18 +76,19 @@ func nodeCutOff(s *space) {
 			WeightPriority: []v1beta1.UpdatePriorityWeightTerm{{Weight: 100, MatchSelector: metav1.LabelSelector{MatchLabels: map[string]string{"turn": "next"}}}},
 		}
 	})
-	s.beginOnNodes("along", tolerating(spare))
-	s.untilOnNodes("along", everywhere+1)
-	s.watch(&v1beta1.StatefulSet{})
-	s.beginOrdinals("twins", 2, inPlaceInParallel, halfOnSpareNode)
-	s.untilOrdinals("twins")
 	before := s.podsNow("cut")
 	there := s.podsOn("cut", spareNode)
 	if len(there) != 2 {
 		s.Fatalf("%d pods are on %s, not 2: %s", len(there), spareNode, s.describe("cut"))
 	}
 	here := slices.DeleteFunc(slices.Clone(before), func(pod *corev1.Pod) bool { return pod.Spec.NodeName == spareNode })
+	// Labelled long before the update begins, so that the manager has heard of it by then.
 	s.label(here[0], "turn", "next")
+	s.beginOnNodes("along", tolerating(spare))
+	s.untilOnNodes("along", everywhere+1)
+	s.watch(&v1beta1.StatefulSet{})
+	s.beginOrdinals("twins", 2, inPlaceInParallel, halfOnSpareNode)
+	s.untilOrdinals("twins")
 	s.untilSaid(s.change("cut", image("1.10.3")), v1beta1.CloneSetProgressPartitionAvailable)
 	for _, pod := range there {
 		s.label(pod, "turn", "next")

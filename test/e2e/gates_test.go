@@ -10,7 +10,7 @@ import (
 )
 
 // gates are those that the second part of the stories runs with.
-const gates = "InPlaceWorkloadVerticalScaling=true,CloneSetPartitionRollback=true,PreDownloadImageForInPlaceUpdate=true,PreDownloadImageForDaemonSetUpdate=true,StatefulSetAutoResizePVCGate=true,ResourcesDeletionProtection=true,SidecarTerminator=true,PodUnavailableBudgetUpdateGate=true"
+const gates = "InPlaceWorkloadVerticalScaling=true,CloneSetPartitionRollback=true,PreDownloadImageForInPlaceUpdate=true,PreDownloadImageForDaemonSetUpdate=true,StatefulSetAutoResizePVCGate=true,ResourcesDeletionProtection=true,SidecarTerminator=true,PodUnavailableBudgetUpdateGate=true,RecreatePodWhenChangeVCTInCloneSetGate=true"
 
 // openGates changes the release as a user would, and waits until all managers run with the gates.
 func openGates(s *space) {

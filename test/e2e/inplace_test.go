@@ -81,7 +81,8 @@ func (s *space) service(set *v1beta1.CloneSet) string {
 	return net.JoinHostPort(service.Spec.ClusterIP, "80")
 }
 
-// firstOutOfService watches when pods are taken out of service for the first time, as their conditions say. The function that it
+// firstOutOfService watches when pods are taken out of service for the first time, as the condition says that does it: kubelet may
+// be late to make it known. The function that it
 // returns ends that and returns the times.
 func (s *space) firstOutOfService() func() map[types.UID]metav1.Time {
 	s.Helper()
@@ -98,7 +99,7 @@ func (s *space) firstOutOfService() func() map[types.UID]metav1.Time {
 			return
 		}
 		for _, condition := range pod.Status.Conditions {
-			if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionFalse {
+			if condition.Type == v1beta1.InPlaceUpdateReady && condition.Status == corev1.ConditionFalse {
 				since[pod.UID] = condition.LastTransitionTime
 			}
 		}
@@ -112,7 +113,7 @@ func (s *space) firstOutOfService() func() map[types.UID]metav1.Time {
 }
 
 func losesNoRequest(s *space) {
-	set := s.start("serve", 3, grace(5), func(set *v1beta1.CloneSet) {
+	set := s.start("serve", 3, grace(15), func(set *v1beta1.CloneSet) {
 		set.Spec.Template.Spec.Containers[0].ReadinessProbe = &corev1.Probe{
 			ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(8080)}}, PeriodSeconds: 1,
 		}

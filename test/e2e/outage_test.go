@@ -268,11 +268,12 @@ func (s *space) lacks(crd string) (back func(managers *space)) {
 	s.kubectl(s.T, "", "delete", "crd", crd)
 	return func(managers *space) {
 		s.Helper()
+		before := restarts(managers.podsOfManagers())
 		s.helm(s.T, "upgrade", release, "deploy/chart", "--namespace", kruiseNamespace, "--reuse-values", "--set", "crds.install=true")
 		managers.until("each manager has started anew, and is ready", func() string {
 			text := ""
 			for _, pod := range managers.podsOfManagers() {
-				if isManager(pod) && (containerOf(pod, "manager").RestartCount == 0 || statusOf(pod, corev1.PodReady) != corev1.ConditionTrue) {
+				if isManager(pod) && (containerOf(pod, "manager").RestartCount == before[pod.Name] || statusOf(pod, corev1.PodReady) != corev1.ConditionTrue) {
 					text += "\n  " + describePod(pod)
 				}
 			}
@@ -282,8 +283,8 @@ func (s *space) lacks(crd string) (back func(managers *space)) {
 		list.Spec.Images = []string{demo("1.10.2")}
 		s.eventually("objects of the kind are admitted", func() bool { return s.client.Create(s.Context(), list.DeepCopy(), client.DryRunAll) == nil })
 		for _, pod := range managers.podsOfManagers() {
-			if is := containerOf(pod, "manager"); isManager(pod) && (is.RestartCount != 1 || is.LastTerminationState.Terminated == nil || is.LastTerminationState.Terminated.ExitCode != 0) {
-				s.Errorf("manager %s was restarted %d times: %+v", pod.Name, is.RestartCount, is.LastTerminationState.Terminated)
+			if is := containerOf(pod, "manager"); isManager(pod) && (is.RestartCount != before[pod.Name]+1 || is.LastTerminationState.Terminated == nil || is.LastTerminationState.Terminated.ExitCode != 0) {
+				s.Errorf("manager %s was restarted %d times, after %d before: %+v", pod.Name, is.RestartCount, before[pod.Name], is.LastTerminationState.Terminated)
 			}
 		}
 	}
@@ -314,7 +315,10 @@ func (l *locks) closed() {
 		return l.sidecars.client.Create(l.sidecars.Context(), pod, client.DryRunAll) == nil && len(pod.Spec.Containers) == 2
 	})
 	l.budget.eventually("the budget keeps its pod", func() bool { return byBudget(l.budget.deletes("serves", client.DryRunAll)) })
-	l.protected.refusedDeletion(l.protected.name, "is protected by its label")
+	l.protected.eventually("the namespace is kept", func() bool {
+		err := l.protected.client.Delete(l.protected.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.protected.name}}, client.DryRunAll)
+		return err != nil && strings.Contains(err.Error(), "is protected by its label")
+	})
 }
 
 // open checks that, without a manager, nothing waits for one.

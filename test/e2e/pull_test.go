@@ -176,11 +176,8 @@ func (s *space) pullJob(name string) *v1beta1.ImagePullJob {
 func (s *space) untilNodesPull(set string) {
 	s.Helper()
 	for _, pod := range s.podsNow(set) {
-		s.until("node "+pod.Spec.NodeName+" has a NodeImage", func() string {
-			if err := s.client.Get(s.Context(), client.ObjectKey{Name: pod.Spec.NodeName}, &v1beta1.NodeImage{}); err != nil {
-				return err.Error()
-			}
-			return ""
+		s.eventually("node "+pod.Spec.NodeName+" has a NodeImage", func() bool {
+			return s.client.Get(s.Context(), client.ObjectKey{Name: pod.Spec.NodeName}, &v1beta1.NodeImage{}) == nil
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ func restartsContainer(s *space) {
 	kubectl := s.shell(filepath.Join(root, "docs/tasks/restart-a-container"))
 	s.watch(&v1beta1.ContainerRecreateRequest{})
 	kubectl("create", "-f", "pod.yaml")
+	s.until("the pod is ready", func() string { return notReady(s.pod("web")) })
 	kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
 	before := s.pod("web")
 
@@ -65,32 +67,30 @@ func restartsContainer(s *space) {
 	kubectl("delete", "crr", "xxx")
 }
 
-// queues asks for a second restart while the first is under way.
+// queues asks for a second restart while the first is under way. What passes is heard of from watches, however late one looks.
 func queues(s *space) {
 	s.watch(&v1beta1.ContainerRecreateRequest{})
 	s.web()
+	held := ever(s, &corev1.Pod{}, func(pod *corev1.Pod) bool {
+		return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == v1beta1.KruisePodReadyConditionType && strings.Contains(c.Message, "/first")
+		})
+	})
+	waited := ever(s, &v1beta1.ContainerRecreateRequest{}, func(r *v1beta1.ContainerRecreateRequest) bool {
+		return r.Name == "second" && r.Status.Phase == v1beta1.ContainerRecreateRequestPending && r.Status.Message == "waits for request first for the same pod"
+	})
 	first := s.request("first", "web", "app")
 	first.Spec.Strategy = &v1beta1.ContainerRecreateRequestStrategy{UnreadyGracePeriodSeconds: ptr.To[int64](3), MinStartedSeconds: 1}
 	s.create(first)
-	s.until("the pod is out of service for the first request", func() string {
-		for _, c := range s.pod("web").Status.Conditions {
-			if c.Type == v1beta1.KruisePodReadyConditionType && strings.Contains(c.Message, "/first") {
-				return ""
-			}
-		}
-		return "KruisePodReady does not name it"
-	})
-	second := s.request("second", "web", "neighbour")
-	s.create(second)
-	s.until("the second request waits", func() string {
-		r := s.recreate("second")
-		if r.Status.Phase == v1beta1.ContainerRecreateRequestPending && r.Status.Message == "waits for request first for the same pod" {
-			return ""
-		}
-		return fmt.Sprintf("%+v", r.Status)
-	})
+	s.create(s.request("second", "web", "neighbour"))
 	s.untilCompleted("first")
 	s.untilCompleted("second")
+	if !held() {
+		s.Errorf("KruisePodReady never named the first request")
+	}
+	if !waited() {
+		s.Errorf("the second request never said that it waits for the first: %+v", s.recreate("second").Status)
+	}
 	for name, restarts := range map[string]int32{"app": 1, "neighbour": 1} {
 		if got := containerOf(s.pod("web"), name).RestartCount; got != restarts {
 			s.Errorf("container %s was restarted %d times", name, got)

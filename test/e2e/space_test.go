@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,6 +92,19 @@ func (s *space) handle(kind client.Object, handler toolscache.ResourceEventHandl
 			s.Errorf("no longer watching %T in %s: %v", kind, s.name, err)
 		}
 	}
+}
+
+// ever watches whether an object of a kind is so at any moment, and tells it when asked.
+func ever[O client.Object](s *space, kind O, is func(O) bool) func() bool {
+	s.Helper()
+	var was atomic.Bool
+	look := func(object any) {
+		if o, isObject := object.(O); isObject && is(o) {
+			was.Store(true)
+		}
+	}
+	s.handle(kind, toolscache.ResourceEventHandlerFuncs{AddFunc: look, UpdateFunc: func(_, object any) { look(object) }})
+	return was.Load
 }
 
 // until waits for a state. missing looks at what the watches told and says what is not yet as it should be, or "".

@@ -83,9 +83,10 @@ func walkThroughVolumes(s *space) {
 	if says := kubectl("describe", "asts", "database"); !strings.Contains(says, "SuccessfulResize") {
 		s.Errorf("kubectl describe does not tell whose volume grew:\n%s", says)
 	}
-	shrunk := s.ordinals("database").DeepCopy()
+	large := s.ordinals("database")
+	shrunk := large.DeepCopy()
 	shrunk.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("100Mi")
-	if err := s.client.Update(s.Context(), shrunk); err == nil || !strings.Contains(err.Error(), "volumes cannot shrink") {
+	if err := s.client.Patch(s.Context(), shrunk, client.MergeFrom(large)); err == nil || !strings.Contains(err.Error(), "volumes cannot shrink") {
 		s.Errorf("a claim that shrinks is answered with %v", err)
 	}
 	s.prints(kubectl("scale", "asts", "database", "--replicas=1"), "statefulset.apps.kruise.io/database scaled")

@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
+	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 )
@@ -43,7 +47,7 @@ func (s *Server) Grant(ctx context.Context, user string) error {
 	return nil
 }
 
-// bind makes a role and a binding to it, of the whole cluster if there is no namespace.
+// bind makes a role and a binding to it, of the whole cluster if there is no namespace, and returns once the API server goes by them.
 func (s *Server) bind(ctx context.Context, name, namespace string, rules []rbacv1.PolicyRule, subjects []rbacv1.Subject) error {
 	meta := metav1.ObjectMeta{Namespace: namespace, Name: name}
 	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name}
@@ -56,6 +60,21 @@ func (s *Server) bind(ctx context.Context, name, namespace string, rules []rbacv
 		if err := s.Client.Create(ctx, object); err != nil {
 			return fmt.Errorf("creating %T %s: %w", object, name, err)
 		}
+	}
+	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		rule := rules[len(rules)-1]
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: subjects[0].Name, ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Namespace: namespace, Group: rule.APIGroups[0], Resource: rule.Resources[0], Verb: rule.Verbs[0],
+		}}}
+		if len(rule.ResourceNames) > 0 {
+			review.Spec.ResourceAttributes.Name = rule.ResourceNames[0]
+		}
+		review.Spec.ResourceAttributes.Resource, review.Spec.ResourceAttributes.Subresource, _ = strings.Cut(rule.Resources[0], "/")
+		err := s.Client.Create(ctx, review)
+		return review.Status.Allowed, err
+	})
+	if err != nil {
+		return fmt.Errorf("waiting until %s may do what %s says: %w", subjects[0].Name, name, err)
 	}
 	return nil
 }

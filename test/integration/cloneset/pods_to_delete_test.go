@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kruise.io/kruise/test/integration/apiserver"
 )
 
 // demoPod makes a pod, owned by a set where one is given.
@@ -68,6 +70,11 @@ func TestOnlyLivingPodsOfTheSetCanBeNamedToBeDeleted(t *testing.T) {
 		"a pod that was never there":   {[]string{"demo-never"}, `spec.scaleStrategy.podsToDelete[0]: Invalid value: "demo-never": there is no such pod in the namespace of the CloneSet`},
 		"two faults are told together": {[]string{"demo-never", "demo-dying"}, `[spec.scaleStrategy.podsToDelete[0]: Invalid value: "demo-never": there is no such pod in the namespace of the CloneSet, spec.scaleStrategy.podsToDelete[1]: Invalid value: "demo-dying": the pod is being deleted already]`},
 	}
+	apiserver.Eventually(t, "it is known that a pod is being deleted", func() bool {
+		changed := set.DeepCopy()
+		setNames(t, changed, "demo-dying")
+		return server.Client.Update(t.Context(), changed, client.DryRunAll) != nil
+	})
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			changed := set.DeepCopy()

@@ -141,6 +141,7 @@ func TestADaemonReportsForItsNodeAloneAndTellsEventsAsItself(t *testing.T) {
 	tied(t)
 	namespace := server.Namespace(t)
 	mine, other := as(t, "node-1"), as(t, "node-2")
+	apiserver.Eventually(t, "no role of another test is left", func() bool { return mine.List(t.Context(), &corev1.SecretList{}) != nil })
 	image := &v1beta1.NodeImage{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	probes := &v1alpha1.NodePodProbe{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	for object, report := range map[client.Object]string{

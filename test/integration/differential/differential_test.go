@@ -47,7 +47,6 @@ func TestDeploymentsAndCloneSetsComeToTheSameEnd(t *testing.T) {
 
 func TestDeploymentsAndCloneSetsSayTheSameOfARolloutThatStandsStill(t *testing.T) {
 	server.RunControllers(t, "deployment-controller", "replicaset-controller")
-	t.Parallel()
 	begin := spec{replicas: 3, look: look{image: "a:1", env: "1", track: "stable"}, deadline: new(int32(1)), history: 2}
 	begin.maxUnavailable, begin.maxSurge = intstr.FromInt32(1), intstr.FromInt32(0)
 	p := newPair(t, begin)

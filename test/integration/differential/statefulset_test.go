@@ -57,7 +57,6 @@ func meetOrdinals(t *testing.T, spec ordinalSpec) *rivals[ordinalSpec] {
 // TestOnlyOursSaysThatAnUpdateOnDeleteIsComplete tells what is left out of the comparison where pods are updated OnDelete.
 func TestOnlyOursSaysThatAnUpdateOnDeleteIsComplete(t *testing.T) {
 	server.RunControllers(t, "statefulset-controller", "garbage-collector-controller")
-	t.Parallel()
 	w := meetOrdinals(t, ordinalSpec{
 		replicas: 2, image: "a:1", env: "1", track: "stable", policy: appsv1.ParallelPodManagement, onDelete: true,
 		keep: appsv1.RetainPersistentVolumeClaimRetentionPolicyType, outlive: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
@@ -199,7 +198,6 @@ func deleteClaim(r *rivals[ordinalSpec], ordinal int) {
 // TestBothMakeTheClaimsOfPodsThatHaveNotBegunToRunAgain deletes claims before anybody schedules the pods.
 func TestBothMakeTheClaimsOfPodsThatHaveNotBegunToRunAgain(t *testing.T) {
 	server.RunControllers(t, "statefulset-controller", "garbage-collector-controller")
-	t.Parallel()
 	w := meetOrdinals(t, ordinalSpec{
 		replicas: 2, image: "a:1", env: "1", track: "stable", policy: appsv1.ParallelPodManagement, claims: true,
 		keep: appsv1.RetainPersistentVolumeClaimRetentionPolicyType, outlive: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,

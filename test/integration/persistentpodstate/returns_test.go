@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -39,9 +40,10 @@ func specOf(t *testing.T, o *unstructured.Unstructured) string {
 // node makes a node of the test's own, in zone a, and returns its name.
 func node(t *testing.T) string {
 	t.Helper()
-	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{GenerateName: "node-", Labels: map[string]string{zone: "a"}}}
+	name := "node-" + rand.String(8)
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{zone: "a", corev1.LabelHostname: name}}}
 	create(t, n)
-	change(t, n, `{"metadata":{"labels":{"kubernetes.io/hostname":"`+n.Name+`"}},"spec":{"taints":null}}`)
+	change(t, n, `{"spec":{"taints":null}}`)
 	return n.Name
 }
 

@@ -35,12 +35,13 @@ func opened(t *testing.T, p *corev1.Pod) string {
 // become says of containers of a pod that they are made and, if so, ready.
 func become(t *testing.T, p *corev1.Pod, ready bool, names ...string) {
 	t.Helper()
+	before := p.DeepCopy()
 	for _, name := range names {
 		p.Status.ContainerStatuses = slices.DeleteFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == name })
 		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{Name: name, Image: "demo:1", ContainerID: "containerd://" + name, Ready: ready})
 	}
 	p.Status.Phase = corev1.PodRunning
-	if err := server.Client.Status().Update(t.Context(), p); err != nil {
+	if err := server.Client.Status().Patch(t.Context(), p, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
 }

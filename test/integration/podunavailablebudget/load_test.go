@@ -114,7 +114,7 @@ func (d *drains) evict(p *corev1.Pod) error {
 func answered(err error) bool {
 	status := apierrors.APIStatus(nil)
 	return errors.As(err, &status) && !apierrors.IsTooManyRequests(err) && !apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) &&
-		!apierrors.IsServiceUnavailable(err) && !strings.Contains(err.Error(), "failed calling webhook")
+		!apierrors.IsServiceUnavailable(err) && !apierrors.IsInternalError(err) && !strings.Contains(err.Error(), "failed calling webhook")
 }
 
 func TestAThousandEvictionsAtOnceDoNotBreakABudget(t *testing.T) {

@@ -1,6 +1,7 @@
 package podunavailablebudget
 
 import (
+	"strings"
 	"testing"
 
 	"k8s.io/client-go/util/retry"
@@ -91,7 +92,15 @@ func TestTwoBudgetsForTheSamePodsAreRefused(t *testing.T) {
 		"other labels":    `{metadata: {name: tier}, spec: {selector: {matchLabels: {app: null, tier: front}}}}`,
 		"another targets": `{metadata: {name: api-target}, spec: {selector: null, targetRef: {apiVersion: apps.kruise.io/v1beta1, kind: CloneSet, name: api}}}`,
 	} {
-		t.Run(name, func(t *testing.T) { create(t, example().Object(t, "v1beta1", namespace, set)) })
+		t.Run(name, func(t *testing.T) {
+			eventually(t, "it is let in", func() bool {
+				err := server.Client.Create(t.Context(), example().Object(t, "v1beta1", namespace, set))
+				if err != nil && !strings.Contains(err.Error(), "PodUnavailableBudget two") { // which is gone, but the manager may not have heard of it
+					t.Fatal(err)
+				}
+				return err == nil
+			})
+		})
 	}
 }
 

@@ -132,6 +132,7 @@ func replica(t *testing.T, start func(context.Context, func(*manager.Options, *s
 	r, err := start(context.WithoutCancel(t.Context()), func(m *manager.Options, o *serve.Options) {
 		protecting(m, o)
 		o.LeaderElection, o.WebhookHost = true, ""
+		o.LeaseDuration, o.RenewDeadline = 30*time.Second, 25*time.Second // nobody is to lose the lease to the load
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -185,7 +185,8 @@ func TestASetGoesWithItsNamespace(t *testing.T) {
 	if err := w.API.Delete(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	// Half a minute of it is spent in pauses of that controller, for the grace periods of pods.
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 3*time.Minute, true, func(ctx context.Context) (bool, error) {
 		_ = w.Reconcile(w.Key) // what it tries to create is refused, which it may say
 		w.Cluster()
 		err := w.API.Get(ctx, client.ObjectKeyFromObject(namespace), namespace)
