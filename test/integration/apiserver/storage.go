@@ -10,6 +10,8 @@ import (
 	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -30,6 +32,19 @@ func (s *Server) StoreAs(t *testing.T, crd, version string) {
 	if err := s.Client.Patch(t.Context(), definition, client.MergeFrom(before)); err != nil {
 		t.Fatalf("storing %s as %s: %v", crd, version, err)
 	}
+}
+
+// Keeps says whether the API server can list the objects of a CRD as they are stored. Moments after a CRD is made or changed it
+// cannot; one that is deleted in them is stuck for a minute and longer, since its objects cannot be looked for.
+func (s *Server) Keeps(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) bool {
+	for _, version := range crd.Spec.Versions {
+		if version.Storage {
+			list := &unstructured.UnstructuredList{}
+			list.SetGroupVersionKind(schema.GroupVersionKind{Group: crd.Spec.Group, Version: version.Name, Kind: crd.Spec.Names.ListKind})
+			return s.Client.List(ctx, list) == nil
+		}
+	}
+	return false
 }
 
 // StoredAs reads from etcd itself the apiVersion that an object of ours is stored with.

@@ -115,7 +115,9 @@ func (c *removable) remove() {
 		c.Fatalf("%d CustomResourceDefinitions: %v", len(all.Items), err)
 	}
 	for i := range all.Items {
-		if err := c.Client.Delete(c.Context(), &all.Items[i]); err != nil {
+		crd := &all.Items[i]
+		apiserver.Eventually(c, "objects of "+crd.Name+" can be listed", func() bool { return c.Keeps(c.Context(), crd) })
+		if err := c.Client.Delete(c.Context(), crd); err != nil {
 			c.Fatal(err)
 		}
 	}

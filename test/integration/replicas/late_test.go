@@ -94,6 +94,7 @@ func takeAway(t *testing.T, which func(plural string) bool) (back func()) {
 		if !which(crd.Spec.Names.Plural) {
 			continue
 		}
+		apiserver.Eventually(t, "objects of "+crd.Name+" can be listed", func() bool { return server.Keeps(t.Context(), crd) })
 		if err := server.Client.Delete(t.Context(), crd); err != nil {
 			t.Fatal(err)
 		}
