@@ -92,6 +92,7 @@ func (s Spread) field(pods []*replica.Replica, quota func(*replica.Replica) *int
 			d.crowds[d.of[i]]++
 		}
 		d.crowds[0] = 0
+		// One of domains is none, so that the ln(n+2) of a key with n domains is one of len+1.
 		d.weight = int64(math.Round(1e6 * math.Log(float64(len(domains)+1))))
 		f.dimensions = append(f.dimensions, d)
 	}

@@ -37,8 +37,8 @@ type aim struct {
 }
 
 // bring brings candidates to the revision aimed at as the budget lets, in place where the policy and the change allow it,
-// and notes why the rest waits. While pods are added and removed all of them wait. It returns the candidates that are not to
-// be updated at all.
+// and notes why the rest waits. It returns the candidates that are not to be updated at all. While pods are added and removed
+// all of them wait, and what it returns says nothing.
 func (d *draft) bring(candidates []*replica.Replica, a aim) (passed []*replica.Replica) {
 	switch {
 	case a.wanted == 0:
@@ -105,6 +105,7 @@ type spender struct {
 	deferred bool
 }
 
+// spender is one that has spent nothing.
 func (d *draft) spender(a aim) spender {
 	return spender{
 		draft: d, aim: a, methods: map[string]*method{},

@@ -128,10 +128,8 @@ func claimsChange(s *space) {
 	fresh := s.podsNow("swap")
 	s.until("there are other claims, and those of before are gone", func() string {
 		now := s.claims(s.seen)
-		for name, uid := range now {
-			if old[name] != "" || slices.Contains(slices.Collect(maps.Values(old)), uid) || len(now) != 2 {
-				return fmt.Sprint(now)
-			}
+		if len(now) != 2 || slices.ContainsFunc(slices.Collect(maps.Keys(now)), func(name string) bool { return old[name] != "" }) {
+			return fmt.Sprint(now)
 		}
 		return ""
 	})

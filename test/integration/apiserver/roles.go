@@ -64,7 +64,7 @@ func (s *Server) bind(ctx context.Context, name, namespace string, rules []rbacv
 	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		rule := rules[len(rules)-1]
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: subjects[0].Name, ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Namespace: namespace, Group: rule.APIGroups[0], Resource: rule.Resources[0], Verb: rule.Verbs[0],
+			Namespace: namespace, Group: rule.APIGroups[0], Verb: rule.Verbs[0],
 		}}}
 		if len(rule.ResourceNames) > 0 {
 			review.Spec.ResourceAttributes.Name = rule.ResourceNames[0]

@@ -24,7 +24,8 @@ import (
 
 const account = "system:serviceaccount:kruise-system:kruise-daemon"
 
-// tied installs what the chart installs for the daemon: its role, and the policy that ties it to its node.
+// tied installs what the chart installs for the daemon: its role, and the policy that ties it to its node. It returns once the daemon
+// may do no more than that.
 func tied(t *testing.T) {
 	t.Helper()
 	role := &rbacv1.ClusterRole{}
@@ -58,6 +59,8 @@ func tied(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	daemon := as(t, "node-1")
+	apiserver.Eventually(t, "no role of another test is left", func() bool { return daemon.List(t.Context(), &corev1.SecretList{}) != nil })
 }
 
 // config is that of a daemon whose token is bound to a pod on a node; "" for one that is bound to none.
@@ -141,7 +144,6 @@ func TestADaemonReportsForItsNodeAloneAndTellsEventsAsItself(t *testing.T) {
 	tied(t)
 	namespace := server.Namespace(t)
 	mine, other := as(t, "node-1"), as(t, "node-2")
-	apiserver.Eventually(t, "no role of another test is left", func() bool { return mine.List(t.Context(), &corev1.SecretList{}) != nil })
 	image := &v1beta1.NodeImage{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	probes := &v1alpha1.NodePodProbe{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	for object, report := range map[client.Object]string{
@@ -191,7 +193,6 @@ func TestADaemonReadsNoSecretAndTouchesNoPod(t *testing.T) {
 	namespace := server.Namespace(t)
 	p := pod(t, namespace, nil)
 	c := as(t, "node-1")
-	apiserver.Eventually(t, "no role of another test is left", func() bool { return c.List(t.Context(), &corev1.SecretList{}) != nil })
 	for name, do := range map[string]func() error{
 		"reading secrets": func() error { return c.List(t.Context(), &corev1.SecretList{}) },
 		"reading a secret by its name": func() error {

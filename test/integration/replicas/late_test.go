@@ -10,8 +10,6 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -105,7 +103,7 @@ func takeAway(t *testing.T, which func(plural string) bool) (back func()) {
 	}
 	for _, crd := range crds {
 		apiserver.Eventually(t, crd.Name+" is gone", func() bool {
-			return apierrors.IsNotFound(server.Client.Get(t.Context(), client.ObjectKeyFromObject(crd), &apiextensionsv1.CustomResourceDefinition{})) && !serves(t, crd)
+			return apierrors.IsNotFound(server.Client.Get(t.Context(), client.ObjectKeyFromObject(crd), &apiextensionsv1.CustomResourceDefinition{})) && !server.Keeps(t.Context(), crd)
 		})
 	}
 	return func() {
@@ -116,15 +114,7 @@ func takeAway(t *testing.T, which func(plural string) bool) (back func()) {
 			}
 		}
 		for _, crd := range crds {
-			apiserver.Eventually(t, crd.Name+" is served", func() bool { return serves(t, crd) })
+			apiserver.Eventually(t, crd.Name+" is served", func() bool { return server.Keeps(t.Context(), crd) })
 		}
 	}
-}
-
-// serves says whether objects of a kind can be listed.
-func serves(t *testing.T, crd *apiextensionsv1.CustomResourceDefinition) bool {
-	t.Helper()
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(schema.GroupVersionKind{Group: crd.Spec.Group, Version: crd.Spec.Versions[0].Name, Kind: crd.Spec.Names.ListKind})
-	return server.Client.List(t.Context(), list) == nil
 }
